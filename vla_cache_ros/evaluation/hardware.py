@@ -1,0 +1,66 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Say on which machine and with which versions a figure was measured.
+
+Knows no model and no result. Reads what the operating system says; what it cannot read it
+reports as None rather than as a guess. Host and user names are left out on purpose.
+"""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+import vla_cache_ros
+
+_PACKAGES = ('torch', 'transformers', 'numpy', 'opencv-python-headless', 'opencv-python', 'mujoco')
+
+
+def hardware() -> dict[str, object]:
+    """Return CPU model, usable cores, threads of torch, memory in GiB and the GPU's name."""
+    return {
+        'cpu': _proc_value('/proc/cpuinfo', 'model name') or platform.processor() or None,
+        'architecture': platform.machine(),
+        'cores': _usable_cores(),
+        'torch_threads': torch.get_num_threads(),
+        'memory_gib': _memory_gib(),
+        'gpu': torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        'system': f'{platform.system()} {platform.release()}',
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the version of this package, of Python and of each library that shapes a figure."""
+    found = {'vla_cache_ros': vla_cache_ros.__version__, 'python': platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # OpenCV comes under either of two names, MuJoCo only with the simulation
+    return found
+
+
+def _usable_cores() -> int | None:
+    # The affinity mask, not cpu_count: in a container the process may own fewer cores.
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _memory_gib() -> float | None:
+    total = _proc_value('/proc/meminfo', 'MemTotal')  # '16384000 kB'
+    return round(int(total.split()[0]) / 2**20, 1) if total else None
+
+
+def _proc_value(path: str, key: str) -> str | None:
+    try:
+        lines = Path(path).read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(':')
+        if name.strip() == key:
+            return value.strip()
+    return None
