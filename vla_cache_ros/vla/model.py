@@ -1,0 +1,156 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Assemble the Prismatic VLA: vision backbone, projector, Llama decoder and OFT modules.
+
+Batched, differentiable and without any cache: what training and the reference checks call. The
+parameter names are those of the published checkpoints. Knows nothing of files and of time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch import Tensor
+from vla_cache_ros.vla import decoder
+from vla_cache_ros.vla.config import STOP_ID
+from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.heads import L1ActionHead
+from vla_cache_ros.vla.heads import Projector
+from vla_cache_ros.vla.heads import ProprioProjector
+from vla_cache_ros.vla.vision import VisionBackbone
+from vla_cache_ros.vla.vision import VisionTower
+
+
+class PrismaticVLA(nn.Module):
+    """
+    Hold the model's modules under the names of the Hugging Face files.
+
+    `action_head` and `proprio_projector` are None where the configuration has none.
+    """
+
+    def __init__(self, config: VLAConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.hidden_dim
+        self.vision_backbone = VisionBackbone(config.towers)
+        self.projector = Projector(config.vision_dim, dim, config.fused)
+        self.language_model = decoder.build_language_model(config.llama())
+        oft = config.oft
+        self.action_head: L1ActionHead | None = None
+        self.proprio_projector: ProprioProjector | None = None
+        if oft is not None and oft.action_head == 'l1':
+            self.action_head = L1ActionHead(dim, oft.chunk, oft.action_dim)
+        if oft is not None and oft.use_proprio:
+            self.proprio_projector = ProprioProjector(oft.proprio_dim, dim)
+
+    def vision_features(self, pixel_values: Tensor) -> Tensor:
+        """Map `[B, cams * channels, 224, 224]` to patch features `[B, cams * 256, V]`."""
+        return self.vision_backbone(pixel_values)
+
+    def project(self, features: Tensor) -> Tensor:
+        """Map patch features `[..., V]` to decoder embeddings `[..., D]`."""
+        return self.projector(features)
+
+    def embed_text(self, ids: Tensor) -> Tensor:
+        """Map token ids `[...]` to decoder embeddings `[..., D]`."""
+        return self.language_model.model.embed_tokens(ids)
+
+    def decode(
+        self,
+        embeds: Tensor,
+        position_ids: Tensor,
+        key_mask: Tensor | None = None,
+        bidirectional: bool = False,
+    ) -> Tensor:
+        """
+        Run the decoder on whole sequences `[B, R, D]`; returns hidden states after the norm.
+
+        `position_ids` `[B, R]`; `key_mask` `[B, R]` bool, False at padding, None when all keys
+        are valid (much the fastest).
+        """
+        mask = decoder.attention_mask(position_ids, key_mask, bidirectional)
+        return decoder.run_layers(
+            self.language_model, embeds, position_ids, mask, causal=not bidirectional
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Map hidden states `[..., D]` to logits `[..., vocabulary]` in float32."""
+        return decoder.logits(self.language_model, hidden)
+
+    def chunk_hidden(
+        self,
+        visual: Tensor,
+        ids: Tensor,
+        ids_mask: Tensor | None = None,
+        proprio: Tensor | None = None,
+    ) -> Tensor:
+        """
+        Run an OFT sequence and return the hidden states the action head reads.
+
+        visual: projected patches `[B, cams * 256, D]`. ids: prompts `[B, T]` from BOS to the
+        blank token that ends them, right-padded. ids_mask: `[B, T]` bool, False at padding, None
+        when there is none. proprio: normalised, `[B, P]`. Returns `[B, chunk * action_dim, D]`:
+        the rows start at the last prompt token, one before the first action slot (next-token shift).
+        """
+        oft = self.config.oft
+        if oft is None:
+            raise ValueError('chunk_hidden needs a model with an oft configuration')
+        b, t = ids.shape
+        slots = oft.chunk * oft.action_dim
+        text = self.embed_text(ids)  # [B, T, D]
+        parts = [text[:, :1], visual]
+        if self.proprio_projector is not None:
+            parts.append(self.proprio_projector(proprio)[:, None])  # [B, 1, D]
+        parts.append(text[:, 1:])
+        parts.append(text.new_zeros(b, slots, text.shape[-1]))
+        parts.append(self.embed_text(ids.new_full((b, 1), STOP_ID)))
+        embeds = torch.cat(parts, dim=1)  # [B, R, D]
+        rows = embeds.shape[1]
+        if ids_mask is None:
+            positions = torch.arange(rows, device=ids.device)[None]
+            hidden = self.decode(embeds, positions, None, bidirectional=True)
+            return hidden[:, -slots - 2 : -2]
+        before = rows - slots - 1 - (t - 1)
+        key_mask = torch.ones(b, rows, dtype=torch.bool, device=ids.device)
+        key_mask[:, before : before + t - 1] = ids_mask[:, 1:]
+        positions = key_mask.cumsum(1) - 1  # padding takes no position
+        hidden = self.decode(embeds, positions.clamp(min=0), key_mask, bidirectional=True)
+        last = before - 2 + ids_mask.sum(1, keepdim=True)  # [B, 1]: row of the last prompt token
+        tail = torch.arange(slots - 1, device=ids.device)[None] + rows - slots - 1
+        index = torch.cat([last, tail.expand(b, -1)], dim=1)  # [B, slots]
+        return hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[-1]))
+
+    def predict_chunk(
+        self,
+        pixel_values: Tensor,
+        ids: Tensor,
+        ids_mask: Tensor | None = None,
+        proprio: Tensor | None = None,
+    ) -> Tensor:
+        """Map observations to normalised action chunks `[B, chunk, action_dim]` (L1 head)."""
+        if self.action_head is None:
+            raise ValueError("predict_chunk needs a model with an 'l1' action head")
+        visual = self.project(self.vision_features(pixel_values))
+        return self.action_head(self.chunk_hidden(visual, ids, ids_mask, proprio))
+
+
+def init_model(config: VLAConfig, seed: int = 0) -> PrismaticVLA:
+    """
+    Return a model with random weights, ready to be trained from scratch, in float32.
+
+    Linear and embedding weights are normal with deviation 0.02 truncated at two; norms and layer
+    scales start at one, biases at zero; the head and projectors keep torch's own initialisation.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = PrismaticVLA(config)
+        for module in model.vision_backbone.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, VisionTower):
+                for name in ('cls_token', 'reg_token', 'pos_embed'):
+                    if hasattr(module, name):
+                        nn.init.trunc_normal_(getattr(module, name), std=0.02)
+    return model
