@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig
 from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 
 def build_language_model(config: LlamaConfig) -> LlamaForCausalLM:
     """Return a Llama with untied embeddings and fused attention."""
     return LlamaForCausalLM(config)
+
+
+def rebuild_rotary(language_model: LlamaForCausalLM) -> None:
+    """Compute the rotary tables anew: no file holds them, so a meta-built model has none."""
+    language_model.model.rotary_emb = LlamaRotaryEmbedding(language_model.config)
 
 
 def attention_mask(

@@ -90,8 +90,9 @@ class PrismaticVLA(nn.Module):
 
         visual: projected patches `[B, cams * 256, D]`. ids: prompts `[B, T]` from BOS to the
         blank token that ends them, right-padded. ids_mask: `[B, T]` bool, False at padding, None
-        when there is none. proprio: normalised, `[B, P]`. Returns `[B, chunk * action_dim, D]`:
-        the rows start at the last prompt token, one before the first action slot (next-token shift).
+        when there is none. proprio: normalised, `[B, P]`. Returns `[B, chunk * action_dim, D]`,
+        which start at the last prompt token, one before the first action slot (next-token
+        shift).
         """
         oft = self.config.oft
         if oft is None:

@@ -1,0 +1,122 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Turn camera images into `pixel_values` as the Prismatic image processor does.
+
+PIL's bicubic resize straight to 224 x 224 whatever the aspect ("resize-naive"), then one
+normalisation for each tower, stacked on the channel axis. Knows nothing of cameras' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+import torch
+from torch import Tensor
+from vla_cache_ros.vla.config import IMAGE_SIZE
+from vla_cache_ros.vla.config import read_json
+from vla_cache_ros.vla.config import TowerConfig
+from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.errors import InputError
+
+# The published conversion ran in bfloat16, so its ImageNet constants are rounded: these, not
+# 0.485 / 0.229, are what the weights were used with.
+_DINO = ((0.484375, 0.455078125, 0.40625), (0.228515625, 0.2236328125, 0.224609375))
+_SIGLIP = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class ImagePreprocessor:
+    """Hold one mean and one standard deviation (RGB, of values in [0, 1]) for each tower."""
+
+    means: tuple[tuple[float, ...], ...]
+    stds: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def for_towers(cls, towers: Sequence[TowerConfig]) -> ImagePreprocessor:
+        """Return the published constants for these towers."""
+        pairs = [_SIGLIP if tower.attention_pool else _DINO for tower in towers]
+        return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, towers: int) -> ImagePreprocessor:
+        """
+        Read `tvf_normalize_params` of `preprocessor_config.json`, the authoritative constants.
+
+        Raises CheckpointError if the file or the key is absent or does not fit the towers.
+        """
+        path = Path(folder) / 'preprocessor_config.json'
+        raw = read_json(path)
+        params = raw.get('tvf_normalize_params')
+        if not isinstance(params, list) or len(params) != towers:
+            raise CheckpointError(
+                f'{path}: expected {towers} entries in tvf_normalize_params, found {params!r:.60}'
+            )
+        if raw.get('image_resize_strategy', 'resize-naive') != 'resize-naive':
+            raise CheckpointError(
+                f"{path}: expected image_resize_strategy 'resize-naive', "
+                f'found {raw["image_resize_strategy"]!r}'
+            )
+        try:
+            means = tuple(tuple(float(v) for v in p['mean']) for p in params)
+            stds = tuple(tuple(float(v) for v in p['std']) for p in params)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f'{path}: expected mean and std in tvf_normalize_params ({error!r})'
+            ) from error
+        return cls(means, stds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of a `preprocessor_config.json`."""
+        n = len(self.means)
+        return {
+            'image_processor_type': 'PrismaticImageProcessor',
+            'image_resize_strategy': 'resize-naive',
+            'input_sizes': [[3, IMAGE_SIZE, IMAGE_SIZE]] * n,
+            'interpolations': ['bicubic'] * n,
+            'means': [list(m) for m in self.means],
+            'stds': [list(s) for s in self.stds],
+            'tvf_do_letterbox': False,
+            'tvf_letterbox_fill': None,
+            'tvf_normalize_params': [
+                {'inplace': False, 'mean': list(m), 'std': list(s)}
+                for m, s in zip(self.means, self.stds, strict=True)
+            ],
+            'use_fused_vision_backbone': n == 2,
+        }
+
+    def normalize(self, pixels: np.ndarray) -> Tensor:
+        """
+        Map uint8 `[cams, 224, 224, 3]` to `pixel_values` float32 `[1, cams * channels, 224, 224]`.
+
+        Each camera gives three channels for each tower, in the towers' order.
+        """
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255.0)  # [cams, 3, H, W]
+        shape = (1, 3, 1, 1)
+        parts = [
+            (x - torch.tensor(m).view(shape)).div_(torch.tensor(s).view(shape))
+            for m, s in zip(self.means, self.stds, strict=True)
+        ]
+        stacked = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return stacked.reshape(1, -1, IMAGE_SIZE, IMAGE_SIZE)
+
+
+def resize(image: np.ndarray) -> np.ndarray:
+    """
+    Return a uint8 RGB image `[H, W, 3]` at 224 x 224, as the training pipeline resized it.
+
+    Raises InputError for another type or shape. An image of the right size is returned as it is.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(
+            f'image: expected uint8 RGB [H, W, 3], found {image.dtype} {list(image.shape)}'
+        )
+    if image.shape[:2] == (IMAGE_SIZE, IMAGE_SIZE):
+        return image
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
