@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hold the budget, the age limit, recovery and the patch comparisons to what they promise."""
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-
+import numpy as np
+import pytest
 from vla_cache_ros.caching.patches import cosine_similarity
 from vla_cache_ros.caching.patches import mean_difference
 from vla_cache_ros.caching.patches import patchify
@@ -62,9 +61,7 @@ def test_highest_scores_are_taken_and_equal_scores_go_to_the_oldest():
 def test_still_images_spread_the_budget_instead_of_preferring_top_rows():
     rows = np.zeros(16)
     for seed in range(40):
-        mask = select(
-            np.zeros(256), np.ones(256, int), 64, 100, 0, np.random.default_rng(seed)
-        )
+        mask = select(np.zeros(256), np.ones(256, int), 64, 100, 0, np.random.default_rng(seed))
         rows += mask.reshape(16, 16).sum(axis=1)
     assert rows.min() > 0.7 * rows.mean() and rows.max() < 1.3 * rows.mean()
 

@@ -5,18 +5,16 @@
 import json
 import math
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from vla_cache_ros.evaluation.hardware import hardware, versions
-from vla_cache_ros.evaluation.statistics import (
-    mcnemar,
-    paired_bootstrap_difference,
-    percentiles,
-    wilson_interval,
-)
+import numpy as np
+import pytest
+from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.evaluation.statistics import mcnemar
+from vla_cache_ros.evaluation.statistics import paired_bootstrap_difference
+from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.evaluation.statistics import wilson_interval
 
 
 def test_wilson_agrees_with_published_values():

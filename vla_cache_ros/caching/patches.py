@@ -1,6 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cut images into the 14x14 patches behind the visual tokens, and compare patches.
+"""
+Cut images into the 14x14 patches behind the visual tokens, and compare patches.
 
 One row per visual token: cameras in order, patches of a camera in raster order. Works on raw uint8
 pixels; knows neither towers nor the cache that keeps such rows.
@@ -14,15 +15,16 @@ PATCH_VALUES = PATCH * PATCH * 3  # 588
 
 
 def patchify(images: np.ndarray) -> np.ndarray:
-    """Return the patches [V, 588] uint8 of images [cams, H, W, 3] uint8, V = cams * H/14 * W/14.
+    """
+    Return the patches [V, 588] uint8 of images [cams, H, W, 3] uint8, V = cams * H/14 * W/14.
 
     Raises:
         ValueError: wrong dtype or rank, or a side that is no multiple of 14.
+
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
-            f'patchify needs uint8 images [cams, H, W, 3], got {images.dtype} '
-            f'{list(images.shape)}'
+            f'patchify needs uint8 images [cams, H, W, 3], got {images.dtype} {list(images.shape)}'
         )
     cameras, height, width, _ = images.shape
     if height % PATCH or width % PATCH:

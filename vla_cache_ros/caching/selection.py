@@ -1,6 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Choose which visual tokens are recomputed: budget, hard age limit, recovery, in one place.
+"""
+Choose which visual tokens are recomputed: budget, hard age limit, recovery, in one place.
 
 Works on flat arrays over all visual tokens of all cameras, so the budget is shared: a still camera
 gives its tokens to a moving one. Knows no pixels, no model and no reason why a token scored high.
@@ -15,10 +16,11 @@ import numpy as np
 
 
 def budget_size(tokens: int, reuse: float, max_age: int) -> int:
-    """Return how many of `tokens` a step recomputes: round(tokens * (1 - reuse)), or more.
+    """
+    Return how many of `tokens` a step recomputes: round(tokens * (1 - reuse)), or more.
 
     Refreshing every token once in max_age + 1 steps takes ceil(tokens / (max_age + 1)) a step, so
-    the budget is never less: a reuse above max_age / (max_age + 1) can't be had, the age limit wins.
+    the budget is never less: the age limit wins over a reuse above max_age / (max_age + 1).
     """
     return max(round(tokens * (1 - reuse)), refresh_quota(tokens, max_age))
 
@@ -29,7 +31,8 @@ def refresh_quota(tokens: int, max_age: int) -> int:
 
 
 def due(ages: np.ndarray, max_age: int, rank: np.ndarray) -> np.ndarray:
-    """Return the mask [V] of tokens to refresh now so that the age limit holds at every later step.
+    """
+    Return the mask [V] of tokens to refresh now so that the age limit holds at every later step.
 
     Tokens refreshed together (a full step) also expire together. Recomputing them only on the
     last day would break the budget in that step, so they are spread: with a quota of q a step, at
@@ -40,6 +43,7 @@ def due(ages: np.ndarray, max_age: int, rank: np.ndarray) -> np.ndarray:
         ages: [V] int, age of each token as defined above.
         max_age: largest age that may be reused.
         rank: [V] order of recomputation among equally old tokens, small first.
+
     """
     left = max_age - ages  # [V] further steps in which a token may be reused; < 0: expired
     quota = refresh_quota(ages.size, max_age)
@@ -59,7 +63,8 @@ def select(
     recovery: float,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Return the mask [V] of the tokens to recompute; exactly `budget` of them are True.
+    """
+    Return the mask [V] of the tokens to recompute; exactly `budget` of them are True.
 
     In this order: tokens due by age, the highest scores, and `recovery` (a share of what stays
     cached, inside the budget) drawn at random from the tokens that would have stayed cached.
@@ -74,6 +79,7 @@ def select(
         max_age: largest age that may be reused.
         recovery: share of the cached tokens recomputed at random.
         generator: source of chance; the same state gives the same mask.
+
     """
     order = np.lexsort((generator.random(scores.size), -ages, -scores))
     rank = np.empty(scores.size, dtype=np.int64)

@@ -1,18 +1,18 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Say on which machine and with which versions a figure was measured.
+"""
+Say on which machine and with which versions a figure was measured.
 
 Knows no model and no result. Reads what the operating system says; what it cannot read it
 reports as None rather than as a guess. Host and user names are left out on purpose.
 """
 
-import os
-import platform
 from importlib import metadata
+import os
 from pathlib import Path
+import platform
 
 import torch
-
 import vla_cache_ros
 
 _PACKAGES = ('torch', 'transformers', 'numpy', 'opencv-python-headless', 'opencv-python', 'mujoco')

@@ -1,28 +1,29 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn counts and samples of an evaluation into figures with their uncertainty.
+"""
+Turn counts and samples of an evaluation into figures with their uncertainty.
 
 Knows numbers only: not what an episode, a gate or a latency is. Paired functions take their two
 samples in the same order (entry i of both comes from the same seed); they cannot check that.
 """
 
-import math
 from collections.abc import Sequence
+import math
 from statistics import NormalDist
 
 import numpy as np
 
 
-def wilson_interval(
-    successes: int, trials: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return the Wilson score interval of a success share.
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """
+    Return the Wilson score interval of a success share.
 
     Unlike the normal approximation it stays inside [0, 1] and has a width at 0 and at all
     successes. Source: Wilson 1927; Brown, Cai, DasGupta 2001.
 
     Raises:
         ValueError: unless trials >= 1, 0 <= successes <= trials and 0 < confidence < 1.
+
     """
     _check_confidence(confidence)
     if trials < 1 or not 0 <= successes <= trials:
@@ -48,13 +49,15 @@ def paired_bootstrap_difference(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Return (difference, low, high) of mean(first) - mean(second) over paired samples.
+    """
+    Return (difference, low, high) of mean(first) - mean(second) over paired samples.
 
     Percentile bootstrap over pairs: a pair is drawn as a whole, so what both share (an easy
     seed) cancels. Deterministic for a given seed.
 
     Raises:
         ValueError: lengths differ, no pair, or a value is not finite.
+
     """
     _check_confidence(confidence)
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
@@ -76,13 +79,15 @@ def paired_bootstrap_difference(
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
-    """Return (only first succeeded, only second succeeded, two-sided exact p).
+    """
+    Return (only first succeeded, only second succeeded, two-sided exact p).
 
     The exact binomial form is used: discordant pairs are few where policies are close, which is
     where the chi-square form is wrong. p = 1 where no pair is discordant.
 
     Raises:
         ValueError: lengths differ or no pair.
+
     """
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if a.ndim != 1 or a.shape != b.shape or a.size == 0:
@@ -98,7 +103,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, fl
 
 
 def percentiles(samples: Sequence[float]) -> dict[str, float]:
-    """Return {'p50', 'p95'} of the samples (linear interpolation), NaN for none.
+    """
+    Return {'p50', 'p95'} of the samples (linear interpolation), NaN for none.
 
     NaN rather than 0: a stage that was never measured must not look free.
     """

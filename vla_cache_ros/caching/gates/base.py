@@ -1,0 +1,120 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What every gate has in common: the interface, the parameters and when to recompute everything.
+
+Knows neither how tokens are scored nor what the model does with a plan.
+"""
+
+import math
+from typing import Any
+from typing import Protocol
+from typing import Self
+
+import numpy as np
+from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.caching.selection import budget_size
+from vla_cache_ros.caching.selection import select
+from vla_cache_ros.types import StepPlan
+
+DEFAULT_REUSE = 0.5
+DEFAULT_MAX_AGE = 24  # steps; about ten seconds at 2.5 inferences a second
+DEFAULT_RECOVERY = 0.02
+
+
+class Gate(Protocol):
+    """
+    Decide once per step, before the decoder runs, which visual tokens are recomputed.
+
+    `probe_layers` names the decoder layers whose attention from text to visual tokens the engine
+    shall record for the next plan; empty for gates that read pixels only.
+    """
+
+    name: str
+    probe_layers: tuple[int, ...]
+
+    def reset(self) -> None:
+        """Forget the episode; the same episode after it gives the same plans."""
+
+    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+        """
+        Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
+
+        A cache that is not valid gets a plan that recomputes everything and says why.
+        """
+
+
+class BudgetGate:
+    """
+    Recompute a fixed share of the tokens, those that score highest.
+
+    The target counts everything: tokens forced by age and recovery are part of the budget, so
+    every cached step recomputes exactly the same number. Only full refreshes come on top.
+    """
+
+    name = ''
+    probe_layers: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        reuse: float = DEFAULT_REUSE,
+        max_age: int = DEFAULT_MAX_AGE,
+        recovery: float = DEFAULT_RECOVERY,
+        seed: int = 0,
+    ) -> None:
+        check_parameters(reuse, max_age, recovery)
+        self.reuse = reuse
+        self.max_age = max_age
+        self.recovery = recovery
+        self.seed = seed
+        self.reset()
+
+    @classmethod
+    def make(
+        cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
+    ) -> Self:
+        """Return the gate from the parameters that all gates share; `layers` has no effect."""
+        return cls(DEFAULT_REUSE if reuse is None else reuse, max_age, recovery, seed)
+
+    def reset(self) -> None:
+        """Start the random numbers anew, so that equal episodes get equal plans."""
+        self.generator = np.random.default_rng(self.seed)
+
+    def scores(self, patches: np.ndarray, cache: Any) -> np.ndarray:
+        """Return a score `[V]` per token from patches `[V, 588]` uint8; high = recompute."""
+        raise NotImplementedError
+
+    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+        """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""
+        patches = patchify(pixels)
+        if not cache.valid:
+            return full_plan(len(patches), refresh_reason(cache))
+        scores = self.scores(patches, cache)  # [V]
+        active = select(
+            scores,
+            np.asarray(cache.ages()),
+            budget_size(len(patches), self.reuse, self.max_age),
+            self.max_age,
+            self.recovery,
+            self.generator,
+        )
+        return StepPlan(active, scores=scores.astype(np.float32))
+
+
+def full_plan(tokens: int, reason: str) -> StepPlan:
+    """Return the plan that recomputes every token, for a named reason ('' where it is chosen)."""
+    return StepPlan(np.ones(tokens, dtype=bool), refresh=reason)
+
+
+def refresh_reason(cache: Any) -> str:
+    """Return why a cache is not valid; 'first_step' where nothing invalidated it."""
+    return cache.cause or 'first_step'
+
+
+def check_parameters(reuse: float | None, max_age: int, recovery: float) -> None:
+    """Raise ValueError naming the first parameter that is out of its range."""
+    for name, value in (('reuse', reuse), ('recovery', recovery)):
+        if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
+            raise ValueError(f'{name}: expected a share from 0 to 1, got {value}')
+    if int(max_age) != max_age or max_age < 0:
+        raise ValueError(f'max_age: expected a whole number of steps from 0 up, got {max_age}')

@@ -1,0 +1,181 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+VLA-Cache (arXiv 2502.02175), the heuristic that learned gates are compared with.
+
+Own code from the published algorithm: a patch is static if its raw cosine similarity is at least
+0.996 and among the top 130 (one camera) or 150 a camera; static patches are reusable unless among
+the top 120 (100 a camera) by the previous step's attention from text in layer 15. Each layer
+reuses the share 1 - min-max entropy of its attention, upward steps damped by 0.55; sets change at
+layers 2, 6, 9 and 11 and the reused set only grows; layers 0 and 1 run in full.
+
+A decoder of L < 32 layers has layer l at max(1, round(l * L / 32)): layer 0 always runs in full,
+changes that fall together are one. Camera budgets are pooled, so a still camera gives its share.
+
+Faults of the published code that are not inherited:
+- patches are compared with the pixels that produced the cached keys and values, never with the
+  last frame (slow drift) and never a frame with itself (its OFT evaluator);
+- no token outlives `max_age`, and `recovery` refreshes some at random;
+- a partial share takes the most similar patches, where it kept the top rows of the image;
+- a step in which nothing is reusable runs in full, where it failed;
+- selection and recording of attention count in the step's time, where timing began after them.
+
+Knows attention only as the cache recorded it. With `reuse` set, the published thresholds order the
+tokens and do not bound them: the schedule is scaled so that the mean over layers is the target
+(at most what the full layers leave), which is how gates are compared at equal reuse.
+"""
+
+from typing import Any
+from typing import Self
+
+import numpy as np
+from vla_cache_ros.caching.gates.base import check_parameters
+from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
+from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
+from vla_cache_ros.caching.gates.base import full_plan
+from vla_cache_ros.caching.gates.base import refresh_reason
+from vla_cache_ros.caching.patches import cosine_similarity
+from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.caching.selection import due
+from vla_cache_ros.types import StepPlan
+
+PUBLISHED_LAYERS = 32
+CHANGE_LAYERS = (2, 6, 9, 11)
+RELEVANCE_LAYER = 15
+STATIC_SIMILARITY = 0.996
+GROWTH_DAMPING = 0.55
+ONE_CAMERA = (130, 120)  # static, task-relevant patches
+PER_CAMERA = (150, 100)  # the same for each of several cameras
+
+
+class VlaCacheGate:
+    """Reuse static patches that the instruction does not attend to, more in deeper layers."""
+
+    name = 'vla-cache'
+
+    def __init__(
+        self,
+        reuse: float | None = None,
+        max_age: int = DEFAULT_MAX_AGE,
+        recovery: float = DEFAULT_RECOVERY,
+        seed: int = 0,
+        layers: int = PUBLISHED_LAYERS,
+    ) -> None:
+        check_parameters(reuse, max_age, recovery)
+        self.reuse = reuse
+        self.max_age = max_age
+        self.recovery = recovery
+        self.seed = seed
+        self.layers = layers
+        self.change_layers = tuple(sorted({scaled_layer(i, layers) for i in CHANGE_LAYERS}))
+        self.relevance_layer = min(scaled_layer(RELEVANCE_LAYER, layers), layers - 1)
+        self.probe_layers = tuple(range(layers))  # min-max runs over the entropy of all layers
+        self.reset()
+
+    @classmethod
+    def make(
+        cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
+    ) -> Self:
+        """Return the gate from the parameters that all gates share."""
+        return cls(reuse, max_age, recovery, seed, layers)
+
+    def reset(self) -> None:
+        """Start the random numbers anew, so that equal episodes get equal plans."""
+        self.generator = np.random.default_rng(self.seed)
+
+    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+        """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""
+        patches = patchify(pixels)
+        tokens = len(patches)
+        if not cache.valid:
+            return full_plan(tokens, refresh_reason(cache))
+        if cache.attention is None:
+            return full_plan(tokens, 'no_attention')
+        relevance = np.asarray(cache.attention.rows[self.relevance_layer])  # [V]
+        shares = layer_shares(np.asarray(cache.attention.entropy))  # [layers]
+        similarity = cosine_similarity(patches, np.asarray(cache.pixels))  # [V]
+        ages = np.asarray(cache.ages())
+        chance = self.generator.random(tokens)
+        similar_first = np.lexsort((chance, ages, -similarity))  # [V] token numbers
+        static_top, relevant_top = ONE_CAMERA if len(pixels) == 1 else PER_CAMERA
+        static = np.zeros(tokens, dtype=bool)
+        static[similar_first[: static_top * len(pixels)]] = True
+        static &= similarity >= STATIC_SIMILARITY
+        relevant = np.zeros(tokens, dtype=bool)
+        relevant[np.argsort(-relevance, kind='stable')[: relevant_top * len(pixels)]] = True
+
+        forced = self._forced(ages, similar_first)  # [V] bool
+        rank_class = np.where(static, relevant.astype(int), 2)[similar_first]
+        order = similar_first[np.argsort(rank_class, kind='stable')]
+        order = order[~forced[order]]
+        counts = self._reused_counts(
+            shares, int((static & ~relevant & ~forced).sum()), len(order), tokens
+        )
+        layers = []
+        for layer, count in counts:
+            active = np.ones(tokens, dtype=bool)
+            active[order[:count]] = False
+            layers.append((layer, active))
+        return StepPlan(np.ones(tokens, dtype=bool), layers=tuple(layers), scores=1 - similarity)
+
+    def _forced(self, ages: np.ndarray, similar_first: np.ndarray) -> np.ndarray:
+        rank = np.empty(ages.size, dtype=np.int64)
+        rank[similar_first[::-1]] = np.arange(ages.size)
+        forced = due(ages, self.max_age, rank)
+        fresh = np.flatnonzero(~forced)
+        forced[self.generator.choice(fresh, round(self.recovery * fresh.size), False)] = True
+        return forced
+
+    def _reused_counts(
+        self, shares: np.ndarray, reusable: int, limit: int, tokens: int
+    ) -> list[tuple[int, int]]:
+        """Return (layer, reused tokens) where the count grows, most `limit` tokens."""
+        starts = [layer for layer in self.change_layers if layer < self.layers]
+        grown = np.maximum.accumulate(shares[starts])  # [changes]
+        depth = np.diff([*starts, self.layers])  # [changes] layers that each set lasts
+        scale = float(reusable)
+        if self.reuse is not None:
+            scale = _scale_for(self.reuse * tokens * self.layers, grown, depth, limit)
+        counts = np.minimum(np.floor(grown * scale + 0.5), limit).astype(int)
+        before = np.concatenate([[0], counts[:-1]])
+        return [
+            (layer, int(count))
+            for layer, count, previous in zip(starts, counts, before, strict=True)
+            if count > previous
+        ]
+
+
+def scaled_layer(layer: int, layers: int) -> int:
+    """Return where a layer of the published 32 lies in a decoder of `layers`; 1 at the least."""
+    return (
+        layer if layers >= PUBLISHED_LAYERS else max(1, round(layer * layers / PUBLISHED_LAYERS))
+    )
+
+
+def layer_shares(entropy: np.ndarray) -> np.ndarray:
+    """
+    Return the share of reusable tokens that each layer reuses, from its attention entropy `[L]`.
+
+    1 - min-max entropy (all 1 where all layers are equally sharp), upward steps damped.
+    """
+    spread = entropy.max() - entropy.min()
+    if not spread > 0:
+        return np.ones(entropy.size)
+    shares = 1 - (entropy - entropy.min()) / spread
+    for layer in range(1, shares.size):
+        rise = shares[layer] - shares[layer - 1]
+        if rise > 0:
+            shares[layer] = shares[layer - 1] + GROWTH_DAMPING * rise
+    return shares
+
+
+def _scale_for(target: float, grown: np.ndarray, depth: np.ndarray, limit: int) -> float:
+    """Return s with sum(depth * min(grown * s, limit)) = target, or the largest that counts."""
+    if not grown.any():
+        return 0.0
+    low, high = 0.0, limit / grown[grown > 0].min()
+    for _ in range(50):  # bisection: the sum rises with s
+        middle = (low + high) / 2
+        reached = float((depth * np.minimum(grown * middle, limit)).sum())
+        low, high = (middle, high) if reached < target else (low, middle)
+    return high
