@@ -67,7 +67,9 @@ class VlaCacheGate:
         self.recovery = recovery
         self.seed = seed
         self.layers = layers
-        self.change_layers = tuple(sorted({scaled_layer(i, layers) for i in CHANGE_LAYERS}))
+        # a decoder of one layer has none: its only layer always runs in full
+        changes = {scaled_layer(layer, layers) for layer in CHANGE_LAYERS}
+        self.change_layers = tuple(sorted(layer for layer in changes if layer < layers))
         self.relevance_layer = min(scaled_layer(RELEVANCE_LAYER, layers), layers - 1)
         self.probe_layers = tuple(range(layers))  # min-max runs over the entropy of all layers
         self.reset()
@@ -130,19 +132,19 @@ class VlaCacheGate:
         self, shares: np.ndarray, reusable: int, limit: int, tokens: int
     ) -> list[tuple[int, int]]:
         """Return (layer, reused tokens) where the count grows, most `limit` tokens."""
-        starts = [layer for layer in self.change_layers if layer < self.layers]
-        grown = np.maximum.accumulate(shares[starts])  # [changes]
-        depth = np.diff([*starts, self.layers])  # [changes] layers that each set lasts
+        grown = np.maximum.accumulate(shares[list(self.change_layers)])  # [changes]
+        depth = np.diff([*self.change_layers, self.layers])  # [changes] layers each set lasts
         scale = float(reusable)
         if self.reuse is not None:
             scale = _scale_for(self.reuse * tokens * self.layers, grown, depth, limit)
         counts = np.minimum(np.floor(grown * scale + 0.5), limit).astype(int)
-        before = np.concatenate([[0], counts[:-1]])
-        return [
-            (layer, int(count))
-            for layer, count, previous in zip(starts, counts, before, strict=True)
-            if count > previous
-        ]
+        steps = []
+        reused = 0
+        for layer, count in zip(self.change_layers, counts.tolist(), strict=True):
+            if count > reused:
+                steps.append((layer, count))
+                reused = count
+        return steps
 
 
 def scaled_layer(layer: int, layers: int) -> int:
