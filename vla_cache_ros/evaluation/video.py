@@ -26,6 +26,7 @@ _DIM = (150, 156, 166)
 _PAPER = (22, 25, 31)
 _ACTIVE = (255, 176, 46)
 _SHADE = np.array([38, 62, 92], np.float32)  # what reused patches fade into
+_BAR = (98, 122, 152)
 _SHADE_WEIGHT = 0.6
 
 
@@ -134,7 +135,7 @@ def _draw_figures(
     if frame.reuse > 0:
         end = left + max(8, round((right - left) * frame.reuse))
         pen.rounded_rectangle(
-            (left, line - 8, end, line + 8), 4, fill=tuple(map(int, _SHADE + 60))
+            (left, line - 8, end, line + 8), 4, fill=_BAR
         )
     pen.text((right + 14, line), f'{frame.reuse:4.0%} reused', _INK, font, anchor='lm')
     if frame.milliseconds is not None:

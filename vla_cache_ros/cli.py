@@ -1,0 +1,126 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The `vla-cache` command: parse arguments, hand over, turn a user's mistake into one line.
+
+Each command imports what it runs when it runs, so that `--help` is quick and a command that needs
+no ROS runs on a machine without it. This module decides nothing and computes nothing.
+"""
+
+import os
+from pathlib import Path
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from vla_cache_ros import __version__
+
+DEFAULT_GATE = 'motion'  # the one place that says which gate the demo shows
+DEFAULT_REUSE = 0.5
+TRACEBACK_VARIABLE = 'VLA_CACHE_TRACEBACK'
+
+app = typer.Typer(
+    name='vla-cache',
+    help='Vision-language-action models on robot arms, with a persistent visual token cache.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+train = typer.Typer(help='Train on demonstrations.', no_args_is_help=True)
+app.add_typer(train, name='train')
+
+Checkpoint = Annotated[
+    str, typer.Option(help='Checkpoint: `tabletop`, a folder, or a Hugging Face hub id.')
+]
+Gate = Annotated[str, typer.Option(help='Gate that chooses which visual tokens to recompute.')]
+Reuse = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help='Share of visual tokens taken from the cache.')
+]
+Episodes = Annotated[int, typer.Option(min=1, help='Number of episodes.')]
+Seed = Annotated[int, typer.Option(min=0, help='Seed of the first episode; the next adds one.')]
+Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.')]
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'dense',
+    reuse: Reuse = DEFAULT_REUSE,
+    episodes: Episodes = 10,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Run closed-loop episodes in process, without ROS, and write the figures."""
+    from vla_cache_ros.evaluation.closed_loop import run_evaluate
+
+    run_evaluate(checkpoint, gate, reuse, episodes, seed, json)
+
+
+@app.command()
+def demo(
+    episodes: Episodes = 3,
+    gate: Gate = DEFAULT_GATE,
+    reuse: Reuse = DEFAULT_REUSE,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help='Folder for report, video and bag.')] = Path(
+        'demo_out'
+    ),
+    checkpoint: Checkpoint = 'tabletop',
+) -> None:
+    """Drive the simulated arm over real ROS 2, dense and then cached, and show what it saved."""
+    from vla_cache_ros.evaluation.demo import run_demo
+
+    run_demo(checkpoint, gate, reuse, episodes, seed, out)
+
+
+@app.command()
+def verify(
+    golden: Annotated[Path, typer.Option(help='Folder with a checkpoint and golden outputs.')],
+    json: Json = None,
+) -> None:
+    """Compare a checkpoint with the golden outputs in its folder, array by array."""
+    from vla_cache_ros.vla.verify import run_verify
+
+    raise typer.Exit(0 if run_verify(golden, json) else 1)
+
+
+@app.command('record')
+def record(
+    out: Annotated[Path, typer.Option(help='Folder of the bag; must not exist yet.')],
+    topics: Annotated[list[str] | None, typer.Option('--topic', help='Topic to record.')] = None,
+) -> None:
+    """Record the running graph into a rosbag2 (MCAP) folder until Ctrl-C."""
+    from vla_cache_ros.ros.recorder import run_record
+
+    run_record(out, topics)
+
+
+@app.command('version')
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """
+    Run the command line.
+
+    Exit code 0 after success, 1 where a check did not hold or the program is wrong, 2 after a
+    mistake that the user can mend, 130 after Ctrl-C.
+    """
+    try:
+        app()
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exc()
+        print(f'vla-cache: {_one_line(error)}', file=sys.stderr)
+        sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    text = ' '.join(str(error).split())
+    if isinstance(error, ModuleNotFoundError) and error.name in ('rclpy', 'rosbags'):
+        return f'{text}: source a ROS 2 install, or pip install -r requirements-ros.txt'
+    return text or type(error).__name__
