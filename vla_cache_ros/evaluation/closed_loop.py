@@ -1,0 +1,255 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run a policy in a simulated environment, episode by episode, in one process and without ROS.
+
+The loop is the one that runs over ROS: observe, infer, execute the first actions of the chunk,
+observe again, until success or the task's step limit. Episode i takes seed + i whatever the
+policy, so results of different gates are paired by seed. Knows no model, gate or simulator.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import json
+import math
+from pathlib import Path
+from typing import Any
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.evaluation.statistics import wilson_interval
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import Observation
+from vla_cache_ros.types import StepReport
+
+STAGES = ('total', 'preprocess', 'gate', 'vision', 'decoder', 'decode')
+WARMUP_INFERENCES = 3  # first calls allocate buffers and fill caches of the libraries
+
+
+class Actor(Protocol):
+    """Act on observations; what `vla_cache_ros.policy.Policy` does."""
+
+    def reset(self, cause: str = 'episode_reset') -> None:
+        """Start an episode."""
+
+    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+        """Return the next actions and what they cost."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """
+    Hold what one episode came to.
+
+    steps: control periods executed. reuse: per inference, full refreshes included. latency_ms:
+    per inference, the stages of `StepReport`. refreshes: per inference, '' where none was needed.
+    """
+
+    seed: int
+    task: str
+    success: bool
+    steps: int
+    reuse: tuple[float, ...]
+    latency_ms: tuple[Mapping[str, float], ...]
+    refreshes: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return the episode as one plain JSON record."""
+        return {
+            'seed': self.seed,
+            'task': self.task,
+            'success': self.success,
+            'steps': self.steps,
+            'inferences': len(self.reuse),
+            'reuse_mean': float(np.mean(self.reuse)) if self.reuse else None,
+        }
+
+
+def run_episode(policy: Actor, env: Any, seed: int, execute_steps: int = 4) -> Episode:
+    """
+    Run one episode until success or `env.max_steps` control periods.
+
+    execute_steps: actions of a chunk that are executed before the next observation.
+    """
+    observation = env.reset(seed)
+    policy.reset()
+    steps, success = 0, False
+    reports: list[StepReport] = []
+    while not success and steps < env.max_steps:
+        if steps:
+            observation = env.observe()
+        chunk, report = policy.act(observation)
+        reports.append(report)
+        for action in chunk.actions[: min(execute_steps, env.max_steps - steps)]:
+            env.step(action)
+            steps += 1
+            success = bool(env.success())
+            if success:
+                break
+    return Episode(
+        seed=seed,
+        task=env.task.name,
+        success=success,
+        steps=steps,
+        reuse=tuple(float(report.reuse) for report in reports),
+        latency_ms=tuple(dict(report.latency_ms) for report in reports),
+        refreshes=tuple(report.refresh for report in reports),
+    )
+
+
+def evaluate(
+    policy: Actor,
+    env: Any,
+    seeds: Iterable[int],
+    execute_steps: int = 4,
+    progress: bool = True,
+) -> list[Episode]:
+    """Run one episode per seed, with a progress bar on stderr that shows the success so far."""
+    episodes: list[Episode] = []
+    with tqdm(list(seeds), unit='episode', disable=not progress) as bar:
+        for seed in bar:
+            episodes.append(run_episode(policy, env, seed, execute_steps))
+            done = sum(episode.success for episode in episodes)
+            bar.set_postfix_str(f'{done}/{len(episodes)} succeeded')
+    return episodes
+
+
+def summarize(
+    episodes: Sequence[Episode], gate: str, warmup: int = WARMUP_INFERENCES, **extra: Any
+) -> dict[str, Any]:
+    """
+    Return the figures of a run as plain JSON values.
+
+    gate: name of the gate. warmup: inferences at the very start whose latency does not count
+    (their reuse and success do). extra: further fields, such as the checkpoint.
+
+    Raises:
+        ValueError: no episode.
+
+    """
+    if not episodes:
+        raise ValueError('episodes: expected at least 1, got 0')
+    successes = sum(episode.success for episode in episodes)
+    reuse = [value for episode in episodes for value in episode.reuse]
+    latencies = [values for episode in episodes for values in episode.latency_ms]
+    skipped = min(warmup, max(0, len(latencies) - 1))  # a single inference still has a figure
+    refreshes = Counter(name for episode in episodes for name in episode.refreshes if name)
+    low, high = wilson_interval(successes, len(episodes))
+    return {
+        'episodes': len(episodes),
+        'successes': successes,
+        'success_rate': successes / len(episodes),
+        'success_ci95': [low, high],
+        'gate': gate,
+        'reuse_mean': float(np.mean(reuse)) if reuse else None,
+        'inferences': len(reuse),
+        'tasks': _per_task(episodes),
+        'latency_ms': {
+            stage: _finite(percentiles([v[stage] for v in latencies[skipped:] if stage in v]))
+            for stage in STAGES
+        },
+        'latency_warmup_skipped': skipped,
+        'refreshes': dict(sorted(refreshes.items())),
+        'seeds': [episodes[0].seed, episodes[-1].seed],
+        'hardware': hardware(),
+        'versions': versions(),
+        **extra,
+        'per_episode': [episode.record() for episode in episodes],
+    }
+
+
+def run_evaluate(
+    checkpoint: str,
+    gate: str = 'dense',
+    reuse: float | None = None,
+    episodes: int = 10,
+    seed: int = 0,
+    json_path: str | Path | None = None,
+    device: str = 'cpu',
+    dtype: str = 'float32',
+    progress: bool = True,
+) -> dict[str, Any]:
+    """
+    Evaluate a checkpoint on the embedded robot, print the figures and write them as JSON.
+
+    Episode i has seed + i. Raises ValueError for bad arguments before anything is loaded, OSError
+    where the file can't be written.
+    """
+    if episodes < 1:
+        raise ValueError(f'episodes: expected at least 1, got {episodes}')
+    path = None if json_path is None else Path(json_path)
+    if path is not None and not path.resolve().parent.is_dir():
+        raise ValueError(f'json: expected a file in an existing folder, got {path}')
+    # imported here: reading figures or running another environment needs no MuJoCo
+    from vla_cache_ros.policy import Policy
+    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
+    from vla_cache_ros.simulation.tabletop import Tabletop
+
+    policy = Policy.from_pretrained(
+        checkpoint, gate=gate, device=device, dtype=dtype, reuse=reuse, seed=seed
+    )
+    env = Tabletop()
+    try:
+        done = evaluate(
+            policy, env, range(seed, seed + episodes), EXECUTE_STEPS, progress=progress
+        )
+    finally:
+        env.close()
+    figures = summarize(
+        done,
+        gate,
+        reuse=reuse,
+        seed=seed,
+        checkpoint=str(checkpoint),
+        device=device,
+        dtype=dtype,
+        execute_steps=EXECUTE_STEPS,
+    )
+    if path is not None:
+        write_json(path, figures)
+    print(table(figures))
+    return figures
+
+
+def write_json(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures as JSON; NaN, which JSON does not have, is refused."""
+    path.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """Return the main figures as lines of text."""
+    low, high = figures['success_ci95']
+    lines = [
+        f'gate {figures["gate"]}: {figures["successes"]} of {figures["episodes"]} succeeded '
+        f'({100 * figures["success_rate"]:.1f} %, 95 % interval {100 * low:.1f} to '
+        f'{100 * high:.1f} %)',
+        f'reuse {100 * figures["reuse_mean"]:.1f} % of visual tokens, mean over '
+        f'{figures["inferences"]} inferences, full refreshes included',
+        f'{"ms":<12}{"p50":>9}{"p95":>9}',
+    ]
+    for stage, values in figures['latency_ms'].items():
+        cells = ('-' if values[p] is None else f'{values[p]:.2f}' for p in ('p50', 'p95'))
+        lines.append(f'{stage:<12}' + ''.join(f'{cell:>9}' for cell in cells))
+    for name, counts in figures['tasks'].items():
+        lines.append(f'{name:<28}{counts["successes"]:>4} of {counts["episodes"]}')
+    return '\n'.join(lines)
+
+
+def _per_task(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:
+    tasks: dict[str, dict[str, int]] = {}
+    for episode in sorted(episodes, key=lambda episode: episode.task):
+        counts = tasks.setdefault(episode.task, {'episodes': 0, 'successes': 0})
+        counts['episodes'] += 1
+        counts['successes'] += int(episode.success)
+    return tasks
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
