@@ -18,7 +18,8 @@ FORBIDDEN = {
     'evaluation': ROS,
     'ros': {'transformers', 'safetensors', 'training', 'timm', 'torchvision'},
 }
-NOWHERE = {'timm', 'torchvision', 'pickle', 'tensorflow'}
+UNSAFE = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'eval', 'exec'}
+NOWHERE = {'timm', 'torchvision', 'tensorflow'}
 
 
 def imports(path: Path) -> set[str]:
@@ -62,6 +63,7 @@ def test_no_remote_code_and_no_unsafe_load():
                 continue
             keywords = {k.arg: getattr(k.value, 'value', None) for k in node.keywords}
             assert keywords.get('trust_remote_code') is not True, path
+            assert ast.unparse(node.func) not in UNSAFE, f'{path}:{node.lineno}'
             if ast.unparse(node.func) == 'torch.load':
                 assert keywords.get('weights_only') is True, f'{path}:{node.lineno}'
 

@@ -1,0 +1,95 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run the nodes of a demo as child processes and leave none behind.
+
+Knows how to start, watch and end a process and where its log is; not what it does.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+
+TAIL_LINES = 15
+_PATIENCE = 5.0  # s a process may take to end after SIGINT before it is killed
+
+
+class ProcessDied(RuntimeError):
+    """Say which process ended by itself, how, and what it logged last."""
+
+
+class Processes:
+    """
+    Own a set of Python modules that run as processes; a context manager that ends them all.
+
+    folder: where each process's output goes, as <name>.log. environment: variables on top of
+    this process's own.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]):
+        """Remember where to log; nothing is started yet."""
+        self._folder = folder
+        self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **environment}
+        self._running: dict[str, subprocess.Popen] = {}
+
+    def __enter__(self) -> 'Processes':
+        """Return this."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all processes, newest first."""
+        self.stop()
+
+    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        """Start `python -m module` with arguments, in a session of its own."""
+        with self.log(name).open('wb') as sink:
+            # Its own session: Ctrl-C reaches this process alone, which then ends the nodes in
+            # order, so that the arm gets its stop before the driver goes.
+            self._running[name] = subprocess.Popen(
+                [sys.executable, '-m', module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Raise ProcessDied, with the tail of its log, if a process has ended."""
+        for name, process in self._running.items():
+            code = process.poll()
+            if code is not None:
+                raise ProcessDied(
+                    f'{name} ended with {_say(code)}; the end of {self.log(name)}:\n'
+                    + self.tail(name)
+                )
+
+    def tail(self, name: str) -> str:
+        """Return the last lines that a process logged."""
+        lines = self.log(name).read_text(encoding='utf-8', errors='replace').splitlines()
+        return '\n'.join(f'    {line}' for line in lines[-TAIL_LINES:]) or '    (no output)'
+
+    def log(self, name: str) -> Path:
+        """Return the log file of a process."""
+        return self._folder / f'{name}.log'
+
+    def stop(self) -> None:
+        """Interrupt every process, newest first; kill what does not end within 5 s."""
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+
+def _say(code: int) -> str:
+    return f'exit code {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
