@@ -10,9 +10,12 @@ it takes rows, their rotary positions and, optionally, an object that stores key
 from __future__ import annotations
 
 import torch
+from torch import nn
 from torch import Tensor
+from transformers import Cache
 from transformers import LlamaConfig
 from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 
@@ -64,6 +67,52 @@ def run_layers(
     for layer in model.layers:
         hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary, is_causal=causal)
     return model.norm(hidden)
+
+
+def run_layer(
+    layer: nn.Module,
+    hidden: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    mask: Tensor | None,
+    cache: Cache,
+) -> Tensor:
+    """
+    Run one decoder layer on rows `[1, R, D]` against a cache that stores and returns K and V.
+
+    rotary: cosines and sines `[1, R, head_dim]` of the rows' positions. mask: `[1, 1, R, L]`,
+    added to the scores of the L visible slots, None when every row sees all of them.
+    """
+    return layer(
+        hidden,
+        attention_mask=mask,
+        position_embeddings=rotary,
+        past_key_values=cache,
+        is_causal=False,
+    )
+
+
+def attention_weights(
+    layer: nn.Module,
+    hidden: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    mask: Tensor | None,
+    keys: Tensor,
+) -> Tensor:
+    """
+    Return the attention `[heads, T, L]` in float32 that rows `[1, T, D]` pay to the cached keys.
+
+    Fused attention keeps no weights, so they are computed again, for these rows only. hidden: the
+    rows as they entered the layer. keys: `[1, key heads, L, head_dim]`, already rotated.
+    """
+    attention = layer.self_attn
+    shape = (*hidden.shape[:2], -1, attention.head_dim)
+    query = attention.q_proj(layer.input_layernorm(hidden)).view(shape).transpose(1, 2)
+    query, _ = apply_rotary_pos_emb(query, query, *rotary)
+    keys = keys.repeat_interleave(attention.num_key_value_groups, dim=1)
+    scores = (query @ keys.transpose(2, 3)).float() * attention.scaling  # [1, heads, T, L]
+    if mask is not None:
+        scores = scores + mask
+    return scores.softmax(-1)[0]
 
 
 def logits(language_model: LlamaForCausalLM, hidden: Tensor) -> Tensor:

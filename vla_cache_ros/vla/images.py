@@ -96,7 +96,8 @@ class ImagePreprocessor:
 
         Each camera gives three channels for each tower, in the towers' order.
         """
-        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255.0)  # [cams, 3, H, W]
+        writable = np.require(pixels, requirements='W')  # torch refuses read-only buffers
+        x = torch.from_numpy(writable).permute(0, 3, 1, 2).float().div_(255.0)  # [cams, 3, H, W]
         shape = (1, 3, 1, 1)
         parts = [
             (x - torch.tensor(m).view(shape)).div_(torch.tensor(s).view(shape))

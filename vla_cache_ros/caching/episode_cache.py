@@ -1,0 +1,166 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Keep the keys and values of every slot for one episode, and where the visual ones came from.
+
+Owns its buffers: they are allocated once and overwritten in place, so memory does not grow. Says
+whether they may be trusted and, if not, why. Knows nothing of gates or of what a slot holds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers import LlamaConfig
+from transformers.cache_utils import CacheLayerMixin
+from vla_cache_ros.caching.layout import SlotLayout
+from vla_cache_ros.caching.patches import PATCH_VALUES
+
+
+class Invalidation(StrEnum):
+    """Name the reasons for which nothing in the cache may be used again."""
+
+    EPISODE_RESET = 'episode_reset'
+    DEACTIVATED = 'deactivated'
+    CAMERA_COUNT_CHANGED = 'camera_count_changed'
+    RESOLUTION_CHANGED = 'resolution_changed'
+    CLOCK_JUMPED_BACK = 'clock_jumped_back'
+    GAP_TOO_LONG = 'gap_too_long'
+    NON_FINITE_OUTPUT = 'non_finite_output'
+    STEP_FAILED = 'step_failed'
+    NEW_INSTRUCTION = 'new_instruction'
+
+
+@dataclass
+class Window:
+    """Say what the layers touch now: the `rows` [R] they write, the first `visible` slots."""
+
+    rows: Tensor
+    visible: int
+
+
+class SlotLayer(CacheLayerMixin):
+    """Hold one layer's keys and values `[1, heads, slots, head_dim]`; writes go to any slot."""
+
+    def __init__(self, shape: tuple[int, int, int], window: Window, like: Tensor) -> None:
+        super().__init__()
+        self.window = window
+        self.keys = like.new_zeros(1, *shape)
+        self.values = like.new_zeros(1, *shape)
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Do nothing: the buffers exist from the start."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Write `[1, heads, R, head_dim]` at the window's rows; return all visible slots."""
+        window = self.window
+        self.keys.index_copy_(2, window.rows, key_states)
+        self.values.index_copy_(2, window.rows, value_states)
+        return self.keys[:, :, : window.visible], self.values[:, :, : window.visible]
+
+    def get_seq_length(self) -> int:
+        """Return the number of visible slots."""
+        return self.window.visible
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return the visible slots and their offset."""
+        return self.window.visible, 0
+
+    def get_max_length(self) -> int:
+        """Return the number of slots."""
+        return self.keys.shape[2]
+
+    # the older name of the same method, abstract in some releases of transformers
+    get_max_cache_shape = get_max_length
+
+
+@dataclass(frozen=True)
+class Attention:
+    """
+    Hold what the text attended to in the last step that probed it.
+
+    layers: the probed decoder layers. rows: float32 `[len(layers), V]`, attention on each visual
+    token, mean over heads and text rows. entropy: float32 `[len(layers)]` in nats, of each text
+    row's attention over the visual tokens (heads averaged, scaled to sum 1), mean over rows.
+    """
+
+    layers: tuple[int, ...]
+    rows: np.ndarray
+    entropy: np.ndarray
+
+
+class EpisodeCache:
+    """
+    Hold keys, values and provenance of one episode.
+
+    step: completed steps. valid: whether reuse is allowed. cause: why not, '' before the first
+    step. invalidations: how often each cause came. produced_step `[V]` and pixels uint8
+    `[V, 588]`: the step and the patch that each visual token was last produced from at every
+    layer. attention: the last probe, or None.
+    """
+
+    def __init__(self, layout: SlotLayout, config: LlamaConfig, like: Tensor) -> None:
+        head_dim = getattr(config, 'head_dim', None)
+        head_dim = head_dim or config.hidden_size // config.num_attention_heads
+        shape = (config.num_key_value_heads, layout.size, head_dim)
+        self.window = Window(torch.empty(0, dtype=torch.long, device=like.device), 0)
+        self.layers = [
+            SlotLayer(shape, self.window, like) for _ in range(config.num_hidden_layers)
+        ]
+        self.kv = Cache(layers=self.layers)
+        visual = layout.visual_tokens
+        self.produced_step = np.full(visual, -1, dtype=np.int64)
+        self.pixels = np.zeros((visual, PATCH_VALUES), dtype=np.uint8)
+        self.attention: Attention | None = None
+        self.step = 0
+        self.valid = False
+        self.cause = ''
+        self.invalidations: Counter[str] = Counter()
+
+    def invalidate(self, cause: str) -> None:
+        """
+        Forbid all reuse, and count the cause (one of `Invalidation`).
+
+        An episode reset also starts the steps at 0. The buffers are cleared: a non-finite value
+        left in a masked slot would still poison a product with a weight of zero.
+        """
+        cause = Invalidation(cause)
+        self.invalidations[cause.value] += 1
+        self.cause = cause.value
+        self.valid = False
+        self.attention = None
+        self.produced_step.fill(-1)
+        if cause is Invalidation.EPISODE_RESET:
+            self.step = 0
+        for layer in self.layers:
+            layer.keys.zero_()
+            layer.values.zero_()
+
+    def commit(self, produced: np.ndarray, patches: np.ndarray) -> None:
+        """
+        End a step that succeeded: trust the cache and note what was produced.
+
+        produced: bool `[V]`, tokens recomputed at every layer. patches: uint8 `[V, 588]`.
+        """
+        self.pixels[produced] = patches[produced]
+        self.produced_step[produced] = self.step
+        self.step += 1
+        self.valid = True
+        self.cause = ''
+
+    def ages(self) -> np.ndarray:
+        """Return int `[V]`: the age of each token at the coming step, 1 if just produced."""
+        return self.step - self.produced_step
+
+    def memory_bytes(self) -> int:
+        """Return the size of the keys and values."""
+        return sum(2 * layer.keys.nbytes for layer in self.layers)

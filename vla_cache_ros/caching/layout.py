@@ -1,0 +1,121 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Give every token of the decoder a slot, an address that is fixed for the whole episode.
+
+    bos | one span for each camera | proprio? | actions | stop? | text, padded to its capacity
+
+The text stands last so that its padding is a tail: cutting it off needs no mask. Rotary positions
+are another matter: they run through the reference's order (text before actions) without gaps.
+Knows nothing of the model's weights or of what is cached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
+from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.errors import InputError
+
+TEXT_CAPACITY = 64
+BOS = 0
+
+
+@dataclass(frozen=True)
+class SlotLayout:
+    """
+    Hold the spans of one model's slots.
+
+    cameras: images at each step. actions: action slots. proprio, stop: whether there is one slot
+    for the robot state and one for the stop token. text_capacity: longest prompt, without BOS.
+    """
+
+    cameras: int
+    actions: int
+    proprio: bool = False
+    stop: bool = False
+    text_capacity: int = TEXT_CAPACITY
+
+    @classmethod
+    def for_model(
+        cls, config: VLAConfig, action_dim: int, text_capacity: int = TEXT_CAPACITY
+    ) -> SlotLayout:
+        """Return the layout of a model; `action_dim` counts the tokens of a causal model."""
+        oft = config.oft
+        if oft is None:
+            return cls(cameras=1, actions=action_dim, text_capacity=text_capacity)
+        return cls(
+            cameras=oft.num_images,
+            actions=oft.chunk * oft.action_dim,
+            proprio=oft.use_proprio,
+            stop=True,
+            text_capacity=text_capacity,
+        )
+
+    @property
+    def visual_tokens(self) -> int:
+        """Return the number of visual slots over all cameras."""
+        return self.cameras * PATCHES_PER_IMAGE
+
+    @property
+    def visual(self) -> range:
+        """Return the visual slots, camera after camera, each in raster order."""
+        return range(1, 1 + self.visual_tokens)
+
+    def camera(self, index: int) -> range:
+        """Return the slots of one camera."""
+        start = 1 + index * PATCHES_PER_IMAGE
+        return range(start, start + PATCHES_PER_IMAGE)
+
+    @property
+    def proprio_slots(self) -> range:
+        """Return the slot of the robot state, or an empty range."""
+        return range(self.visual.stop, self.visual.stop + int(self.proprio))
+
+    @property
+    def action_slots(self) -> range:
+        """Return the action slots."""
+        return range(self.proprio_slots.stop, self.proprio_slots.stop + self.actions)
+
+    @property
+    def stop_slots(self) -> range:
+        """Return the slot of the stop token, or an empty range."""
+        return range(self.action_slots.stop, self.action_slots.stop + int(self.stop))
+
+    @property
+    def text(self) -> range:
+        """Return the slots of the prompt after BOS, unused ones included."""
+        return range(self.stop_slots.stop, self.stop_slots.stop + self.text_capacity)
+
+    @property
+    def size(self) -> int:
+        """Return the number of slots."""
+        return self.text.stop
+
+    def check_text(self, tokens: int) -> None:
+        """Raise InputError if a prompt of so many tokens after BOS does not fit."""
+        if not 1 <= tokens <= self.text_capacity:
+            raise InputError(
+                f'instruction: expected a prompt of 1 to {self.text_capacity} tokens, '
+                f'found {tokens}; shorten it'
+            )
+
+    def used(self, tokens: int) -> int:
+        """Return the slots in use with a prompt of so many tokens: always the first ones."""
+        return self.text.start + tokens
+
+    def positions(self, tokens: int) -> np.ndarray:
+        """
+        Return the rotary position of each slot in use, int64 `[used(tokens)]`.
+
+        The order is the reference's: bos, images, proprio, text, actions, stop.
+        """
+        self.check_text(tokens)
+        before = self.action_slots.start
+        tail = self.text.start - before  # actions and stop
+        positions = np.arange(self.used(tokens))
+        positions[before : self.text.start] += tokens
+        positions[self.text.start :] -= tail
+        return positions
