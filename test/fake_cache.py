@@ -36,4 +36,6 @@ class FakeCache:
         self.valid, self.cause = False, cause
 
     def attend(self, rows: np.ndarray, entropy: np.ndarray) -> None:
-        self.attention = SimpleNamespace(rows=rows, entropy=entropy)
+        self.attention = SimpleNamespace(
+            layers=tuple(range(len(rows))), rows=rows, entropy=entropy
+        )

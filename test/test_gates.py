@@ -84,6 +84,15 @@ def test_dense_recomputes_everything_on_a_valid_cache():
 
 
 @pytest.mark.parametrize('name', ['random', 'motion', 'vla-cache'])
+def test_maximum_age_zero_recomputes_everything(name):
+    gate = make_gate(name, reuse=0.5, max_age=0)
+    cache = cache_after(gate, images())
+    attend(cache, 32)
+    plan = gate.plan(images(), cache)
+    assert plan.active.all() and plan.layers == ()
+
+
+@pytest.mark.parametrize('name', ['random', 'motion', 'vla-cache'])
 def test_equal_seeds_give_equal_plans_and_reset_starts_over(name):
     def run(gate):
         frame = images()
@@ -218,11 +227,13 @@ def test_vla_cache_runs_in_full_where_nothing_is_reusable_or_no_attention_is_kno
 
 @pytest.mark.parametrize('reuse', [0.3, 0.5, 0.7, 0.85])
 @pytest.mark.parametrize('layers', [8, 32])
-def test_vla_cache_reaches_a_target_reuse_as_mean_over_layers(reuse, layers):
+@pytest.mark.parametrize('falling', [True, False])
+def test_vla_cache_reaches_a_target_reuse_as_mean_over_layers(reuse, layers, falling):
     gate = VlaCacheGate(reuse=reuse, layers=layers, recovery=0.02)
     frame = images()
     cache = cache_after(gate, frame)
-    attend(cache, layers)
+    entropy = np.linspace(1, 0, layers) if falling else np.linspace(0, 1, layers)
+    cache.attend(np.random.default_rng(0).random((layers, 512)), entropy)
     share = np.zeros(layers)
     for layer, active in gate.plan(frame, cache).layers:
         share[layer:] = 1 - active.mean()

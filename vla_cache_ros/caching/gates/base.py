@@ -7,11 +7,11 @@ Knows neither how tokens are scored nor what the model does with a plan.
 """
 
 import math
-from typing import Any
 from typing import Protocol
 from typing import Self
 
 import numpy as np
+from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.selection import budget_size
 from vla_cache_ros.caching.selection import select
@@ -36,7 +36,7 @@ class Gate(Protocol):
     def reset(self) -> None:
         """Forget the episode; the same episode after it gives the same plans."""
 
-    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+    def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """
         Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
 
@@ -80,11 +80,11 @@ class BudgetGate:
         """Start the random numbers anew, so that equal episodes get equal plans."""
         self.generator = np.random.default_rng(self.seed)
 
-    def scores(self, patches: np.ndarray, cache: Any) -> np.ndarray:
+    def scores(self, patches: np.ndarray, cache: EpisodeCache) -> np.ndarray:
         """Return a score `[V]` per token from patches `[V, 588]` uint8; high = recompute."""
         raise NotImplementedError
 
-    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+    def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""
         patches = patchify(pixels)
         if not cache.valid:
@@ -92,7 +92,7 @@ class BudgetGate:
         scores = self.scores(patches, cache)  # [V]
         active = select(
             scores,
-            np.asarray(cache.ages()),
+            cache.ages(),
             budget_size(len(patches), self.reuse, self.max_age),
             self.max_age,
             self.recovery,
@@ -106,7 +106,7 @@ def full_plan(tokens: int, reason: str) -> StepPlan:
     return StepPlan(np.ones(tokens, dtype=bool), refresh=reason)
 
 
-def refresh_reason(cache: Any) -> str:
+def refresh_reason(cache: EpisodeCache) -> str:
     """Return why a cache is not valid; 'first_step' where nothing invalidated it."""
     return cache.cause or 'first_step'
 

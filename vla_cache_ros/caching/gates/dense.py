@@ -6,10 +6,10 @@ The gate that recomputes every token at every step: the reference that all other
 Knows nothing at all: it looks at neither pixels nor cache.
 """
 
-from typing import Any
 from typing import Self
 
 import numpy as np
+from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import check_parameters
 from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
@@ -34,7 +34,7 @@ class DenseGate:
     def reset(self) -> None:
         """Forget nothing: there is nothing to forget."""
 
-    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+    def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """Return the plan that recomputes all tokens of images `[cams, 224, 224, 3]`."""
         cameras, height, width, _ = pixels.shape
         tokens = cameras * (height // PATCH) * (width // PATCH)

@@ -8,9 +8,8 @@ frame: a drift too slow to see from frame to frame adds up here until the token 
 Knows nothing of the task; light and camera noise count as change like motion does.
 """
 
-from typing import Any
-
 import numpy as np
+from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import BudgetGate
 from vla_cache_ros.caching.patches import mean_difference
 
@@ -20,6 +19,6 @@ class MotionGate(BudgetGate):
 
     name = 'motion'
 
-    def scores(self, patches: np.ndarray, cache: Any) -> np.ndarray:
+    def scores(self, patches: np.ndarray, cache: EpisodeCache) -> np.ndarray:
         """Return the mean absolute difference `[V]` to the producing pixels, in grey levels."""
-        return mean_difference(patches, np.asarray(cache.pixels))
+        return mean_difference(patches, cache.pixels)

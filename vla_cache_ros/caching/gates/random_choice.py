@@ -6,9 +6,8 @@ The gate that recomputes a random share of the tokens: what any choice has to be
 Looks at no pixel. Age limit and budget hold as for every gate.
 """
 
-from typing import Any
-
 import numpy as np
+from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import BudgetGate
 
 
@@ -17,6 +16,6 @@ class RandomGate(BudgetGate):
 
     name = 'random'
 
-    def scores(self, patches: np.ndarray, cache: Any) -> np.ndarray:
+    def scores(self, patches: np.ndarray, cache: EpisodeCache) -> np.ndarray:
         """Return random scores `[V]`."""
         return self.generator.random(len(patches))

@@ -21,14 +21,14 @@ Faults of the published code that are not inherited:
 - selection and recording of attention count in the step's time, where timing began after them.
 
 Knows attention only as the cache recorded it. With `reuse` set, the published thresholds order the
-tokens and do not bound them: the schedule is scaled so that the mean over layers is the target
-(at most what the full layers leave), which is how gates are compared at equal reuse.
+tokens and do not bound them, and the shares of all layers are shifted alike so that the mean over
+layers is the target (at most what the full layers leave): how gates are compared at equal reuse.
 """
 
-from typing import Any
 from typing import Self
 
 import numpy as np
+from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import check_parameters
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
@@ -85,18 +85,19 @@ class VlaCacheGate:
         """Start the random numbers anew, so that equal episodes get equal plans."""
         self.generator = np.random.default_rng(self.seed)
 
-    def plan(self, pixels: np.ndarray, cache: Any) -> StepPlan:
+    def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""
         patches = patchify(pixels)
         tokens = len(patches)
         if not cache.valid:
             return full_plan(tokens, refresh_reason(cache))
-        if cache.attention is None:
+        probed = cache.attention
+        if probed is None or tuple(probed.layers) != self.probe_layers:
             return full_plan(tokens, 'no_attention')
-        relevance = np.asarray(cache.attention.rows[self.relevance_layer])  # [V]
-        shares = layer_shares(np.asarray(cache.attention.entropy))  # [layers]
-        similarity = cosine_similarity(patches, np.asarray(cache.pixels))  # [V]
-        ages = np.asarray(cache.ages())
+        relevance = probed.rows[self.relevance_layer]  # [V]
+        shares = layer_shares(probed.entropy)  # [layers]
+        similarity = cosine_similarity(patches, cache.pixels)  # [V]
+        ages = cache.ages()
         chance = self.generator.random(tokens)
         similar_first = np.lexsort((chance, ages, -similarity))  # [V] token numbers
         static_top, relevant_top = ONE_CAMERA if len(pixels) == 1 else PER_CAMERA
@@ -110,9 +111,8 @@ class VlaCacheGate:
         rank_class = np.where(static, relevant.astype(int), 2)[similar_first]
         order = similar_first[np.argsort(rank_class, kind='stable')]
         order = order[~forced[order]]
-        counts = self._reused_counts(
-            shares, int((static & ~relevant & ~forced).sum()), len(order), tokens
-        )
+        reusable = int((static & ~relevant & ~forced).sum())
+        counts = self._reused_counts(shares, reusable, len(order), tokens)
         layers = []
         for layer, count in counts:
             active = np.ones(tokens, dtype=bool)
@@ -134,10 +134,10 @@ class VlaCacheGate:
         """Return (layer, reused tokens) where the count grows, most `limit` tokens."""
         grown = np.maximum.accumulate(shares[list(self.change_layers)])  # [changes]
         depth = np.diff([*self.change_layers, self.layers])  # [changes] layers each set lasts
-        scale = float(reusable)
-        if self.reuse is not None:
-            scale = _scale_for(self.reuse * tokens * self.layers, grown, depth, limit)
-        counts = np.minimum(np.floor(grown * scale + 0.5), limit).astype(int)
+        counts = np.floor(grown * reusable + 0.5).astype(int)
+        if self.reuse is not None and limit > 0:
+            target = self.reuse * tokens * self.layers / limit
+            counts = np.floor(_shifted(grown, depth, target) * limit + 0.5).astype(int)
         steps = []
         reused = 0
         for layer, count in zip(self.change_layers, counts.tolist(), strict=True):
@@ -149,9 +149,9 @@ class VlaCacheGate:
 
 def scaled_layer(layer: int, layers: int) -> int:
     """Return where a layer of the published 32 lies in a decoder of `layers`; 1 at the least."""
-    return (
-        layer if layers >= PUBLISHED_LAYERS else max(1, round(layer * layers / PUBLISHED_LAYERS))
-    )
+    if layers >= PUBLISHED_LAYERS:
+        return layer
+    return max(1, round(layer * layers / PUBLISHED_LAYERS))
 
 
 def layer_shares(entropy: np.ndarray) -> np.ndarray:
@@ -171,13 +171,11 @@ def layer_shares(entropy: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _scale_for(target: float, grown: np.ndarray, depth: np.ndarray, limit: int) -> float:
-    """Return s with sum(depth * min(grown * s, limit)) = target, or the largest that counts."""
-    if not grown.any():
-        return 0.0
-    low, high = 0.0, limit / grown[grown > 0].min()
-    for _ in range(50):  # bisection: the sum rises with s
+def _shifted(shares: np.ndarray, depth: np.ndarray, target: float) -> np.ndarray:
+    """Return the shares shifted alike, within 0 to 1, for sum(depth * shares) = target."""
+    low, high = -1.0, 1.0
+    for _ in range(50):  # bisection: the sum rises with the shift
         middle = (low + high) / 2
-        reached = float((depth * np.minimum(grown * middle, limit)).sum())
+        reached = float((depth * np.clip(shares + middle, 0, 1)).sum())
         low, high = (middle, high) if reached < target else (low, middle)
-    return high
+    return np.clip(shares + high, 0, 1)

@@ -1,0 +1,252 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The corridor: an observation walks in, is checked, planned, computed and leaves as actions.
+
+Order of a step: check -> resize -> gate -> vision towers -> decoder -> actions. Knows neither ROS
+nor how a gate chooses or a slot is computed. One thread at a time may use a policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import time
+
+import numpy as np
+import torch
+from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.caching.episode_cache import Invalidation
+from vla_cache_ros.caching.gates import Gate
+from vla_cache_ros.caching.gates import make_gate
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import Observation
+from vla_cache_ros.types import StepReport
+from vla_cache_ros.vla.actions import OFT_EPSILON
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.images import resize
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+
+class Policy:
+    """
+    Act on observations with a loaded model, a gate and one episode's cache.
+
+    statistics: bounds of the data set whose units the actions have. cache: the episode cache.
+    """
+
+    def __init__(self, vla: LoadedVLA, gate: Gate, unnorm_key: str | None = None) -> None:
+        """
+        Join a model and a gate.
+
+        Raises CheckpointError if the statistics do not fit the model or the key is unknown.
+        """
+        self.gate = gate
+        self.statistics = vla.statistics(unnorm_key)
+        self._vla = vla
+        self._check_statistics()
+        self._engine = SlotEngine(vla.model, action_dim=len(self.statistics.action))
+        self.cache = self._engine.cache
+        self._shapes: tuple[tuple[int, ...], ...] = ()
+        self._instruction: tuple[str, list[int]] = ('', [])
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str,
+        gate: str | Gate = 'dense',
+        device: str = 'cpu',
+        dtype: str = 'float32',
+        reuse: float | None = 0.5,
+        unnorm_key: str | None = None,
+        seed: int = 0,
+    ) -> Policy:
+        """
+        Load a checkpoint and return a policy for it.
+
+        Args:
+            path: folder, hub id or 'tabletop'.
+            gate: name of a gate (`caching.gates.GATES`) or a gate.
+            device: torch device: cpu, cuda or cuda:N.
+            dtype: float32, bfloat16 or float16.
+            reuse: target mean share of visual tokens from the cache, for a gate given by name;
+                None leaves it to the gate.
+            unnorm_key: data set whose statistics scale the actions; may be left out where the
+                checkpoint has one.
+            seed: of the gate's random numbers, for a gate given by name.
+
+        Raises:
+            ValueError: unknown gate, device or dtype, reuse out of range.
+            CheckpointError: (a ValueError) what is wrong with the checkpoint.
+
+        """
+        if dtype not in DTYPES:
+            raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
+        _check_device(device)
+        if isinstance(gate, str):
+            make_gate(gate, reuse=reuse)  # a typing error shows before minutes of loading
+        vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device)
+        if isinstance(gate, str):
+            depth = vla.config.llama().num_hidden_layers
+            gate = make_gate(gate, reuse=reuse, seed=seed, layers=depth)
+        return cls(vla, gate, unnorm_key)
+
+    @property
+    def num_images(self) -> int:
+        """Return the cameras the model takes, primary first."""
+        return self._engine.layout.cameras
+
+    @property
+    def chunk(self) -> int:
+        """Return the number of actions that one inference gives."""
+        oft = self._vla.config.oft
+        return 1 if oft is None else oft.chunk
+
+    @property
+    def proprio_size(self) -> int:
+        """Return the length of the robot state the model takes; 0 if it takes none."""
+        oft = self._vla.config.oft
+        return oft.proprio_dim if oft is not None and oft.use_proprio else 0
+
+    @property
+    def invalidations(self) -> Mapping[str, int]:
+        """Return how often each named cause has invalidated the cache since loading."""
+        return dict(self.cache.invalidations)
+
+    def reset(self, cause: str = 'episode_reset') -> None:
+        """
+        Start an episode: forget the cache and start the gate anew.
+
+        cause: one of `Invalidation`. Raises ValueError for another, listing them.
+        """
+        self.invalidate(cause)
+        self.gate.reset()
+        self._shapes = ()
+
+    def invalidate(self, cause: str) -> None:
+        """
+        Forget what is cached within the episode, for example after a long gap in the images.
+
+        cause: one of `Invalidation`. Raises ValueError for another, listing them.
+        """
+        known = [item.value for item in Invalidation]
+        if cause not in known:
+            raise ValueError(f'cause: expected one of {", ".join(known)}, got {cause!r}')
+        self.cache.invalidate(cause)
+
+    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+        """
+        Return the next actions and a report of the step.
+
+        An instruction that is new costs nothing where attention is causal (text is recomputed at
+        every step) and a full step where it is bidirectional.
+
+        Raises:
+            InputError: the observation does not fit; the cache is as it was.
+            NonFiniteOutputError: the model gave NaN or infinity; the cache is invalid.
+
+        """
+        begin = time.perf_counter()
+        ids, shapes, proprio = self._check(observation)
+        pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
+        if self._shapes and shapes != self._shapes:
+            self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
+        self._shapes = shapes
+        pixel_values = self._vla.images.normalize(pixels)  # [1, cams * channels, 224, 224]
+        preprocessed = time.perf_counter()
+
+        plan = self.gate.plan(pixels, self.cache)
+        planned = time.perf_counter()
+
+        step = self.cache.step
+        result = self._engine.step(
+            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers
+        )
+        epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
+        actions = self.statistics.action.denormalize(result.normalized, epsilon)
+        report = StepReport(
+            step=step,
+            gate=self.gate.name,
+            reuse=result.reuse,
+            active=result.active,
+            ages=result.ages,
+            refresh=result.refresh,
+            latency_ms={
+                'preprocess': 1e3 * (preprocessed - begin),
+                'gate': 1e3 * (planned - preprocessed),
+                **result.latency_ms,
+                'total': 1e3 * (time.perf_counter() - begin),
+            },
+        )
+        return ActionChunk(actions, result.normalized), report
+
+    def _check(
+        self, observation: Observation
+    ) -> tuple[list[int], tuple[tuple[int, ...], ...], np.ndarray | None]:
+        """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
+        images = observation.images
+        if len(images) != self.num_images:
+            raise InputError(
+                f'images: expected {self.num_images} (primary camera first), found {len(images)}'
+            )
+        for index, image in enumerate(images):
+            found = type(image).__name__
+            if isinstance(image, np.ndarray):
+                found = f'{image.dtype} {list(image.shape)}'
+                if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+                    if image.size:
+                        continue
+            raise InputError(f'image {index}: expected uint8 RGB [H, W, 3], found {found}')
+        return (
+            self._prompt_ids(observation.instruction),
+            tuple(image.shape for image in images),
+            self._normalized_proprio(observation.proprio),
+        )
+
+    def _prompt_ids(self, instruction: str) -> list[int]:
+        if not isinstance(instruction, str):
+            raise InputError(f'instruction: expected text, found {type(instruction).__name__}')
+        known, ids = self._instruction
+        if instruction != known or not ids:
+            ids = self._vla.prompt_ids(instruction)
+            self._engine.layout.check_text(len(ids) - 1)
+            self._instruction = (instruction, ids)
+        return ids
+
+    def _normalized_proprio(self, proprio: np.ndarray | None) -> np.ndarray | None:
+        if not self.proprio_size:
+            return None
+        try:
+            state = None if proprio is None else np.asarray(proprio, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f'proprio: expected [{self.proprio_size}] numbers, found {proprio!r:.80}'
+            ) from error
+        return self.statistics.normalize_proprio(state)  # [P]
+
+    def _check_statistics(self) -> None:
+        oft = self._vla.config.oft
+        if oft is None:
+            return
+        sizes = [('action', oft.action_dim, self.statistics.action)]
+        if oft.use_proprio:
+            sizes.append(('proprio', oft.proprio_dim, self.statistics.proprio))
+        for name, wanted, bounds in sizes:
+            found = None if bounds is None else len(bounds)
+            if found != wanted:
+                raise CheckpointError(
+                    f'statistics of {self.statistics.key}.{name}: expected {wanted} values as '
+                    f'in the model, found {found}'
+                )
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f'device: expected cpu, cuda or cuda:N, got {device!r}') from error
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'device: expected cpu (torch finds no GPU), got {device!r}')
