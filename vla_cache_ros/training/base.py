@@ -1,0 +1,197 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Stage 2 of the base model: learn to act from the expert's labels, on a tower that already sees.
+
+Resumable by wall-clock budget; takes new shards (DAgger rounds) as they appear. Knows nothing
+of caching: gates are trained later, through the finished model.
+"""
+
+import copy
+import csv
+import json
+from pathlib import Path
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.vla.actions import DatasetStatistics
+from vla_cache_ros.vla.checkpoint import save_checkpoint
+from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import init_model
+from vla_cache_ros.vla.prompt import encode_prompt
+
+from .demonstrations import TASK_NAMES
+from .frames import Frames
+from .grounding import GroundingHeads
+from .grounding import grounding_targets
+from .sequence import action_rows
+from .sequence import choose_tokens
+from .sequence import decode_subset
+from .sequence import pad_prompts
+from .tabletop_model import DATASET
+from .tabletop_model import build_tokenizer
+from .tabletop_model import dataset_statistics
+from .tabletop_model import tabletop_config
+from .towers import learning_rate
+from .towers import pixel_batch
+
+GROUNDING_LAYER = 1  # its output must already know which tokens the instruction names
+EMA = 0.998
+
+
+class BaseTrainer:
+    """Hold the model, its training-only heads and the optimizer of stage 2."""
+
+    def __init__(self, directories: list[Path], out: Path, towers: Path | None, seed: int = 0):
+        """
+        Start from OUT/base.pt if it exists, else from the towers of stage 1.
+
+        directories: shards of demonstrations.py. The statistics are fixed by the first run.
+        """
+        self.out = Path(out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.frames = Frames(directories)
+        self.model = init_model(tabletop_config(), seed)
+        self.heads = GroundingHeads(self.model.config.hidden_dim)
+        self.tokenizer = build_tokenizer()
+        self.images = ImagePreprocessor.for_towers(self.model.config.towers)
+        self.prompts = [encode_prompt(self.tokenizer, TASKS[n].instruction) for n in TASK_NAMES]
+        self.rng = np.random.default_rng(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step, self.used = 0, 0.0
+        self._middle: Tensor | None = None
+        layer = self.model.language_model.model.layers[GROUNDING_LAYER]
+        layer.register_forward_hook(self._keep_middle)
+        trained = [p for n, p in self.model.named_parameters() if 'vision_backbone' not in n]
+        self.parameters = [*trained, *self.heads.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {'params': [p for p in self.parameters if p.ndim > 1], 'weight_decay': 0.05},
+                {'params': [p for p in self.parameters if p.ndim <= 1], 'weight_decay': 0.0},
+            ],
+            lr=1e-3,
+            betas=(0.9, 0.97),
+        )
+        if towers is not None:
+            state = torch.load(towers, weights_only=True)
+            self.model.vision_backbone.load_state_dict(state['towers'])
+        self.average = copy.deepcopy(self.model.state_dict())
+        if (self.out / 'base.pt').exists():
+            self._resume()
+        stats = self.out / 'dataset_statistics.json'
+        if not stats.exists():
+            table = self.frames.table
+            content = dataset_statistics(table['actions'], table['proprio'])
+            stats.write_text(json.dumps(content, indent=1) + '\n')
+        self.norm_stats = json.loads(stats.read_text())
+        self.statistics = DatasetStatistics.select(self.norm_stats, DATASET)
+
+    def train(self, minutes: float, batch: int, keep: int, peak: float, recent: float = 0.0) -> None:
+        """
+        Train until a total wall-clock budget (min) is used up, on keep visual tokens a sample.
+
+        recent: share of each batch drawn from the newest tenth of the frames (DAgger rounds).
+        """
+        log_file = (self.out / 'base.csv').open('a', newline='')
+        log, losses = csv.writer(log_file), []
+        begun = self.used
+        started = time.monotonic()
+        progress = tqdm(total=round(minutes * 60), unit='s', mininterval=10)
+        while (elapsed := time.monotonic() - started) < minutes * 60:
+            if self.step % 250 == 0:
+                self.frames.refresh()
+            self.used = begun + elapsed
+            rate = learning_rate(round(elapsed), round(minutes * 60), peak)
+            losses.append(self._update(batch, keep, rate, recent))
+            self.step += 1
+            if self.step % 50 == 0:
+                mean = np.mean(losses, 0)
+                losses.clear()
+                row = [self.step, round(self.used), keep, len(self.frames)]
+                log.writerow(row + [f'{v:.4f}' for v in mean])
+                log_file.flush()
+                progress.set_postfix_str(f'action L1 {mean[0]:.3f}, place {mean[2]:.3f}')
+                progress.update(round(elapsed) - progress.n)
+            if self.step % 250 == 0:
+                self.save()
+        self.save()
+
+    def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the action L1 (normalised units), the naming and the place loss of frames."""
+        table = self.frames.table
+        tasks = table['task'][rows]
+        with torch.no_grad():
+            pixels = pixel_batch(self.frames.images(rows), self.images)
+            features = self.model.vision_features(pixels)  # [B, V, F]
+        shares = torch.from_numpy(table['shares'][rows]).flatten(1, 2)
+        tokens = choose_tokens(shares, keep, self.generator)  # [B, K]
+        pick = tokens[..., None]
+        visual = self.model.project(features.gather(1, pick.expand(-1, -1, features.shape[-1])))
+        ids, ids_mask = pad_prompts([self.prompts[t] for t in tasks])
+        proprio = torch.from_numpy(
+            self.statistics.proprio.normalize(table['proprio'][rows]).astype(np.float32)
+        )
+        hidden = decode_subset(
+            self.model, visual, tokens, features.shape[1], ids, ids_mask, proprio
+        )
+        slots = action_rows(hidden, ids_mask, table['actions'][0].size)
+        predicted = self.model.action_head(slots)  # [B, 8, 7]
+        wanted = self.statistics.action.normalize(table['actions'][rows]).astype(np.float32)
+        action = (predicted - torch.from_numpy(wanted)).abs().mean()
+        named, places = grounding_targets(table, rows)
+        naming, place = self.heads.loss(
+            self._middle[:, 1 : keep + 1], slots, named.gather(1, pick.expand(-1, -1, 2)), places
+        )
+        return action, naming, place
+
+    def save(self) -> None:
+        """Write OUT/base.pt and, with the averaged weights, the checkpoint folder OUT/model."""
+        state = {
+            'model': self.model.state_dict(),
+            'heads': self.heads.state_dict(),
+            'optimizer': self.optimizer.state_dict(),
+            'average': self.average,
+            'step': self.step,
+            'used': self.used,
+        }
+        torch.save(state, self.out / 'base.part')
+        (self.out / 'base.part').rename(self.out / 'base.pt')
+        averaged: PrismaticVLA = copy.deepcopy(self.model)
+        averaged.load_state_dict(self.average)
+        save_checkpoint(self.out / 'model', averaged, self.norm_stats, self.tokenizer, self.images)
+
+    def _update(self, batch: int, keep: int, rate: float, recent: float) -> tuple[float, ...]:
+        for group in self.optimizer.param_groups:
+            group['lr'] = rate
+        rows = self.rng.integers(len(self.frames), size=batch)
+        newest = self.rng.random(batch) < recent
+        rows[newest] = self.rng.integers(
+            len(self.frames) * 9 // 10, len(self.frames), newest.sum()
+        )
+        action, naming, place = self.losses(rows, keep)
+        self.optimizer.zero_grad()
+        (action + 0.5 * naming + 0.5 * place).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        decay = min(EMA, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+        return action.item(), naming.item(), place.item()
+
+    def _keep_middle(self, module, inputs, output: Tensor) -> None:
+        self._middle = output
+
+    def _resume(self) -> None:
+        state = torch.load(self.out / 'base.pt', weights_only=True)
+        self.model.load_state_dict(state['model'])
+        self.heads.load_state_dict(state['heads'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.average = state['average']
+        self.step, self.used = state['step'], state['used']

@@ -1,0 +1,50 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Read shards of labelled frames into memory, and new ones as they appear.
+
+Knows the shard format of demonstrations.py and nothing of models. A frame takes 0.3 MB.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+
+class Frames:
+    """Give random access to all complete shards of some directories."""
+
+    def __init__(self, directories: list[Path]):
+        """
+        Read every shard whose .npz exists.
+
+        Raises FileNotFoundError when there is none.
+        """
+        self._directories = [Path(d) for d in directories]
+        self._tables: dict[Path, dict[str, np.ndarray]] = {}
+        self._images: list[np.ndarray] = []
+        self.refresh()
+        if not self._tables:
+            found = ', '.join(str(d) for d in directories)
+            raise FileNotFoundError(f'expected shards NNNN.npz in {found}: run "vla-cache demos"')
+
+    def refresh(self) -> None:
+        """Read the shards that appeared since the last call."""
+        for path in sorted(p for d in self._directories for p in d.glob('[0-9]*.npz')):
+            if path not in self._tables:
+                self._tables[path] = dict(np.load(path, allow_pickle=False))
+                self._images.append(np.load(f'{str(path)[:-4]}.images.npy'))
+        tables = list(self._tables.values())
+        if tables:
+            self.table = {k: np.concatenate([t[k] for t in tables]) for k in tables[0]}
+        sizes = [len(i) for i in self._images]
+        self._shard = np.repeat(np.arange(len(sizes)), sizes)
+        self._row = np.concatenate([np.arange(s) for s in sizes]) if sizes else np.empty(0, int)
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._shard)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """Return uint8 [len(indices), 2, 224, 224, 3]."""
+        return np.stack([self._images[self._shard[i]][self._row[i]] for i in indices])

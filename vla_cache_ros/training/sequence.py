@@ -1,0 +1,92 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Lay out training sequences over a subset of the visual tokens.
+
+Every token keeps the position it has in the full sequence, so the model that trains on a part
+of the tokens is the model that runs on all of them. Knows nothing of losses.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vla_cache_ros.vla.config import STOP_ID
+from vla_cache_ros.vla.model import PrismaticVLA
+
+
+def choose_tokens(shares: Tensor, keep: int, generator: torch.Generator) -> Tensor:
+    """
+    Return the indices [B, keep] of visual tokens to train on, ascending.
+
+    shares: [B, V, classes] pixels per class, background first, arm second. Tokens that show
+    objects come first, then a random mix of arm and background.
+    """
+    objects = (shares[..., 2:].sum(-1) > 0).float()
+    arm = (shares[..., 1] > 0).float()
+    noise = torch.rand(objects.shape, generator=generator)
+    order = (noise + 2.0 * objects + 0.3 * arm).topk(keep, dim=1).indices
+    return order.sort(1).values
+
+
+def pad_prompts(prompts: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Return right-padded ids [B, T] and their mask [B, T]."""
+    width = max(map(len, prompts))
+    ids = np.zeros((len(prompts), width), np.int64)
+    mask = np.zeros((len(prompts), width), bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = prompt
+        mask[row, : len(prompt)] = True
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def decode_subset(
+    model: PrismaticVLA,
+    visual: Tensor,
+    tokens: Tensor,
+    total: int,
+    ids: Tensor,
+    ids_mask: Tensor,
+    proprio: Tensor,
+) -> Tensor:
+    """
+    Return hidden states [B, R, D] of `[BOS | tokens | proprio | text | actions | stop]`.
+
+    visual: projected tokens [B, K, D]; tokens: their indices [B, K] among total visual tokens.
+    Rows: BOS first, then the K tokens; `action_rows` finds the rows the action head reads.
+    """
+    batch, oft = len(visual), model.config.oft
+    slots = oft.chunk * oft.action_dim
+    text = model.embed_text(ids)
+    embeds = torch.cat(
+        [
+            text[:, :1],
+            visual,
+            model.proprio_projector(proprio)[:, None],
+            text[:, 1:],
+            text.new_zeros(batch, slots, text.shape[-1]),
+            model.embed_text(ids.new_full((batch, 1), STOP_ID)),
+        ],
+        1,
+    )
+    after = torch.cat(
+        [ids_mask.new_ones(batch, 1), ids_mask[:, 1:], ids_mask.new_ones(batch, slots + 1)], 1
+    )
+    positions = torch.cat(
+        [tokens.new_zeros(batch, 1), tokens + 1, total + after.cumsum(1)], 1
+    )  # [B, R]; padding repeats a position and is masked out
+    mask = torch.cat([ids_mask.new_ones(batch, 1 + tokens.shape[1]), after], 1)
+    return model.decode(embeds, positions, None if mask.all() else mask, bidirectional=True)
+
+
+def action_rows(hidden: Tensor, ids_mask: Tensor, slots: int) -> Tensor:
+    """
+    Return the hidden states [B, slots, D] that the action head reads.
+
+    They start at the last prompt token, one before the first action slot (next-token shift).
+    """
+    batch, rows, width = hidden.shape
+    last = rows - slots - 2 - ids_mask.shape[1] + ids_mask.sum(1, keepdim=True)  # [B, 1]
+    tail = torch.arange(rows - slots - 1, rows - 2).expand(batch, -1)
+    index = torch.cat([last, tail], 1)
+    return hidden.gather(1, index[..., None].expand(-1, -1, width))

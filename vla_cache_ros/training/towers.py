@@ -1,0 +1,116 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Stage 1 of the base model: teach the vision tower to see, before anything learns to act.
+
+Supervised by the renderer: what each patch shows and where that object is. Resumable; knows
+nothing of instructions or actions.
+"""
+
+import csv
+from pathlib import Path
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import init_model
+
+from .demonstrations import CAMERAS
+from .frames import Frames
+from .patch_targets import PatchHead
+from .patch_targets import SCALE
+from .patch_targets import batch_targets
+from .patch_targets import patch_loss
+from .tabletop_model import tabletop_config
+
+
+def pixel_batch(images: np.ndarray, preprocessor: ImagePreprocessor) -> Tensor:
+    """Normalise uint8 [B, cams, 224, 224, 3] to float32 [B, cams * 3, 224, 224]."""
+    flat = preprocessor.normalize(images.reshape(-1, *images.shape[2:]))  # [1, B*cams*3, ..]
+    return flat.view(len(images), -1, *flat.shape[2:])
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Return a linear warm-up over 3 % of the steps, then a cosine down to 2 % of the peak."""
+    warm = max(1, steps * 3 // 100)
+    if step < warm:
+        return peak * (step + 1) / warm
+    progress = (step - warm) / max(1, steps - warm)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+
+
+def train_towers(
+    directories: list[Path],
+    out: Path,
+    minutes: float,
+    batch: int = 24,
+    peak: float = 1.2e-3,
+    seed: int = 0,
+) -> None:
+    """
+    Train for a wall-clock budget, re-reading the shards as they grow; write OUT/towers.pt.
+
+    The schedule follows elapsed time, so that the budget holds on any machine. An interrupted
+    run goes on from its last checkpoint with the time that was left.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    model = init_model(tabletop_config(), seed)
+    head = PatchHead(model.config.vision_dim)
+    preprocessor = ImagePreprocessor.for_towers(model.config.towers)
+    parameters = [*model.vision_backbone.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.02)
+    rng = np.random.default_rng(seed)
+    step, used = 0, 0.0
+    if (out / 'towers.pt').exists():
+        state = torch.load(out / 'towers.pt', weights_only=True)
+        model.vision_backbone.load_state_dict(state['towers'])
+        head.load_state_dict(state['head'])
+        optimizer.load_state_dict(state['optimizer'])
+        step, used = state['step'], state['used']
+    frames, curve = Frames(directories), (out / 'towers.csv').open('a', newline='')
+    log, started, recent = csv.writer(curve), time.monotonic() - used, []
+    progress = tqdm(total=round(minutes * 60), initial=round(used), unit='s', mininterval=10)
+    while (used := time.monotonic() - started) < minutes * 60:
+        if step % 200 == 0:
+            frames.refresh()
+        rate = learning_rate(round(used), round(minutes * 60), peak)
+        for group in optimizer.param_groups:
+            group['lr'] = rate
+        rows = np.sort(rng.choice(len(frames), batch, replace=False))
+        shares, targets, counts = batch_targets(frames.table, rows)
+        features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
+        logits, positions = head(features.view(batch, len(CAMERAS), -1, features.shape[-1]))
+        entropy, error = patch_loss(logits, positions, shares, targets, counts)
+        optimizer.zero_grad()
+        (entropy + 0.5 * error).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        recent.append((entropy.item(), error.item() * SCALE / 3 * 1000))
+        step += 1
+        if step % 50 == 0:
+            mean = np.mean(recent, 0)
+            recent.clear()
+            log.writerow([step, round(used), f'{mean[0]:.4f}', f'{mean[1]:.2f}', len(frames)])
+            curve.flush()
+            progress.set_postfix_str(f'entropy {mean[0]:.3f}, position {mean[1]:.1f} mm')
+            progress.update(round(used) - progress.n)
+        if step % 200 == 0:
+            _save(out / 'towers.pt', model, head, optimizer, step, used)
+    _save(out / 'towers.pt', model, head, optimizer, step, used)
+
+
+def _save(path: Path, model: PrismaticVLA, head: PatchHead, optimizer, step, used) -> None:
+    state = {
+        'towers': model.vision_backbone.state_dict(),
+        'head': head.state_dict(),
+        'optimizer': optimizer.state_dict(),
+        'step': step,
+        'used': used,
+    }
+    torch.save(state, path.with_suffix('.part'))
+    path.with_suffix('.part').rename(path)
