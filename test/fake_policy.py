@@ -1,0 +1,42 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A policy without a model: the outside of vla_cache_ros.policy.Policy in a few lines."""
+
+import time
+
+import numpy as np
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import StepReport
+
+
+class FakePolicy:
+    """Move by a fixed action; tests change its attributes to make it slow, wrong or failing."""
+
+    num_images, chunk, proprio_size = 2, 8, 8
+
+    def __init__(self):
+        """Remember what it is asked."""
+        self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
+        self.delay, self.error = 0.0, None
+        self.observations, self.resets, self.invalidations = [], [], {}
+
+    def act(self, observation):
+        """Return eight times the action, after the delay, unless there is an error to raise."""
+        self.observations.append(observation)
+        time.sleep(self.delay)
+        if self.error:
+            raise self.error
+        actions = np.tile(self.action, (self.chunk, 1))
+        active = np.arange(512) % 2 == 0
+        ages = np.where(active, 0, 1)
+        report = StepReport(len(self.observations), 'fake', 0.5, active, ages, '', {'total': 1.0})
+        return ActionChunk(actions, actions), report
+
+    def reset(self, cause='episode_reset'):
+        """Note the cause."""
+        self.resets.append(cause)
+        self.invalidations[cause] = self.invalidations.get(cause, 0) + 1
+
+    def invalidate(self, cause):
+        """Note the cause."""
+        self.resets.append(cause)

@@ -1,0 +1,211 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A live ROS graph for tests: the node under test, and everything around it on another node."""
+
+from collections import deque
+from contextlib import contextmanager
+import json
+import os
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import TwistStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import GetState
+import numpy as np
+from rcl_interfaces.msg import Log
+from rcl_interfaces.srv import SetParameters
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import String
+from vla_cache_ros.ros.isolation import isolated_domain
+from vla_cache_ros.ros.qos import COMMAND
+from vla_cache_ros.ros.qos import LATCHED
+
+CAMERAS = ('image_raw', 'wrist/image_raw')
+LOG = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+PERIOD = 0.04  # s between two images
+
+
+@contextmanager
+def domain():
+    """Set a ROS domain of its own in this process's environment for as long as it lasts."""
+    before = dict(os.environ)
+    with isolated_domain() as variables:
+        os.environ.update(variables)
+        try:
+            yield variables
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def picture(width=64, height=48, encoding='rgb8', value=120):
+    """Return an Image of one brightness."""
+    channels = {'rgb8': 3, 'bgr8': 3, 'mono8': 1}.get(encoding, 3)
+    message = Image(width=width, height=height, encoding=encoding, step=width * channels)
+    message.data = np.full(width * height * channels, value, np.uint8).tobytes()
+    return message
+
+
+class Surroundings(Node):
+    """Camera driver, arm driver and operator; tests spoil its attributes."""
+
+    def __init__(self, context):
+        """Publish good inputs at 25 Hz and note what comes back."""
+        super().__init__('surroundings', context=context)
+        self.pictures = {topic: picture() for topic in CAMERAS}
+        self.names, self.fingers = ['finger_joint1', 'finger_joint2'], [0.04, 0.03]
+        self.stamp_offset = 0.0  # s
+        self.twists, self.grippers, self.reports, self.health, self.logs = (
+            deque(maxlen=5000) for _ in range(5)
+        )
+        self._images = {t: self.create_publisher(Image, t, 1) for t in CAMERAS}
+        self._joints = self.create_publisher(JointState, 'joint_states', 1)
+        self._pose = self.create_publisher(PoseStamped, 'end_effector_pose', 1)
+        self._instruction = self.create_publisher(String, 'instruction', LATCHED)
+        self.create_subscription(TwistStamped, 'delta_twist_cmds', self._on_twist, COMMAND)
+        self.create_subscription(
+            Float64MultiArray, 'gripper/commands', lambda m: self.grippers.append(m.data[0]), 10
+        )
+        self.create_subscription(
+            String, 'vla_node/step_report', lambda m: self.reports.append(json.loads(m.data)), 10
+        )
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._on_health, 10)
+        self.create_subscription(Log, '/rosout', lambda m: self.logs.append(m.msg), LOG)
+        self.create_timer(PERIOD, self._publish)
+
+    def instruct(self, text):
+        """Latch an instruction."""
+        self._instruction.publish(String(data=text))
+
+    def moving(self):
+        """Say whether the last twist received moves the arm."""
+        return bool(self.twists) and np.any(self.twists[-1][1])
+
+    def still(self, seconds=0.15):
+        """Say whether only zeros, and at least one, came within the last seconds."""
+        recent = [t[1] for t in list(self.twists) if t[2] > time.monotonic() - seconds]
+        return len(recent) > 0 and not np.any(recent)
+
+    def _publish(self):
+        stamp = (
+            self.get_clock().now()
+            + rclpy.duration.Duration(nanoseconds=int(self.stamp_offset * 1e9))
+        ).to_msg()
+        joints = JointState(name=self.names, position=self.fingers)
+        joints.header.stamp = stamp
+        pose = PoseStamped()
+        pose.header.stamp = stamp
+        pose.pose.position.x, pose.pose.orientation.x, pose.pose.orientation.w = 0.5, 1.0, 0.0
+        self._joints.publish(joints)
+        self._pose.publish(pose)
+        for topic, message in self.pictures.items():
+            if message is not None:
+                message.header.stamp = stamp
+                self._images[topic].publish(message)
+
+    def _on_twist(self, message):
+        v, w = message.twist.linear, message.twist.angular
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        twist = np.array([v.x, v.y, v.z, w.x, w.y, w.z])
+        self.twists.append((stamp, twist, time.monotonic(), message.header.frame_id))
+
+    def _on_health(self, message):
+        status = message.status[0]
+        self.health.append({v.key: v.value for v in status.values} | {'message': status.message})
+
+
+class Graph:
+    """The node under test and its surroundings, each spun by a thread."""
+
+    def __init__(self, node_type, *arguments, parameters=None):
+        """Start both."""
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self.outside = Surroundings(self._context)
+        overrides = [Parameter(name, value=value) for name, value in (parameters or {}).items()]
+        self.node = node_type(*arguments, context=self._context, parameter_overrides=overrides)
+        self._threads = []
+        self._ended = threading.Event()
+        for node in (self.outside, self.node):
+            self._threads.append(threading.Thread(target=self._spin, args=(node,)))
+            self._threads[-1].start()
+
+    def __enter__(self):
+        """Return this."""
+        return self
+
+    def __exit__(self, *_):
+        """End both and leave the domain."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        self.node.close()
+        self.node.destroy_node()
+        self.outside.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _spin(self, node):
+        executor = SingleThreadedExecutor(context=self._context)
+        executor.add_node(node)
+        while not self._ended.is_set():
+            executor.spin_once(timeout_sec=0.05)
+        executor.remove_node(node)
+
+    def wait(self, condition, timeout=8.0):
+        """Return whether condition became true within timeout (s)."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            time.sleep(0.005)
+        return False
+
+    def call(self, kind, service, request=None):
+        """Call a service and return its response."""
+        client = self.outside.create_client(kind, service)
+        assert client.wait_for_service(5.0), f'no service {service}'
+        future = client.call_async(request or kind.Request())
+        assert self.wait(future.done), f'no answer from {service}'
+        self.outside.destroy_client(client)
+        return future.result()
+
+    def transition(self, name):
+        """Take the node through a transition; return whether it succeeded."""
+        number = getattr(Transition, f'TRANSITION_{name.upper()}')
+        request = ChangeState.Request(transition=Transition(id=number))
+        return self.call(ChangeState, 'vla_node/change_state', request).success
+
+    def state(self):
+        """Return the label of the node's lifecycle state."""
+        return self.call(GetState, 'vla_node/get_state').current_state.label
+
+    def set_parameter(self, name, value):
+        """Return the result of setting one parameter."""
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]
+        )
+        return self.call(SetParameters, 'vla_node/set_parameters', request).results[0]
+
+    def stopped_for(self, text):
+        """Say whether a stop whose line contains text was logged."""
+        return any(text in line for line in list(self.outside.logs))
+
+    def healthy_start(self, instruction='push the cube'):
+        """Configure, activate, instruct, and see the arm move."""
+        assert self.transition('configure')
+        assert self.transition('activate')
+        self.outside.instruct(instruction)
+        assert self.wait(self.outside.moving), list(self.outside.logs)

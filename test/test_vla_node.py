@@ -1,0 +1,374 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""vla_node on a live ROS graph, with a fake policy in place of the model."""
+
+import json
+import time
+
+from fake_policy import FakePolicy
+import numpy as np
+import pytest
+from ros_graph import CAMERAS
+from ros_graph import domain
+from ros_graph import Graph
+from ros_graph import picture
+from std_srvs.srv import SetBool
+from std_srvs.srv import Trigger
+from vla_cache_ros.ros.reports import active_tokens
+from vla_cache_ros.ros.vla_node import VLANode
+
+PARAMETERS = {
+    'image_topics': list(CAMERAS),
+    'control_frequency': 10.0,
+    'execute_steps': 4,
+    'image_timeout': 0.3,
+    'state_timeout': 0.3,
+    'max_linear_velocity': 0.4,
+}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def own_domain():
+    with domain():
+        yield
+
+
+@pytest.fixture
+def policy():
+    return FakePolicy()
+
+
+@pytest.fixture
+def graph(policy):
+    with Graph(VLANode, lambda _: policy, parameters=PARAMETERS) as graph:
+        yield graph
+
+
+def runs(twists):
+    """Return (twist, begin, end) of each stretch of equal consecutive twists, by stamp."""
+    stretches = []
+    for stamp, twist, *_ in twists:
+        if stretches and np.array_equal(stretches[-1][0], twist):
+            continue
+        if stretches:
+            stretches[-1][2] = stamp
+        stretches.append([twist, stamp, None])
+    return stretches[:-1]
+
+
+def test_chunk_is_played_as_speeds_for_its_time_and_then_zeros(graph, policy):
+    graph.healthy_start()
+    assert graph.wait(lambda: len(graph.outside.reports) >= 4)
+    played = [stretch for stretch in runs(graph.outside.twists) if np.any(stretch[0])]
+    assert len(played) >= 3
+    for twist, begin, end in played:
+        np.testing.assert_allclose(twist, [0.1, 0, -0.2, 0, 0, 0.5])  # per 0.1 s -> per s
+        assert 0.33 < end - begin < 0.47  # four periods, give or take a tick
+    assert graph.outside.twists[-1][3] == 'base_link'
+    assert set(graph.outside.grippers) == {1.0}
+
+
+def test_command_is_renewed_at_fifty_hertz_and_stamped_at_publication(graph, policy):
+    policy.delay = 0.2
+    graph.healthy_start()
+    assert graph.wait(lambda: len(graph.outside.twists) > 120)
+    stamps = np.array([twist[0] for twist in graph.outside.twists])[20:]
+    assert 0.018 < np.median(np.diff(stamps)) < 0.022
+    assert np.max(np.diff(stamps)) < 0.1  # inference does not hold the commands up
+
+
+def test_observation_is_taken_after_the_last_action_has_ended(graph, policy):
+    graph.healthy_start()
+    assert graph.wait(lambda: len(graph.outside.reports) >= 3)
+    ends = [end for twist, _, end in runs(graph.outside.twists) if np.any(twist)]
+    for report, end in zip(list(graph.outside.reports)[1:], ends, strict=False):
+        assert min(report['image_stamps']) >= end * 1e9 - 1000  # floats of seconds round
+
+
+def test_observation_holds_what_was_published(graph, policy):
+    graph.healthy_start('  pick it up ')
+    seen = policy.observations[-1]
+    assert [image.shape for image in seen.images] == [(48, 64, 3)] * 2
+    assert seen.instruction == 'pick it up'
+    np.testing.assert_allclose(
+        seen.proprio, [0.5, 0, 0, np.pi, 0, 0, 0.04, 0.03], rtol=0, atol=1e-6
+    )
+
+
+def test_step_report_tells_tokens_stamps_and_times(graph):
+    graph.healthy_start()
+    assert graph.wait(lambda: graph.outside.reports)
+    report = graph.outside.reports[0]
+    np.testing.assert_array_equal(active_tokens(json.dumps(report)), np.arange(512) % 2 == 0)
+    assert report['instruction'] == 'push the cube'
+    assert report['image_stamps'][0] <= report['command_stamp']
+    assert report['act_ms'] <= report['image_to_command_ms']
+    assert np.shape(report['actions']) == (8, 7)
+
+
+def test_nothing_moves_before_activate(graph, policy):
+    assert graph.transition('configure')
+    graph.outside.instruct('go')
+    time.sleep(0.5)
+    assert not graph.outside.twists
+    assert len(policy.observations) == 2  # the warm-up
+
+
+def test_deactivate_sends_a_stop_before_the_publisher_closes(graph, policy):
+    graph.healthy_start()
+    assert graph.transition('deactivate')
+    assert graph.wait(lambda: not graph.outside.moving(), 1.0)
+    count = len(graph.outside.twists)
+    time.sleep(0.3)
+    assert len(graph.outside.twists) == count  # and silence
+    assert not np.any(graph.outside.twists[-1][1])
+    assert graph.wait(lambda: 'deactivated' in policy.resets)
+
+
+def test_pause_holds_commands_and_keeps_the_cache(graph, policy):
+    graph.healthy_start()
+    resets = len(policy.resets)
+    assert graph.call(SetBool, 'vla_node/pause', SetBool.Request(data=True)).success
+    assert graph.wait(graph.outside.still)
+    calls = len(policy.observations)
+    time.sleep(0.3)
+    assert len(policy.observations) <= calls + 1
+    assert graph.outside.still()
+    assert graph.call(SetBool, 'vla_node/pause', SetBool.Request(data=False)).success
+    assert graph.wait(graph.outside.moving)
+    assert len(policy.resets) == resets
+
+
+def test_reset_begins_an_episode_and_keeps_the_instruction(graph, policy):
+    graph.healthy_start()
+    before = graph.outside.reports[-1]['episode'] if graph.outside.reports else 1
+    assert graph.call(Trigger, 'vla_node/reset').success
+    assert graph.wait(lambda: policy.resets.count('episode_reset') >= 2)
+    assert graph.wait(
+        lambda: graph.outside.reports and graph.outside.reports[-1]['episode'] == before + 1
+    )
+    assert policy.observations[-1].instruction == 'push the cube'
+
+
+def test_instruction_latched_before_the_node_is_configured_arrives(graph, policy):
+    graph.outside.instruct('said early')
+    time.sleep(0.2)
+    assert graph.transition('configure')
+    assert graph.transition('activate')
+    assert graph.wait(graph.outside.moving)
+    assert policy.observations[-1].instruction == 'said early'
+
+
+def test_new_instruction_cuts_in(graph, policy):
+    graph.healthy_start('first')
+    graph.outside.instruct('second')
+    assert graph.wait(lambda: policy.observations[-1].instruction == 'second', 1.0)
+
+
+def test_without_images_the_arm_stands_still_and_the_topic_is_named(graph):
+    graph.outside.pictures = dict.fromkeys(CAMERAS)
+    assert graph.transition('configure')
+    assert graph.transition('activate')
+    graph.outside.instruct('go')
+    assert graph.wait(lambda: graph.stopped_for('waiting for image wrist/image_raw'))
+    assert graph.wait(graph.outside.still)
+
+
+def test_one_silent_camera_stops_the_arm_until_it_is_back(graph):
+    graph.healthy_start()
+    spoiled = graph.outside.pictures['wrist/image_raw']
+    graph.outside.pictures['wrist/image_raw'] = None
+    assert graph.wait(lambda: graph.stopped_for('wrist/image_raw: expected a message every 0.3 s'))
+    assert graph.wait(graph.outside.still)
+    graph.outside.pictures['wrist/image_raw'] = spoiled
+    assert graph.wait(graph.outside.moving)
+
+
+SPOILED_PICTURES = {
+    'encoding': (picture(encoding='32FC1'), "came '32FC1'"),
+    'size': (picture(width=8, height=8), 'came 8x8'),
+    'step': (picture(), 'expected a step of at least 192 bytes'),
+    'length': (picture(), 'expected 9216 bytes'),
+    'black': (picture(value=3), 'all-black frame'),
+}
+SPOILED_PICTURES['step'][0].step = 100
+SPOILED_PICTURES['length'][0].height = 48
+SPOILED_PICTURES['length'][0].data = SPOILED_PICTURES['length'][0].data[:-5]
+
+
+@pytest.mark.parametrize('name', SPOILED_PICTURES)
+def test_unusable_picture_stops_the_arm_until_a_good_one_comes(graph, name):
+    graph.healthy_start()
+    message, line = SPOILED_PICTURES[name]
+    graph.outside.pictures['image_raw'] = message
+    assert graph.wait(lambda: graph.stopped_for(line)), list(graph.outside.logs)
+    assert graph.stopped_for('image_raw: expected')
+    assert graph.wait(graph.outside.still)
+    graph.outside.pictures['image_raw'] = picture()
+    assert graph.wait(graph.outside.moving)
+
+
+@pytest.mark.parametrize('text', ['', ' \t ', 'x' * 10_000], ids=['empty', 'blank', '10 kB'])
+def test_bad_instruction_stops_the_arm_until_a_good_one_comes(graph, policy, text):
+    graph.healthy_start()
+    graph.outside.instruct(text)
+    length = len(text.strip())
+    assert graph.wait(lambda: graph.stopped_for(f'expected 1 to 1000 characters, came {length}'))
+    assert graph.wait(graph.outside.still)
+    assert all(0 < len(seen.instruction) <= 1000 for seen in policy.observations)
+    graph.outside.instruct('now properly')
+    assert graph.wait(graph.outside.moving)
+
+
+@pytest.mark.parametrize(
+    ('names', 'fingers', 'line'),
+    [
+        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], 'came nan for finger_joint2'),
+        (['elbow'], [0.1], 'expected the joints finger_joint1, finger_joint2, came elbow'),
+    ],
+    ids=['NaN', 'missing'],
+)
+def test_bad_joint_state_stops_the_arm_until_a_good_one_comes(graph, names, fingers, line):
+    graph.healthy_start()
+    good = graph.outside.names, graph.outside.fingers
+    graph.outside.names, graph.outside.fingers = names, fingers
+    assert graph.wait(lambda: graph.stopped_for(line))
+    assert graph.wait(graph.outside.still)
+    graph.outside.names, graph.outside.fingers = good
+    assert graph.wait(graph.outside.moving)
+
+
+def test_stamps_from_the_future_are_named(graph):
+    graph.outside.stamp_offset = 30.0
+    assert graph.transition('configure')
+    assert graph.transition('activate')
+    graph.outside.instruct('go')
+    assert graph.wait(lambda: graph.stopped_for('synchronise the clocks'))
+    assert graph.outside.still(1.0)
+
+
+def test_action_that_is_not_finite_is_never_sent(graph, policy):
+    graph.healthy_start()
+    policy.action = np.array([0.01, np.nan, 0, 0, 0, 0, 1.0])
+    assert graph.wait(lambda: graph.stopped_for('expected finite actions, came nan'))
+    assert graph.wait(graph.outside.still)
+    assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
+    policy.action = np.full(7, 0.01)
+    assert graph.wait(graph.outside.moving)
+
+
+def test_failing_inference_is_logged_once_and_tried_again(graph, policy):
+    graph.healthy_start()
+    policy.error = RuntimeError('no more memory')
+    assert graph.wait(lambda: graph.stopped_for('no more memory'))
+    calls = len(policy.observations)
+    assert graph.wait(lambda: len(policy.observations) > calls + 3)
+    lines = [line for line in graph.outside.logs if 'no more memory' in line]
+    assert len(lines) == 1
+    assert 'Traceback' in lines[0]
+    policy.error = None
+    assert graph.wait(graph.outside.moving)
+
+
+def test_result_that_comes_too_late_is_dropped(graph, policy):
+    graph.healthy_start()
+    assert graph.set_parameter('inference_timeout', 0.1).successful
+    policy.delay = 0.4
+    assert graph.wait(lambda: graph.stopped_for('worker_silent'))
+    time.sleep(0.6)
+    assert graph.outside.still(0.5)
+    policy.delay = 0.0
+    assert graph.wait(graph.outside.moving)
+
+
+def test_speed_limit_keeps_the_direction(graph, policy):
+    policy.action = np.array([0.3, 0.4, 0, 0, 0, 0, 0])
+    graph.healthy_start()
+    np.testing.assert_allclose(graph.outside.twists[-1][1][:3], [0.24, 0.32, 0])
+
+
+def test_dry_run_infers_and_sends_nothing(graph, policy):
+    assert graph.set_parameter('dry_run', True).successful
+    assert graph.transition('configure')
+    assert graph.transition('activate')
+    graph.outside.instruct('go')
+    assert graph.wait(lambda: len(graph.outside.reports) >= 2)
+    assert not graph.outside.twists
+    assert not graph.outside.grippers
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('gate', 'magic', 'came'),
+        ('device', 'tpu', "came 'tpu'"),
+        ('reuse', 1.5, 'range'),
+        ('control_frequency', 'fast', 'control_frequency'),
+        ('command_timeout', 0.05, 'expected at least one control period (0.1 s), came 0.05'),
+    ],
+)
+def test_unknown_parameter_value_is_refused_with_a_reason(graph, name, value, reason):
+    result = graph.set_parameter(name, value)
+    assert not result.successful
+    assert reason in result.reason
+    assert name in result.reason
+
+
+def test_parameter_of_the_loaded_policy_is_refused_while_it_is_loaded(graph):
+    assert graph.transition('configure')
+    result = graph.set_parameter('gate', 'random')
+    assert not result.successful
+    assert 'cleanup' in result.reason
+    assert graph.transition('cleanup')
+    assert graph.set_parameter('gate', 'random').successful
+
+
+def test_diagnostics_tell_stops_invalidations_and_latencies(graph):
+    graph.healthy_start()
+    graph.outside.pictures['image_raw'] = None
+    assert graph.wait(
+        lambda: graph.outside.health and graph.outside.health[-1].get('stops stale_image') == '1'
+    )
+    health = graph.outside.health[-1]
+    assert 'image_raw: expected a message' in health['message']
+    assert int(health['invalidations episode_reset']) >= 1
+    assert float(health['overhead_ms p95']) >= 0
+    assert int(health['commands']) > 0
+
+
+def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried():
+    attempts = []
+
+    def factory(_):
+        attempts.append(None)
+        if len(attempts) == 1:
+            raise ValueError('projector.fc1.weight: expected [8, 4], came [8, 5]')
+        return FakePolicy()
+
+    with Graph(VLANode, factory, parameters=PARAMETERS) as graph:
+        assert not graph.transition('configure')
+        assert graph.state() == 'unconfigured'
+        assert graph.wait(lambda: graph.stopped_for('projector.fc1.weight: expected [8, 4]'))
+        assert graph.stopped_for('Traceback')
+        graph.healthy_start()
+
+
+def test_checkpoint_for_another_number_of_cameras_fails_configure():
+    parameters = PARAMETERS | {'image_topics': ['image_raw']}
+    with Graph(VLANode, lambda _: FakePolicy(), parameters=parameters) as graph:
+        assert not graph.transition('configure')
+        assert graph.wait(lambda: graph.stopped_for('expected 2 for this checkpoint, came 1'))
+
+
+def test_unknown_parameter_name_is_an_error():
+    with pytest.raises(ValueError, match='gait: unknown parameter, expected one of'):
+        Graph(VLANode, lambda _: FakePolicy(), parameters={'gait': 'motion'})
+
+
+def test_node_can_be_cleaned_up_and_configured_again(graph):
+    graph.healthy_start()
+    assert graph.transition('deactivate')
+    assert graph.transition('cleanup')
+    count = len(graph.outside.twists)
+    graph.healthy_start('again')
+    assert len(graph.outside.twists) > count

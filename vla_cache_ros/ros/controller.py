@@ -1,0 +1,267 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Observe, infer, play the chunk, observe again; stand still whenever anything is missing or wrong.
+
+The control loop without ROS: time, sending and logging are given to it, so that it can run on a
+live graph or through a recording. All methods belong to one thread; only _think runs on the
+worker's. It knows neither the types of messages nor what a token is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import functools
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import StepReport
+
+from .inputs import CAUSES
+from .inputs import FrameSet
+from .inputs import Inputs
+from .playback import Due
+from .playback import Playback
+from .safety import check_actions
+from .safety import Command
+from .safety import STILL
+from .safety import StopCauses
+from .safety import to_command
+from .worker import Worker
+
+# Stops that end with the next good inference; those of the inputs end with the next good message.
+RETRIED = {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one inference: a chunk and its report, or a stop cause and an error."""
+
+    epoch: int
+    frames: FrameSet
+    act_ms: float = 0.0
+    chunk: ActionChunk | None = None
+    report: StepReport | None = None
+    cause: str = ''
+    error: str = ''
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """
+    What the controller needs of the world.
+
+    now: the time in ns. send: passes a command on and returns its stamp (ns). renew: restarts
+    the period of the ticks. wake: has collect() called on the controller's thread. warn: logs.
+    done: is told of each good outcome, the stamp of its first command (ns) and its latency from
+    the last image received to that command (ms).
+    """
+
+    now: Callable[[], int]
+    send: Callable[[Command], int]
+    renew: Callable[[], None]
+    wake: Callable[[], None]
+    warn: Callable[[str], None]
+    done: Callable[[Outcome, int, float], None]
+
+
+class Controller:
+    """The loop: consider -> infer -> collect -> tick ... tick -> consider."""
+
+    def __init__(
+        self,
+        policy: Any,  # noqa: ANN401
+        worker: Worker,
+        parameters: Any,  # noqa: ANN401
+        surroundings: Surroundings,
+    ):
+        """Start inactive; parameters is a VLAParameters and may be replaced at any time."""
+        self.parameters = parameters
+        self.causes = StopCauses()
+        self.inputs = Inputs(
+            parameters.image_topics, parameters.finger_joints, policy.proprio_size > 0
+        )
+        self.active = False
+        self.episode = 0
+        self.limited = 0  # commands that a velocity limit bound
+        self.last_image = 0  # ns
+        self.invalidations: dict[str, int] = {}
+        self._policy = policy
+        self._worker = worker
+        self._world = surroundings
+        self._playback = Playback(
+            period=round(1e9 / parameters.control_frequency),
+            tolerance=round(0.5e9 / parameters.publish_rate),
+            timeout=round(1e9 * parameters.command_timeout),
+        )
+        self._actions = np.zeros((0, 7))
+        self._outcome: Outcome | None = None
+        self._inference_begin: int | None = None  # ns; None: the worker has no observation
+        self._epoch = 0  # results that belong to an earlier one are thrown away
+        self._after = 0  # ns; messages stamped earlier show the past
+
+    def activate(self) -> None:
+        """Begin an episode and let commands pass."""
+        self.active = True
+        self.new_episode()
+
+    def deactivate(self) -> None:
+        """Stop, and send nothing from then on."""
+        if not self.active:
+            return
+        self.halt()
+        self.active = False
+        self._forget(self._policy.reset, 'deactivated')
+        self.causes.clear(self.causes.names() - {'paused'})
+
+    def new_episode(self, cause: str = 'episode_reset') -> None:
+        """Stop, drop the policy's memory and go on; a latched instruction stays."""
+        self.halt()
+        self.episode += 1
+        self.last_image = 0
+        self.causes.clear(RETRIED)
+        self._forget(self._policy.reset, cause)
+
+    def clock_jumped(self) -> None:
+        """Begin an episode: messages, cache and held command belong to another time."""
+        self.inputs.forget()
+        self.new_episode('clock_jumped_back')
+
+    def pause(self, hold: bool) -> None:
+        """Hold commands back or let them pass again; cache and policy stay."""
+        if hold:
+            self._stop('paused', 'held by the pause service')
+        else:
+            self.causes.clear({'paused'})
+            self._after = self._world.now()
+
+    def halt(self) -> None:
+        """Drop what is played or inferred; send a stop. Only newer messages count from here."""
+        self._epoch += 1
+        self._inference_begin = None
+        self._worker.withdraw()
+        self._playback.stop()
+        self._after = self._world.now()
+        if self.active:
+            self._world.send(STILL)
+
+    def consider(self) -> None:
+        """Stop if an input is missing or wrong; else infer if the arm waits for it."""
+        if not self.active:
+            return
+        now, parameters = self._world.now(), self.parameters
+        problems = self.inputs.problems(now, parameters.image_timeout, parameters.state_timeout)
+        new = self.causes.replace(problems, CAUSES)
+        for message in new:
+            self._world.warn(f'stop: {message}')
+        if new:
+            self.halt()
+        begin = self._inference_begin
+        if begin is not None and now - begin > parameters.inference_timeout * 1e9:
+            self._stop(
+                'worker_silent',
+                f'expected an inference within {parameters.inference_timeout:g} s '
+                '(inference_timeout); its result will be dropped',
+            )
+        if self._inference_begin is None and not self._playback.playing:
+            self._infer(now)
+
+    def tick(self) -> None:
+        """Renew the held command, or hold still."""
+        if not self.active:
+            return
+        self.consider()
+        if self.causes:
+            self._world.send(STILL)
+            return
+        due = self._playback.due(self._world.now())
+        if isinstance(due, int):
+            self._send_action(due)
+            return
+        stamp = self._world.send(STILL)
+        if due is Due.LAPSED:
+            self._stop(
+                'command_timeout',
+                f'expected to renew the command within {self.parameters.command_timeout:g} s; '
+                'the rest of the chunk is dropped',
+            )
+            self.causes.clear({'command_timeout'})
+        elif due is Due.FINISHED:
+            self._after = stamp
+            self.consider()
+
+    def collect(self) -> None:
+        """Take the worker's outcome and play it, unless the world has moved on meanwhile."""
+        outcome, self._outcome = self._outcome, None
+        self.consider()
+        if outcome is None or outcome.epoch != self._epoch or not self.active:
+            return
+        self._inference_begin = None
+        if outcome.error:
+            self._stop(outcome.cause, outcome.error)
+            self._after = outcome.frames.stamp + 1  # again, with newer images
+            return
+        self.causes.clear(RETRIED)
+        self._actions = check_actions(outcome.chunk.actions)[: self.parameters.execute_steps]
+        self._playback.start(len(self._actions), self._world.now())
+        stamp = self._send_action(0)
+        self._world.renew()
+        self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+
+    def _infer(self, now: int) -> None:
+        if self.causes.names() - RETRIED:
+            return
+        frames = self.inputs.newest_set(self._after, self.parameters.sync_slop)
+        if frames is None:
+            return
+        if self.last_image and frames.stamp - self.last_image > self.parameters.max_gap * 1e9:
+            self._forget(self._policy.invalidate, 'gap_too_long')
+        self.last_image, self._inference_begin = frames.stamp, now
+        self._worker.offer(functools.partial(self._think, frames, self._epoch))
+
+    def _think(self, frames: FrameSet, epoch: int) -> None:
+        """Make one inference; on the worker. Every error becomes an outcome."""
+        cause = 'unusable_image'
+        try:
+            observation = frames.observation()
+            cause, begin = 'inference_failed', time.perf_counter()
+            chunk, report = self._policy.act(observation)
+            act_ms = 1e3 * (time.perf_counter() - begin)
+            cause = 'unsafe_action'
+            check_actions(chunk.actions)
+            outcome = Outcome(epoch, frames, act_ms, chunk, report)
+        except Exception as error:  # noqa: BLE001 - the arm stops, the node stays up
+            trace = traceback.format_exc() if cause == 'inference_failed' else ''
+            text = f'{error}\n{trace}'.strip()
+            outcome = Outcome(epoch, frames, cause=cause, error=text)
+        self.invalidations = dict(self._policy.invalidations)
+        self._outcome = outcome
+        self._world.wake()
+
+    def _forget(self, how: Callable[[str], None], cause: str) -> None:
+        """Have the policy drop its memory before the next inference."""
+
+        def forget() -> None:
+            try:
+                how(cause)
+            except Exception as error:  # noqa: BLE001 - the next inference will tell
+                self._world.warn(f'{cause}: {error}\n{traceback.format_exc()}')
+
+        self._worker.order(forget)
+
+    def _send_action(self, index: int) -> int:
+        command = to_command(
+            self._actions[index],
+            self.parameters.control_frequency,
+            self.parameters.max_linear_velocity,
+            self.parameters.max_angular_velocity,
+        )
+        self.limited += command.limited
+        return self._world.send(command)
+
+    def _stop(self, cause: str, message: str) -> None:
+        if self.causes.raise_cause(cause, message):
+            self._world.warn(f'stop: {cause}: {message}')
+        self.halt()

@@ -1,0 +1,178 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Turn ROS messages into the arrays of an Observation.
+
+Pixels are decoded by cv_bridge where a ROS install offers it, else by rosbags-image. Works on any
+object with the fields of the message, so messages read from a bag are as good as live ones. It
+does not know when a message is too old, nor what is done with the arrays.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+try:
+    from cv_bridge import CvBridge
+except ImportError:
+    CvBridge = None
+
+# Bytes per pixel of the encodings that can become RGB.
+BYTES_PER_PIXEL = {
+    'rgb8': 3,
+    'bgr8': 3,
+    'rgba8': 4,
+    'bgra8': 4,
+    'mono8': 1,
+    'bayer_rggb8': 1,
+    'bayer_bggr8': 1,
+    'bayer_gbrg8': 1,
+    'bayer_grbg8': 1,
+    'yuv422': 2,
+    'yuv422_yuy2': 2,
+}
+MIN_SIDE = 32  # pixels; anything smaller is a camera that has not started, not a picture
+BLACK = 10  # of 255; a covered or dead camera shows noise below this
+
+
+def check_image(message: object, topic: str) -> None:
+    """
+    Raise ValueError unless a sensor_msgs/Image header describes its data.
+
+    Cheap enough to be called on every frame: no pixel is read.
+    """
+    if message.encoding not in BYTES_PER_PIXEL:
+        raise ValueError(
+            f'{topic}: expected one of the encodings {", ".join(BYTES_PER_PIXEL)}, '
+            f'came {message.encoding!r}'
+        )
+    if min(message.height, message.width) < MIN_SIDE:
+        raise ValueError(
+            f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} pixels, '
+            f'came {message.width}x{message.height}'
+        )
+    row = message.width * BYTES_PER_PIXEL[message.encoding]
+    if message.step < row:
+        raise ValueError(
+            f'{topic}: expected a step of at least {row} bytes for {message.width} pixels '
+            f'of {message.encoding}, came {message.step}'
+        )
+    if len(message.data) != message.step * message.height:
+        raise ValueError(
+            f'{topic}: expected {message.step * message.height} bytes '
+            f'(step {message.step} x height {message.height}), came {len(message.data)}'
+        )
+
+
+def to_rgb(message: object, topic: str) -> np.ndarray:
+    """
+    Return a sensor_msgs/Image or CompressedImage as RGB uint8 [H, W, 3].
+
+    Raises ValueError, in one line that names the topic, for an encoding that cannot become RGB,
+    for sizes that do not fit together, for compressed data that is no picture, and for a frame
+    without any pixel brighter than BLACK.
+    """
+    if hasattr(message, 'format'):
+        rgb = _decode_compressed(message, topic)
+    else:
+        check_image(message, topic)
+        rgb = _with_cv_bridge(message) if CvBridge else _with_rosbags(message)
+    if rgb.max() <= BLACK:
+        raise ValueError(
+            f'{topic}: expected a picture, came an all-black frame '
+            f'(no pixel above {BLACK} of 255); check lens cap, exposure and light'
+        )
+    return rgb
+
+
+def _with_cv_bridge(message: object) -> np.ndarray:
+    return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, 'rgb8'))
+
+
+def _with_rosbags(message: object) -> np.ndarray:
+    from rosbags.image import message_to_cvimage
+
+    row = message.width * BYTES_PER_PIXEL[message.encoding]
+    if message.step != row:  # rosbags-image takes rows without padding only
+        # [H, step] -> [H, row]
+        data = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+        message = _Unpadded(message, np.ascontiguousarray(data[:, :row]))
+    # A copy where nothing was converted: the message's buffer belongs to the middleware.
+    return np.array(message_to_cvimage(message, 'rgb8'), order='C')
+
+
+class _Unpadded:
+    """A sensor_msgs/Image without row padding."""
+
+    def __init__(self, message: object, rows: np.ndarray):
+        self.height, self.width = message.height, message.width
+        self.encoding, self.is_bigendian = message.encoding, message.is_bigendian
+        self.data, self.step = rows, rows.shape[1]
+
+
+def _decode_compressed(message: object, topic: str) -> np.ndarray:
+    data = np.frombuffer(bytes(message.data), np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if bgr is None:
+        raise ValueError(
+            f'{topic}: expected JPEG or PNG data, came {len(data)} bytes '
+            f'of format {message.format!r} that do not decode'
+        )
+    if min(bgr.shape[:2]) < MIN_SIDE:
+        raise ValueError(
+            f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} pixels, '
+            f'came {bgr.shape[1]}x{bgr.shape[0]}'
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:
+    """
+    Return the positions [n] (m) of the named joints of a sensor_msgs/JointState.
+
+    Raises ValueError when one is missing or any position in the message is not finite.
+    """
+    positions = dict(zip(message.name, message.position, strict=False))
+    missing = [joint for joint in joints if joint not in positions]
+    if missing:
+        raise ValueError(
+            f'joint_states: expected the joints {", ".join(joints)}, '
+            f'came {", ".join(positions) or "none"}; set the parameter finger_joints'
+        )
+    for joint, position in positions.items():
+        if not np.isfinite(position):
+            raise ValueError(
+                f'joint_states: expected finite positions, came {position} for {joint}'
+            )
+    return np.array([positions[joint] for joint in joints])
+
+
+def position_and_axis_angle(message: object) -> np.ndarray:
+    """
+    Return a geometry_msgs/PoseStamped as [6]: xyz (m), axis-angle (rad).
+
+    Of the two axis-angle vectors of a rotation the one with x >= 0 is taken (norm up to 2 pi):
+    a gripper that points down is half a turn about x, and must not jump from one to the other.
+    Raises ValueError for values that are not finite or a quaternion that is not of unit norm.
+    """
+    position, orientation = message.pose.position, message.pose.orientation
+    xyz = np.array([position.x, position.y, position.z])
+    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
+    norm = float(np.linalg.norm(quaternion))
+    if not (np.isfinite(xyz).all() and abs(norm - 1) < 1e-2):
+        raise ValueError(
+            'end_effector_pose: expected a finite position and a unit quaternion, '
+            f'came {xyz.tolist()} and {quaternion.tolist()}'
+        )
+    quaternion = quaternion / (-norm if quaternion[0] < 0 else norm)
+    sine = float(np.linalg.norm(quaternion[:3]))
+    angle = 2 * np.arctan2(sine, quaternion[3])
+    axis = quaternion[:3] / sine if sine > 1e-12 else np.zeros(3)
+    return np.concatenate([xyz, axis * angle])
+
+
+def to_proprio(pose: object, joints: object, finger_joints: Sequence[str]) -> np.ndarray:
+    """Return the state vector float32 [6 + n]: xyz (m), axis-angle (rad), fingers (m)."""
+    fingers = finger_positions(joints, finger_joints)
+    return np.concatenate([position_and_axis_angle(pose), fingers]).astype(np.float32)

@@ -1,0 +1,120 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run episodes on the graph of the demo: simulated robot, policy node, recorder.
+
+Knows which topics the three of them share and how an episode begins and ends. It does not start
+processes and sums nothing up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import json
+import time
+from typing import Any
+
+from std_msgs.msg import String
+
+from .operator import ACTIVATE
+from .operator import CLEANUP
+from .operator import CONFIGURE
+from .operator import DEACTIVATE
+from .operator import GraphError
+from .operator import Operator
+from .qos import LATCHED
+
+IMAGES = ('/image_raw', '/wrist/image_raw')
+COMMANDS = '/delta_twist_cmds'
+POLICY = '/vla_node'
+REPORTS = f'{POLICY}/step_report'
+ROBOT = '/sim_robot_node'
+START_TIMEOUT = 60.0  # s for a process to join the graph
+LOAD_TIMEOUT = 180.0  # s for the policy to load and warm up
+REAL_TIME_SHARE = 0.2  # an arm that is commanded for less of the time than this has hung
+
+
+@dataclass(frozen=True)
+class GraphEpisode:
+    """
+    Hold what came back from one episode over ROS.
+
+    status: the robot's last word (seed, task, instruction, success, steps). reports: the policy's
+    step reports, in order. begin, end: ns of the ROS clock.
+    """
+
+    status: dict[str, Any]
+    reports: list[dict[str, Any]]
+    begin: int
+    end: int
+
+
+class DemoGraph:
+    """Take the policy through its life and the robot through episodes; a context manager."""
+
+    def __init__(self, watch: Callable[[], None]):
+        """Join the graph; watch is called while waiting and raises when a process has died."""
+        self._operator = Operator(watch)
+        node = self._operator.node
+        self._status: dict[str, Any] = {}
+        self._reports: list[dict[str, Any]] = []
+        self._instructions = node.create_publisher(String, '/instruction', LATCHED)
+        self._episodes = node.create_publisher(String, f'{ROBOT}/new_episode', LATCHED)
+        node.create_subscription(String, f'{ROBOT}/episode_status', self._on_status, LATCHED)
+        node.create_subscription(String, REPORTS, self._on_report, 100)
+
+    def __enter__(self) -> 'DemoGraph':
+        """Wait until robot, policy and recorder have found one another."""
+        self._operator.wait(lambda: bool(self._status), f'{ROBOT}/episode_status', START_TIMEOUT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the graph as it is."""
+        self._operator.close()
+
+    def configure(self, gate: str, reuse: float) -> None:
+        """Load the policy with a gate; raises ValueError if the node refuses the values."""
+        self._operator.set_parameters(POLICY, gate=gate, reuse=reuse)
+        self._operator.transition(POLICY, CONFIGURE, LOAD_TIMEOUT)
+        count = self._operator.node.count_subscribers
+        for topic, expected in ((IMAGES[0], 2), (IMAGES[1], 2), (REPORTS, 2)):
+            # policy and recorder; for the reports recorder and this
+            self._operator.wait(
+                lambda topic=topic, expected=expected: count(topic) >= expected,
+                f'{expected} subscribers of {topic}',
+                START_TIMEOUT,
+            )
+
+    def cleanup(self) -> None:
+        """Let the policy go."""
+        self._operator.transition(POLICY, CLEANUP, START_TIMEOUT)
+
+    def run_episode(self, seed: int) -> GraphEpisode:
+        """Run one episode from its seed until success or the task's step limit."""
+        before = self._status['episode']
+        self._episodes.publish(String(data=str(seed)))
+        self._operator.wait(
+            lambda: self._status['episode'] > before, f'episode of seed {seed}', START_TIMEOUT
+        )
+        self._reports.clear()
+        self._instructions.publish(String(data=self._status['instruction']))
+        begin = time.time_ns()
+        self._operator.transition(POLICY, ACTIVATE)
+        limit = self._status['max_steps']
+        try:
+            self._operator.wait(
+                lambda: self._status['success'] or self._status['steps'] >= limit,
+                'the end of the episode',
+                0.1 * limit / REAL_TIME_SHARE,
+            )
+        except GraphError:
+            if self._status['error'] or not self._reports:
+                raise  # not a slow arm: one that never moved
+        self._operator.transition(POLICY, DEACTIVATE)
+        self._operator.settle(0.5)  # the last step report, and a still picture for the video
+        return GraphEpisode(dict(self._status), list(self._reports), begin, time.time_ns())
+
+    def _on_status(self, message: String) -> None:
+        self._status = json.loads(message.data)
+
+    def _on_report(self, message: String) -> None:
+        self._reports.append(json.loads(message.data))

@@ -1,0 +1,169 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Keep the newest message of every input and say whether an observation can be made of them.
+
+Pure Python: takes messages with the time they came, so that a bag can be walked through as a
+live graph is. It does not know how messages arrive.
+"""
+
+from dataclasses import dataclass
+
+from vla_cache_ros.types import Observation
+
+from .conversion import check_image
+from .conversion import finger_positions
+from .conversion import position_and_axis_angle
+from .conversion import to_proprio
+from .conversion import to_rgb
+from .safety import lateness
+
+MAX_INSTRUCTION = 1000  # characters
+# Every cause that problems() can name.
+CAUSES = {
+    'no_instruction', 'bad_instruction', 'no_image', 'bad_image', 'stale_image',
+    'unstamped_image', 'future_stamp_image', 'no_state', 'bad_state', 'stale_state',
+    'unstamped_state', 'future_stamp_state',
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A message, its header stamp (ns) and when it was received (perf_counter, s)."""
+
+    message: object
+    stamp: int
+    received: float
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The messages of one observation, not decoded yet."""
+
+    topics: tuple[str, ...]
+    images: tuple[Frame, ...]
+    instruction: str
+    pose: Frame | None
+    joints: Frame | None
+    finger_joints: tuple[str, ...]
+
+    @property
+    def stamp(self) -> int:
+        """Return the stamp (ns) of the oldest image."""
+        return min(frame.stamp for frame in self.images)
+
+    @property
+    def received(self) -> float:
+        """Return when the last image came (perf_counter, s)."""
+        return max(frame.received for frame in self.images)
+
+    def observation(self) -> Observation:
+        """Decode the messages; raises ValueError for one that cannot be used."""
+        pairs = zip(self.topics, self.images, strict=True)
+        images = tuple(to_rgb(frame.message, topic) for topic, frame in pairs)
+        proprio = None
+        if self.pose is not None:
+            proprio = to_proprio(self.pose.message, self.joints.message, self.finger_joints)
+        return Observation(images, self.instruction, proprio)
+
+
+def stamp_of(message: object) -> int:
+    """Return the header stamp of a message in ns."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+class Inputs:
+    """The newest of everything, and what is wrong with it."""
+
+    def __init__(
+        self, image_topics: tuple[str, ...], finger_joints: tuple[str, ...], needs_state: bool
+    ):
+        """Expect one image per topic and, if needs_state, joint states and a pose."""
+        self.image_topics = image_topics
+        self.finger_joints = finger_joints
+        self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
+        self.instruction = ''
+        self._frames: dict[str, Frame] = {}
+        self._faults: dict[str, tuple[str, str]] = {}
+
+    def take_image(self, topic: str, message: object, received: float) -> None:
+        """Keep an image unless its header is wrong; a wrong one is a problem until the next."""
+        self._take(topic, message, received, 'bad_image')
+
+    def take_state(self, topic: str, message: object, received: float) -> None:
+        """Keep a joint state or pose unless it is not finite or lacks a finger joint."""
+        self._take(topic, message, received, 'bad_state')
+
+    def take_instruction(self, text: str) -> bool:
+        """Keep an instruction; return whether it differs from the one before."""
+        before, self.instruction = self.instruction, ''
+        self._faults.pop('instruction', None)
+        text = text.strip()
+        if 0 < len(text) <= MAX_INSTRUCTION:
+            self.instruction = text
+        else:
+            self._faults['instruction'] = (
+                'bad_instruction',
+                f'instruction: expected 1 to {MAX_INSTRUCTION} characters, came {len(text)}; '
+                'publish a new one',
+            )
+        return self.instruction != before
+
+    def forget(self) -> None:
+        """Forget images and states, but not the instruction: it is latched."""
+        self._frames.clear()
+        self._faults = {k: v for k, v in self._faults.items() if k == 'instruction'}
+
+    def problems(
+        self, now: int, image_timeout: float, state_timeout: float
+    ) -> dict[tuple[str, str], str]:
+        """Return (cause, source) -> message for whatever forbids an observation at now (ns)."""
+        found = {(cause, source): text for source, (cause, text) in self._faults.items()}
+        if not self.instruction and 'instruction' not in self._faults:
+            found['no_instruction', 'instruction'] = 'waiting for a message on instruction'
+        for topics, kind, timeout in (
+            (self.image_topics, 'image', image_timeout),
+            (self.states, 'state', state_timeout),
+        ):
+            for topic in topics:
+                frame = self._frames.get(topic)
+                if topic in self._faults:
+                    continue
+                if frame is None:
+                    found[f'no_{kind}', topic] = f'waiting for {kind} {topic}'
+                elif late := lateness(topic, frame.stamp, now, timeout):
+                    found[f'{late[0]}_{kind}', topic] = late[1]
+        return found
+
+    def newest_set(self, after: int, slop: float) -> FrameSet | None:
+        """
+        Return the newest messages if none is older than after (ns), else None.
+
+        slop: largest spread of the image stamps, s.
+        """
+        frames = [self._frames.get(topic) for topic in (*self.image_topics, *self.states)]
+        if any(frame is None or frame.stamp < after for frame in frames):
+            return None
+        images = tuple(frames[: len(self.image_topics)])
+        stamps = [frame.stamp for frame in images]
+        if max(stamps) - min(stamps) > slop * 1e9:
+            return None
+        pose = self._frames['end_effector_pose'] if self.states else None
+        joints = self._frames['joint_states'] if self.states else None
+        return FrameSet(
+            self.image_topics, images, self.instruction, pose, joints, self.finger_joints
+        )
+
+    def _take(self, topic: str, message: object, received: float, fault: str) -> None:
+        try:
+            if topic == 'joint_states':
+                finger_positions(message, self.finger_joints)
+            elif topic == 'end_effector_pose':
+                position_and_axis_angle(message)
+            elif hasattr(message, 'encoding'):
+                check_image(message, topic)
+        except ValueError as error:
+            self._faults[topic] = (fault, str(error))
+            return
+        self._faults.pop(topic, None)
+        self._frames[topic] = Frame(message, stamp_of(message), received)

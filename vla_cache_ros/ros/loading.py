@@ -1,0 +1,61 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Load the policy that the parameters name and make sure it fits them before the arm depends on it.
+
+Runs on the worker's thread. Knows the policy's outside only.
+"""
+
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.types import Observation
+
+from .parameters import VLAParameters
+from .safety import check_actions
+
+
+def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
+    """Return the policy that the parameters name."""
+    if not parameters.model_path:
+        raise ValueError(
+            'model_path: expected a checkpoint (folder, hub id or shipped name), came nothing'
+        )
+    from vla_cache_ros.policy import Policy  # torch: seconds to import, so not before configure
+
+    return Policy.from_pretrained(
+        parameters.model_path,
+        gate=parameters.gate,
+        device=parameters.device,
+        dtype=parameters.dtype,
+        reuse=parameters.reuse,
+        unnorm_key=parameters.unnorm_key or None,
+    )
+
+
+def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
+    """
+    Infer twice on noise, once in full and once against the cache, and forget it.
+
+    Raises ValueError when the policy does not fit the parameters or gives unusable actions.
+    """
+    topics = parameters.image_topics
+    if policy.num_images != len(topics):
+        raise ValueError(
+            f'image_topics: expected {policy.num_images} for this checkpoint, '
+            f'came {len(topics)} ({", ".join(topics)})'
+        )
+    if parameters.execute_steps > policy.chunk:
+        raise ValueError(
+            f'execute_steps: expected at most {policy.chunk}, the actions this checkpoint '
+            f'gives at a time, came {parameters.execute_steps}'
+        )
+    noise = np.random.default_rng(0)
+    for _ in range(2):
+        images = tuple(
+            noise.integers(0, 255, (224, 224, 3), np.uint8, endpoint=True) for _ in topics
+        )
+        state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
+        chunk, _ = policy.act(Observation(images, 'warm up', state))
+        check_actions(chunk.actions)
+    policy.reset()

@@ -1,0 +1,151 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Turn actions into bounded velocities, and remember why the arm must stand still.
+
+Pure Python and numpy: knows nothing of ROS, of images or of the policy.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+ACTION_SIZE = 7  # dx, dy, dz, drx, dry, drz, gripper
+
+
+class UnsafeAction(ValueError):
+    """An action that must not reach the arm."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    One bounded command.
+
+    linear [3] m/s and angular [3] rad/s in the base frame; gripper 1 open to 0 closed, None to
+    leave it as it is; limited: whether a velocity limit bound it.
+    """
+
+    linear: np.ndarray
+    angular: np.ndarray
+    gripper: float | None = None
+    limited: bool = False
+
+
+STILL = Command(np.zeros(3), np.zeros(3))
+
+
+def check_actions(actions: np.ndarray) -> np.ndarray:
+    """
+    Return the actions as float64 [n, 7].
+
+    Raises UnsafeAction for any other shape and for a value that is not finite: a chunk is
+    executed as a whole or not at all.
+    """
+    checked = np.asarray(actions, dtype=np.float64)
+    if checked.ndim != 2 or checked.shape[1] != ACTION_SIZE or len(checked) == 0:
+        raise UnsafeAction(
+            f'expected actions of shape [n, {ACTION_SIZE}], came {list(checked.shape)}'
+        )
+    wrong = np.argwhere(~np.isfinite(checked))
+    if len(wrong):
+        step, number = wrong[0]
+        raise UnsafeAction(
+            f'expected finite actions, came {checked[step, number]} '
+            f'as number {number} of action {step}'
+        )
+    return checked
+
+
+def to_command(
+    action: np.ndarray, frequency: float, max_linear: float, max_angular: float
+) -> Command:
+    """
+    Return the velocities that make the displacements of a checked action [7] in one period.
+
+    frequency: control periods per second. A velocity above its limit (m/s, rad/s) is scaled
+    down as a vector, so its direction stays.
+    """
+    linear, slower = _limit_norm(action[:3] * frequency, max_linear)
+    angular, calmer = _limit_norm(action[3:6] * frequency, max_angular)
+    gripper = float(np.clip(action[6], 0.0, 1.0))
+    return Command(linear, angular, gripper, slower or calmer)
+
+
+def _limit_norm(vector: np.ndarray, limit: float) -> tuple[np.ndarray, bool]:
+    # hypot of three numbers by scaling first: the plain norm of huge numbers overflows
+    largest = float(np.abs(vector).max())
+    if largest == 0.0:
+        return vector, False
+    norm = largest * float(np.linalg.norm(vector / largest))
+    if norm <= limit:
+        return vector, False
+    return (vector / largest) * (limit * largest / norm), True
+
+
+def lateness(what: str, stamp: int, now: int, timeout: float) -> tuple[str, str] | None:
+    """
+    Return (cause, message) when a stamp (ns) is not usable at time now (ns), else None.
+
+    A zero stamp and one from the future have causes of their own: they come from a driver that
+    does not stamp, or from clocks that disagree, and would otherwise look like a silent source.
+    """
+    age = (now - stamp) * 1e-9
+    if stamp == 0:
+        return 'unstamped', f'{what}: expected a header stamp, came zero; let the driver stamp it'
+    if age < -timeout:
+        return (
+            'future_stamp',
+            f'{what}: expected a stamp of the past, came one {-age:.2f} s ahead; '
+            'synchronise the clocks and check use_sim_time on both sides',
+        )
+    if age > timeout:
+        return 'stale', f'{what}: expected a message every {timeout:g} s, last one {age:.2f} s ago'
+    return None
+
+
+class StopCauses:
+    """
+    The reasons for which the arm stands still now, and how often each came up.
+
+    A reason has a cause (counted, a short name) and a source (a topic, or empty).
+    """
+
+    def __init__(self):
+        """Start without any reason."""
+        self._active: dict[tuple[str, str], str] = {}
+        self.counts: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        """Say whether there is any reason to stand still."""
+        return bool(self._active)
+
+    def raise_cause(self, cause: str, message: str, source: str = '') -> bool:
+        """Note a reason; return whether it is new, so that it is logged once on the edge."""
+        edge = (cause, source) not in self._active
+        self._active[cause, source] = message
+        self.counts[cause] += edge
+        return edge
+
+    def clear(self, causes: set[str]) -> None:
+        """Drop the reasons with these causes, of every source."""
+        self._active = {k: message for k, message in self._active.items() if k[0] not in causes}
+
+    def replace(self, causes: Mapping[tuple[str, str], str], among: set[str]) -> list[str]:
+        """Let exactly these reasons be active among some causes; return the new messages."""
+        self._active = {
+            key: message
+            for key, message in self._active.items()
+            if key[0] not in among or key in causes
+        }
+        return [m for (cause, source), m in causes.items() if self.raise_cause(cause, m, source)]
+
+    def messages(self) -> list[str]:
+        """Return one line for each reason, the cause first."""
+        return [f'{cause}: {message}' for (cause, _), message in self._active.items()]
+
+    def names(self) -> set[str]:
+        """Return the causes that are active."""
+        return {cause for cause, _ in self._active}

@@ -1,0 +1,251 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Be the robot: two cameras, an arm that follows twists, a gripper; in simulation.
+
+Behaves as a camera driver and a servo driver do and knows nothing of the model. Callbacks only
+note what was commanded; one thread owns the simulator and its OpenGL context and publishes.
+"""
+
+from array import array
+from collections import deque
+import json
+import sys
+import threading
+import traceback
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import TwistStamped
+import numpy as np
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Header
+from std_msgs.msg import String
+
+from .command_log import CommandLog
+from .declaration import declare
+from .parameters import SimRobotParameters
+from .process import run
+from .process import stop_requested
+from .qos import COMMAND
+from .qos import LATCHED
+
+TICK = 20_000_000  # ns, the servo period
+LATENCY = 20_000_000  # ns; commands under way for less than this are still executed in time
+LAG = 500_000_000  # ns; a simulator that falls further behind lets the time go
+STATUS_TICKS = 5
+FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
+
+
+def make_tabletop() -> Any:  # noqa: ANN401
+    """Return the embedded robot; MuJoCo is imported here, on the thread that will render."""
+    from vla_cache_ros.simulation.tabletop import Tabletop
+
+    return Tabletop()
+
+
+class SimRobotNode(Node):
+    """Note commands in callbacks, simulate in a thread."""
+
+    def __init__(self, make_environment: Any = make_tabletop, **options):  # noqa: ANN401
+        """Declare, publish, subscribe, and start the simulator's thread."""
+        super().__init__('sim_robot_node', **options)
+        self._settings = declare(self, SimRobotParameters)
+        if len(self._settings.image_topics) != len(FRAMES):
+            raise ValueError(
+                f'image_topics: expected {len(FRAMES)}, came {len(self._settings.image_topics)}'
+            )
+        self._make_environment = make_environment
+        self._lock = threading.Lock()  # guards what callbacks leave for the simulator
+        self._twists = CommandLog(round(1e9 * self._settings.command_timeout))
+        self._grippers: deque[tuple[int, float]] = deque()
+        self._requests: deque[tuple[int, str | None]] = deque(
+            [(self._settings.seed, self._settings.task or None)]
+        )
+        self._gripper = 1.0
+        self._error = ''
+        self._episode = 0
+        self.exit_code = 0
+        self._closed = threading.Event()
+        self._images = [self.create_publisher(Image, t, 1) for t in self._settings.image_topics]
+        self._joints = self.create_publisher(JointState, 'joint_states', 1)
+        self._pose = self.create_publisher(PoseStamped, 'end_effector_pose', 1)
+        self._status = self.create_publisher(String, '~/episode_status', LATCHED)
+        self.create_subscription(TwistStamped, 'delta_twist_cmds', self._on_twist, COMMAND)
+        self.create_subscription(Float64MultiArray, 'gripper/commands', self._on_gripper, COMMAND)
+        self.create_subscription(String, '~/new_episode', self._on_new_episode, LATCHED)
+        self._thread = threading.Thread(target=self._live, name='simulator')
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the simulator's thread."""
+        self._closed.set()
+        self._thread.join()
+
+    def _on_twist(self, message: TwistStamped) -> None:
+        linear, angular = message.twist.linear, message.twist.angular
+        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+        if message.header.frame_id != self._settings.frame_id:
+            self._refuse(
+                f'delta_twist_cmds: expected frame {self._settings.frame_id}, '
+                f'came {message.header.frame_id!r}'
+            )
+        elif not np.isfinite(twist).all():
+            self._refuse(f'delta_twist_cmds: expected finite numbers, came {twist.tolist()}')
+        else:
+            with self._lock:
+                self._twists.add(Time.from_msg(message.header.stamp).nanoseconds, twist)
+
+    def _on_gripper(self, message: Float64MultiArray) -> None:
+        if len(message.data) != 1 or not np.isfinite(message.data[0]):
+            self._refuse(
+                f'gripper/commands: expected one finite number, came {list(message.data)}'
+            )
+            return
+        with self._lock:
+            self._grippers.append((self._now(), float(message.data[0])))
+
+    def _on_new_episode(self, message: String) -> None:
+        words = message.data.split()
+        if len(words) not in (1, 2) or not words[0].isdecimal():
+            self._refuse(f'new_episode: expected "SEED" or "SEED TASK", came {message.data!r}')
+            return
+        with self._lock:
+            self._requests.append((int(words[0]), words[1] if len(words) == 2 else None))
+
+    def _refuse(self, reason: str) -> None:
+        self._error = reason
+        self.get_logger().warning(reason, throttle_duration_sec=1.0)
+
+    def _live(self) -> None:
+        """Own the simulator: keep its time with the clock's until closed."""
+        environment = None
+        try:
+            environment = self._make_environment()
+            while not self._closed.wait(self._until_next_tick()):
+                self._begin_episode_if_asked(environment)
+                self._catch_up(environment)
+        except Exception:  # noqa: BLE001 - without its simulator the process has no use
+            self.get_logger().fatal(f'the simulator failed\n{traceback.format_exc()}')
+            self.exit_code = 1
+            stop_requested.set()
+        finally:
+            if environment is not None:
+                environment.close()
+
+    def _until_next_tick(self) -> float:
+        if not self._episode:
+            return 0.0
+        return min(0.1, max(0.0, (self._time + TICK + LATENCY - self._now()) * 1e-9))
+
+    def _begin_episode_if_asked(self, environment: Any) -> None:  # noqa: ANN401
+        with self._lock:
+            if not self._requests:
+                return
+            seed, task = self._requests.pop()  # the newest
+            self._requests.clear()
+            self._twists.clear()
+            self._grippers.clear()
+            self._gripper = 1.0
+        try:
+            environment.reset_state(seed, task)
+        except ValueError as error:
+            self._refuse(str(error))
+            if self._episode:
+                return
+            raise
+        self._seed, self._episode, self._error = seed, self._episode + 1, ''
+        self._moving = self._ticks = 0
+        self._success = False
+        self._time = self._now() - LATENCY  # ns; what the simulator shows is the state then
+        self._next_image = self._time
+        self.get_logger().info(f'episode {self._episode}: seed {seed}, {environment.task.name}')
+
+    def _catch_up(self, environment: Any) -> None:  # noqa: ANN401
+        target = self._now() - LATENCY
+        if not 0 <= target - self._time < LAG:  # the clock jumped, or the machine is too slow
+            if target < self._time - TICK or target - self._time >= LAG:
+                self.get_logger().warning('the simulator is off the clock by more than it can run')
+                self._time = self._next_image = target
+        while self._time + TICK <= target:
+            self._tick(environment)
+        if self._time >= self._next_image:
+            self._next_image = max(
+                self._next_image + round(1e9 / self._settings.image_rate), self._time
+            )
+            self._publish_images(environment)
+
+    def _tick(self, environment: Any) -> None:  # noqa: ANN401
+        end = self._time + TICK
+        with self._lock:
+            twist = self._twists.mean(self._time, end)
+            while self._grippers and self._grippers[0][0] <= end:
+                self._gripper = self._grippers.popleft()[1]
+        environment.apply_twist(twist[:3], twist[3:], self._gripper, TICK * 1e-9)
+        self._time, self._ticks = end, self._ticks + 1
+        self._moving += bool(np.any(twist))
+        self._publish_state(environment)
+        if self._ticks % STATUS_TICKS == 0:
+            self._publish_status(environment)
+
+    def _publish_images(self, environment: Any) -> None:  # noqa: ANN401
+        for publisher, frame, rgb in zip(
+            self._images, FRAMES, environment.observe().images, strict=True
+        ):
+            message = Image(header=self._header(frame), encoding='rgb8')
+            message.height, message.width = rgb.shape[:2]
+            message.step = 3 * message.width
+            data = array('B')  # rclpy takes an array as it is; bytes it would check one by one
+            data.frombytes(rgb.tobytes())
+            message.data = data
+            publisher.publish(message)
+
+    def _publish_state(self, environment: Any) -> None:  # noqa: ANN401
+        positions = environment.joint_positions()
+        self._joints.publish(
+            JointState(
+                header=self._header(''),
+                name=list(positions),
+                position=[float(value) for value in positions.values()],
+            )
+        )
+        pose = PoseStamped(header=self._header(self._settings.frame_id))
+        xyz, quaternion = environment.end_effector_pose()
+        point, turn = pose.pose.position, pose.pose.orientation
+        point.x, point.y, point.z = (float(value) for value in xyz)
+        turn.x, turn.y, turn.z, turn.w = (float(value) for value in quaternion)
+        self._pose.publish(pose)
+
+    def _publish_status(self, environment: Any) -> None:  # noqa: ANN401
+        self._success = self._success or bool(environment.success())
+        status = {
+            'episode': self._episode,
+            'seed': self._seed,
+            'task': environment.task.name,
+            'instruction': environment.task.instruction,
+            'success': self._success,
+            'steps': round(self._moving / STATUS_TICKS),
+            'max_steps': environment.max_steps,
+            'time': round(self._ticks * TICK * 1e-9, 3),
+            'error': self._error,
+        }
+        self._status.publish(String(data=json.dumps(status)))
+
+    def _header(self, frame: str) -> Header:
+        return Header(stamp=Time(nanoseconds=self._time).to_msg(), frame_id=frame)
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the simulated robot until a signal comes."""
+    sys.exit(run(SimRobotNode, args))
+
+
+if __name__ == '__main__':
+    main()

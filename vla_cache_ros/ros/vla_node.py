@@ -1,0 +1,322 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Drive an arm by a vision-language-action policy: images and an instruction in, twists out.
+
+A lifecycle node around the controller. Callbacks run on one executor thread and only keep messages
+and send commands; the policy lives on the worker's thread.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+import functools
+import sys
+import time
+import traceback
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import TwistStamped
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleState
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import String
+from std_srvs.srv import SetBool
+from std_srvs.srv import Trigger
+
+from .controller import Controller
+from .controller import Outcome
+from .controller import Surroundings
+from .declaration import declare
+from .declaration import examine
+from .declaration import read
+from .loading import load_policy
+from .loading import warm_up
+from .parameters import VLAParameters
+from .process import run
+from .process import stop_requested
+from .qos import COMMAND
+from .qos import LATCHED
+from .qos import NEWEST
+from .reports import diagnostics
+from .reports import Figures
+from .reports import step_report
+from .safety import Command
+from .worker import Worker
+
+
+def guarded(callback: Callable) -> Callable:
+    """Log the traceback of a transition and fail it: rclpy would turn it into ERROR, unlogged."""
+
+    @functools.wraps(callback)
+    def transition(self: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return callback(self, state)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the node stays up
+            self.get_logger().error(
+                f'{callback.__name__} failed: {error}\n{traceback.format_exc()}'
+            )
+            return TransitionCallbackReturn.FAILURE
+
+    return transition
+
+
+class VLANode(LifecycleNode):
+    """Bring messages to the controller and its commands to the arm."""
+
+    def __init__(self, policy_factory: Callable[[VLAParameters], Any] = load_policy, **options):
+        """Declare parameters and what exists in every state; configure brings the rest."""
+        super().__init__('vla_node', enable_logger_service=True, **options)
+        self._policy_factory = policy_factory
+        self._worker: Worker | None = None
+        self._controller: Controller | None = None
+        self._subscriptions_made: list = []
+        self._ticks = None
+        self._figures = Figures()
+        self._jumped = False
+
+        self._settings = declare(self, VLAParameters)
+        self.add_on_set_parameters_callback(
+            lambda changes: examine(self._settings, changes, running=self._worker is not None)
+        )
+        self.add_post_set_parameters_callback(self._on_parameters_set)
+        self._twists = self.create_lifecycle_publisher(TwistStamped, 'delta_twist_cmds', COMMAND)
+        self._grippers = self.create_lifecycle_publisher(
+            Float64MultiArray, 'gripper/commands', COMMAND
+        )
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._reports = self.create_publisher(String, '~/step_report', 10)
+        self._collect = self.create_guard_condition(self._on_outcome)
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self.create_service(SetBool, '~/pause', self._on_pause)
+        self.create_timer(1.0, self._publish_diagnostics)
+        self._jump = self.get_clock().create_jump_callback(
+            JumpThreshold(
+                min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
+            ),
+            post_callback=self._on_clock_jump,
+        )
+
+    @guarded
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the policy and warm it up on the worker; FAILURE leaves the node unconfigured."""
+        self._settings = read(self, VLAParameters)
+        self.get_logger().info('configure: loading the policy; services wait until it is ready')
+        self._worker = Worker('policy')
+        try:
+            policy = self._wait_for(self._worker.order(self._load))
+            self._prepare(policy)
+        except BaseException:
+            self._release()
+            raise
+        self.get_logger().info('configure: ready')
+        return super().on_configure(state)
+
+    @guarded
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin an episode and let commands pass."""
+        result = super().on_activate(state)
+        self._controller.activate()
+        return result
+
+    @guarded
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Send a stop while the publishers still work, then hold commands back."""
+        self._controller.deactivate()
+        return super().on_deactivate(state)
+
+    @guarded
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let the policy and its memory go."""
+        self._release()
+        return super().on_cleanup(state)
+
+    @guarded
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the arm and let the policy go, from any state."""
+        self.close()
+        return super().on_shutdown(state)
+
+    def close(self) -> None:
+        """Stop the arm and end the worker; called while the context is still valid."""
+        if self._controller is not None:
+            self._controller.deactivate()
+        self._release()
+
+    def _load(self) -> Any:  # noqa: ANN401 - on the worker
+        policy = self._policy_factory(self._settings)
+        warm_up(policy, self._settings)
+        return policy
+
+    def _wait_for(self, future: Future) -> Any:  # noqa: ANN401
+        while not (future.done() or stop_requested.wait(0.01)):
+            pass
+        if not future.done():
+            raise RuntimeError('interrupted')
+        return future.result()
+
+    def _prepare(self, policy: Any) -> None:  # noqa: ANN401
+        """Make what depends on parameters and policy: controller, subscriptions, ticks."""
+        parameters, self._figures = self._settings, Figures()
+        self._ticks = self.create_timer(1 / parameters.publish_rate, self._on_tick)
+        world = Surroundings(
+            now=lambda: self.get_clock().now().nanoseconds,
+            send=self._send,
+            renew=self._ticks.reset,
+            wake=self._collect.trigger,
+            warn=self.get_logger().warning,
+            done=self._report,
+        )
+        controller = Controller(policy, self._worker, parameters, world)
+        for topic in parameters.image_topics:
+            if parameters.image_transport == 'compressed':
+                name, kind = f'{topic}/compressed', CompressedImage
+            else:
+                name, kind = topic, Image
+            self._subscribe(kind, name, functools.partial(self._on_image, topic))
+        if policy.proprio_size:
+            for kind, topic in ((JointState, 'joint_states'), (PoseStamped, 'end_effector_pose')):
+                self._subscribe(kind, topic, functools.partial(self._on_state, topic))
+        self._subscribe(String, 'instruction', self._on_instruction, LATCHED)
+        self._controller = controller
+
+    def _subscribe(
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable,
+        profile: Any = NEWEST,  # noqa: ANN401
+    ) -> None:
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._subscriptions_made.append(
+            self.create_subscription(
+                kind, topic, callback, profile, qos_overriding_options=overridable
+            )
+        )
+
+    def _release(self) -> None:
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        self._subscriptions_made.clear()
+        if self._ticks is not None:
+            self.destroy_timer(self._ticks)
+        self._ticks = self._controller = None
+        worker, self._worker = self._worker, None
+        if worker is not None and not worker.close(timeout=5.0):
+            self.get_logger().error('the policy did not return within 5 s; its thread is left')
+
+    def _on_image(self, topic: str, message: Image | CompressedImage) -> None:
+        received = time.perf_counter()
+        self._figures.counts['images'] += 1
+        self._controller.inputs.take_image(topic, message, received)
+        self._controller.consider()
+
+    def _on_state(self, topic: str, message: JointState | PoseStamped) -> None:
+        self._controller.inputs.take_state(topic, message, time.perf_counter())
+        self._controller.consider()
+
+    def _on_instruction(self, message: String) -> None:
+        if self._controller.inputs.take_instruction(message.data):
+            self._controller.halt()
+        self._controller.consider()
+
+    def _on_tick(self) -> None:
+        if self._jumped:
+            self._jumped = False
+            self._controller.clock_jumped()
+        self._controller.tick()
+
+    def _on_outcome(self) -> None:
+        if self._controller is not None:
+            self._controller.collect()
+
+    def _on_clock_jump(self, _: object) -> None:
+        self._jumped = True  # called from inside the clock, where nothing may be published
+
+    def _on_parameters_set(self, _: list) -> None:
+        before, self._settings = self._settings, read(self, VLAParameters)
+        if self._controller is None:
+            return
+        if before.dry_run != self._settings.dry_run:
+            self._controller.halt()  # under the old value: the arm gets its stop
+        self._controller.parameters = self._settings
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._controller is not None
+        if response.success:
+            self._controller.new_episode()
+            response.message = f'episode {self._controller.episode}'
+        else:
+            response.message = 'expected a configured node, came an unconfigured one'
+        return response
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success = self._controller is not None
+        if response.success:
+            self._controller.pause(request.data)
+        else:
+            response.message = 'expected a configured node, came an unconfigured one'
+        return response
+
+    def _send(self, command: Command) -> int:
+        """Publish a command unless this is a dry run; return its stamp (ns)."""
+        now = self.get_clock().now()
+        if self._controller.parameters.dry_run:
+            return now.nanoseconds
+        if command.gripper is not None:
+            self._grippers.publish(Float64MultiArray(data=[command.gripper]))
+        message = TwistStamped()
+        message.header.stamp = now.to_msg()
+        message.header.frame_id = self._settings.frame_id
+        for vector, values in (
+            (message.twist.linear, command.linear),
+            (message.twist.angular, command.angular),
+        ):
+            vector.x, vector.y, vector.z = values.tolist()
+        self._twists.publish(message)
+        self._figures.counts['commands'] += 1
+        return now.nanoseconds
+
+    def _report(self, outcome: Outcome, stamp: int, latency_ms: float) -> None:
+        timings = {
+            'act_ms': outcome.act_ms,
+            'image_to_command_ms': latency_ms,
+            'overhead_ms': latency_ms - outcome.act_ms,
+        }
+        for name, value in timings.items():
+            self._figures.note(name, value)
+        self._figures.note('reuse', float(outcome.report.reuse))
+        self._figures.counts['inferences'] += 1
+        text = step_report(
+            outcome.report,
+            outcome.chunk,
+            outcome.frames,
+            episode=self._controller.episode,
+            published=stamp,
+            timings=timings,
+        )
+        self._reports.publish(String(data=text))
+
+    def _publish_diagnostics(self) -> None:
+        message = diagnostics(
+            self.get_fully_qualified_name(), self._settings, self._controller, self._figures
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until a signal comes; the arm is stopped first."""
+    sys.exit(run(VLANode, args))
+
+
+if __name__ == '__main__':
+    main()

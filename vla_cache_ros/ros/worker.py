@@ -1,0 +1,73 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+One thread that does everything the policy does: load, warm up, reset and every inference.
+
+Orders are carried out one after the other; observations wait in a slot of size one, where the
+newest replaces an older one. Knows neither ROS nor what a policy returns.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+import threading
+
+
+class Worker:
+    """Own the thread. Its methods are called from any other thread."""
+
+    def __init__(self, name: str):
+        """Start the thread; it sleeps until it is given something to do."""
+        self._orders: deque[tuple[Future, Callable[[], object]]] = deque()
+        self._slot: Callable[[], None] | None = None
+        self._closed = False
+        self._wake = threading.Condition()
+        # daemon: a forward pass that never returns must not keep the process from ending
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def order(self, work: Callable[[], object]) -> Future:
+        """Queue work to be done before any observation; its result or error is in the Future."""
+        future: Future = Future()
+        with self._wake:
+            self._orders.append((future, work))
+            self._wake.notify()
+        return future
+
+    def offer(self, work: Callable[[], None]) -> None:
+        """Leave work in the slot; it replaces what has not been begun. It must not raise."""
+        with self._wake:
+            self._slot = work
+            self._wake.notify()
+
+    def withdraw(self) -> None:
+        """Empty the slot."""
+        with self._wake:
+            self._slot = None
+
+    def close(self, timeout: float) -> bool:
+        """End the thread after the work in hand; return whether it ended within timeout (s)."""
+        with self._wake:
+            self._closed, self._slot = True, None
+            self._wake.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._orders or self._slot or self._closed):
+                    self._wake.wait()
+                future, work = self._orders.popleft() if self._orders else (None, self._slot)
+                if work is None:
+                    return
+                if future is None:
+                    self._slot = None
+            if future is None:
+                work()
+                continue
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever gave the order
+                future.set_exception(error)
+            del future, work  # keep no reference to a policy that was let go
