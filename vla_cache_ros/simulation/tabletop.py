@@ -8,6 +8,7 @@ Deterministic per seed for a given MuJoCo version. Knows nothing of models, cach
 
 import ctypes.util
 import os
+import weakref
 
 if 'MUJOCO_GL' not in os.environ:  # must be decided before mujoco is imported
     os.environ['MUJOCO_GL'] = 'egl' if ctypes.util.find_library('EGL') else 'osmesa'
@@ -148,6 +149,8 @@ class Tabletop:
         """Return an RGB image uint8 [224, 224, 3], or geom ids int32 [224, 224]."""
         if self._renderer is None:
             self._renderer = mujoco.Renderer(self.model, IMAGE_SIZE, IMAGE_SIZE)
+            # Left to the garbage collector at exit, the context outlives its driver and complains.
+            self._closer = weakref.finalize(self, self._renderer.close)
         if segmentation:
             self._renderer.enable_segmentation_rendering()
         self._renderer.update_scene(self.data, camera)
@@ -189,7 +192,7 @@ class Tabletop:
     def close(self) -> None:
         """Free the OpenGL context."""
         if self._renderer is not None:
-            self._renderer.close()
+            self._closer()
             self._renderer = None
 
     # Privileged state, for the expert, the training targets and the predicates only.

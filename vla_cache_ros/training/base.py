@@ -7,7 +7,6 @@ Resumable by wall-clock budget; takes new shards (DAgger rounds) as they appear.
 of caching: gates are trained later, through the finished model.
 """
 
-import copy
 import csv
 import json
 from pathlib import Path
@@ -22,7 +21,6 @@ from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.prompt import encode_prompt
 
@@ -81,7 +79,8 @@ class BaseTrainer:
         if towers is not None:
             state = torch.load(towers, weights_only=True)
             self.model.vision_backbone.load_state_dict(state['towers'])
-        self.average = copy.deepcopy(self.model.state_dict())
+        self.averaged = init_model(self.model.config, seed)
+        self.averaged.load_state_dict(self.model.state_dict())
         if (self.out / 'base.pt').exists():
             self._resume()
         stats = self.out / 'dataset_statistics.json'
@@ -156,15 +155,15 @@ class BaseTrainer:
             'model': self.model.state_dict(),
             'heads': self.heads.state_dict(),
             'optimizer': self.optimizer.state_dict(),
-            'average': self.average,
+            'average': self.averaged.state_dict(),
             'step': self.step,
             'used': self.used,
         }
         torch.save(state, self.out / 'base.part')
         (self.out / 'base.part').rename(self.out / 'base.pt')
-        averaged: PrismaticVLA = copy.deepcopy(self.model)
-        averaged.load_state_dict(self.average)
-        save_checkpoint(self.out / 'model', averaged, self.norm_stats, self.tokenizer, self.images)
+        save_checkpoint(
+            self.out / 'model', self.averaged, self.norm_stats, self.tokenizer, self.images
+        )
 
     def _update(self, batch: int, keep: int, rate: float, recent: float) -> tuple[float, ...]:
         for group in self.optimizer.param_groups:
@@ -181,8 +180,9 @@ class BaseTrainer:
         self.optimizer.step()
         decay = min(EMA, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
+            pairs = zip(self.averaged.parameters(), self.model.parameters(), strict=True)
+            for average, value in pairs:
+                average.lerp_(value, 1 - decay)
         return action.item(), naming.item(), place.item()
 
     def _keep_middle(self, module, inputs, output: Tensor) -> None:
@@ -193,5 +193,5 @@ class BaseTrainer:
         self.model.load_state_dict(state['model'])
         self.heads.load_state_dict(state['heads'])
         self.optimizer.load_state_dict(state['optimizer'])
-        self.average = state['average']
+        self.averaged.load_state_dict(state['average'])
         self.step, self.used = state['step'], state['used']
