@@ -46,6 +46,7 @@ setup(
     entry_points={
         'console_scripts': [
             'vla-cache = vla_cache_ros.cli:main',
+            'recorder = vla_cache_ros.ros.recorder:main',
             'vla_node = vla_cache_ros.ros.vla_node:main',
             'sim_robot_node = vla_cache_ros.ros.sim_robot_node:main',
         ],

@@ -61,7 +61,7 @@ def test_entry_points_exist(wheel):
     version = vla_cache_ros.__version__
     text = wheel.read(f'vla_cache_ros-{version}.dist-info/entry_points.txt').decode()
     points = dict(line.split(' = ') for line in text.splitlines() if ' = ' in line)
-    assert set(points) == {'vla-cache', 'vla_node', 'sim_robot_node'}
+    assert set(points) == {'vla-cache', 'vla_node', 'sim_robot_node', 'recorder'}
     for target in points.values():
         module, function = target.split(':')
         tree = ast.parse(Path(util.find_spec(module).origin).read_text(encoding='utf-8'))

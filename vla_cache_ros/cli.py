@@ -35,9 +35,7 @@ Checkpoint = Annotated[
     str, typer.Option(help='Checkpoint: `tabletop`, a folder, or a Hugging Face hub id.')
 ]
 Gate = Annotated[str, typer.Option(help='Gate that chooses which visual tokens to recompute.')]
-Reuse = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help='Share of visual tokens taken from the cache.')
-]
+_REUSE = typer.Option(min=0.0, max=1.0, help='Share of visual tokens taken from the cache.')
 Episodes = Annotated[int, typer.Option(min=1, help='Number of episodes.')]
 Seed = Annotated[int, typer.Option(min=0, help='Seed of the first episode; the next adds one.')]
 Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.')]
@@ -47,22 +45,24 @@ Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.
 def evaluate(
     checkpoint: Checkpoint = 'tabletop',
     gate: Gate = 'dense',
-    reuse: Reuse = DEFAULT_REUSE,
+    reuse: Annotated[float | None, _REUSE] = None,
     episodes: Episodes = 10,
     seed: Seed = 0,
     json: Json = None,
+    device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
+    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
 ) -> None:
     """Run closed-loop episodes in process, without ROS, and write the figures."""
     from vla_cache_ros.evaluation.closed_loop import run_evaluate
 
-    run_evaluate(checkpoint, gate, reuse, episodes, seed, json)
+    run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
 
 
 @app.command()
 def demo(
     episodes: Episodes = 3,
     gate: Gate = DEFAULT_GATE,
-    reuse: Reuse = DEFAULT_REUSE,
+    reuse: Annotated[float, _REUSE] = DEFAULT_REUSE,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help='Folder for report, video and bag.')] = Path(
         'demo_out'
@@ -112,6 +112,9 @@ def main() -> None:
     """
     try:
         app()
+    except ChildProcessError as error:  # its message ends with lines of a log: keep them
+        print(f'vla-cache: {error}', file=sys.stderr)
+        sys.exit(1)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             traceback.print_exc()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ TAIL_LINES = 15
 _PATIENCE = 5.0  # s a process may take to end after SIGINT before it is killed
 
 
-class ProcessDied(RuntimeError):
+class ProcessDied(ChildProcessError):
     """Say which process ended by itself, how, and what it logged last."""
 
 
@@ -26,7 +27,7 @@ class Processes:
     """
     Own a set of Python modules that run as processes; a context manager that ends them all.
 
-    folder: where each process's output goes, as <name>.log. environment: variables on top of
+    folder: emptied; where each process's output goes, as <name>.log. environment: variables on top of
     this process's own.
     """
 
@@ -37,13 +38,16 @@ class Processes:
         self._running: dict[str, subprocess.Popen] = {}
 
     def __enter__(self) -> 'Processes':
-        """Return this."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Make the log folder; from here on SIGTERM unwinds this process as Ctrl-C does."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._handler = signal.signal(signal.SIGTERM, _unwind)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End all processes, newest first."""
         self.stop()
+        signal.signal(signal.SIGTERM, self._handler)
 
     def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
         """Start `python -m module` with arguments, in a session of its own."""
@@ -89,6 +93,10 @@ class Processes:
                 process.kill()
                 process.wait()
         self._running.clear()
+
+
+def _unwind(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _say(code: int) -> str:

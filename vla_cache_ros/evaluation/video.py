@@ -134,10 +134,8 @@ def _draw_figures(
     pen.rounded_rectangle((left, line - 8, right, line + 8), 4, outline=_DIM)
     if frame.reuse > 0:
         end = left + max(8, round((right - left) * frame.reuse))
-        pen.rounded_rectangle(
-            (left, line - 8, end, line + 8), 4, fill=_BAR
-        )
-    pen.text((right + 14, line), f'{frame.reuse:4.0%} reused', _INK, font, anchor='lm')
+        pen.rounded_rectangle((left, line - 8, end, line + 8), 4, fill=_BAR)
+    pen.text((right + 14, line), f'{frame.reuse:.0%} reused (shaded)', _INK, font, anchor='lm')
     if frame.milliseconds is not None:
         text = f'{frame.milliseconds:.0f} ms a step'
         pen.text((width - 16, line), text, _INK, font, anchor='rm')
