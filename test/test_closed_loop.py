@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny_model import write_checkpoint
 from vla_cache_ros.evaluation.closed_loop import evaluate
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import run_evaluate
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import table
 from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -160,3 +162,24 @@ def test_bad_arguments_fail_before_anything_is_loaded(tmp_path):
         run_evaluate('tabletop', json_path=tmp_path / 'no' / 'x.json')
     with pytest.raises(ValueError, match='got 0'):
         summarize([], 'dense')
+
+
+@pytest.mark.parametrize('gate, reuse', [('dense', None), ('motion', 0.5)])
+def test_evaluate_drives_the_embedded_robot_and_writes_what_it_prints(
+    tmp_path, monkeypatch, capsys, gate, reuse
+):
+    monkeypatch.setattr(Tabletop, 'max_steps', 12)  # three inferences an episode
+    checkpoint = write_checkpoint(tmp_path / 'model')
+    path = tmp_path / 'figures.json'
+    returned = run_evaluate(
+        checkpoint, gate, reuse, episodes=2, seed=40, json_path=path, progress=False
+    )
+    read = json.loads(path.read_text())
+    assert read == json.loads(json.dumps(returned))
+    assert (read['gate'], read['episodes'], read['seeds']) == (gate, 2, [40, 41])
+    assert [record['seed'] for record in read['per_episode']] == [40, 41]
+    assert [record['inferences'] for record in read['per_episode']] == [3, 3]
+    # of three inferences an episode the first is a full refresh
+    assert read['reuse_mean'] == pytest.approx(0 if gate == 'dense' else 1 / 3)
+    assert all(stage['p50'] > 0 for stage in read['latency_ms'].values())
+    assert f'gate {gate}: 0 of 2 succeeded' in capsys.readouterr().out

@@ -13,6 +13,7 @@ from vla_cache_ros.caching.gates import GATES
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
 
@@ -22,6 +23,11 @@ STAGES = ('preprocess', 'gate', 'vision', 'decoder', 'decode')
 @pytest.fixture(scope='module')
 def oft_folder(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp('oft'))
+
+
+@pytest.fixture(scope='module')
+def oft_model(oft_folder):
+    return load_checkpoint(oft_folder)
 
 
 @pytest.fixture(scope='module')
@@ -136,11 +142,11 @@ BAD = {
 
 
 @pytest.mark.parametrize('name', BAD)
-def test_bad_observation_is_one_clear_line_and_leaves_the_cache_alone(oft_folder, name):
+def test_bad_observation_is_one_clear_line_and_leaves_the_cache_alone(oft_model, name):
     change, message = BAD[name]
     good = observe()
     fields = {'images': good.images, 'instruction': good.instruction, 'proprio': good.proprio}
-    policy, twin = (Policy.from_pretrained(oft_folder, gate='motion') for _ in range(2))
+    policy, twin = (Policy(oft_model, make_gate('motion')) for _ in range(2))
     for each in (policy, twin):
         each.act(good)
     with pytest.raises(InputError) as error:
