@@ -3,18 +3,19 @@
 """
 Stage 2 of the base model: learn to act from the expert's labels, on a tower that already sees.
 
-Resumable by wall-clock budget; takes new shards (DAgger rounds) as they appear. Knows nothing
-of caching: gates are trained later, through the finished model.
+Resumable. Under torchrun every process trains on its own part of the shards and gradients are
+averaged. Knows nothing of caching: gates are trained later, through the finished model.
 """
 
 import csv
 import json
+import os
 from pathlib import Path
-import time
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch import distributed
 from tqdm import tqdm
 
 from vla_cache_ros.simulation.tasks import TASKS
@@ -54,15 +55,16 @@ class BaseTrainer:
         """
         self.out = Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.frames = Frames(directories)
+        self.rank, self.world = join_processes()
+        self.frames = Frames(directories, self.rank, self.world)
         self.model = init_model(tabletop_config(), seed)
         self.heads = GroundingHeads(self.model.config.hidden_dim)
         self.tokenizer = build_tokenizer()
         self.images = ImagePreprocessor.for_towers(self.model.config.towers)
         self.prompts = [encode_prompt(self.tokenizer, TASKS[n].instruction) for n in TASK_NAMES]
-        self.rng = np.random.default_rng(seed)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.step, self.used = 0, 0.0
+        self.rng = np.random.default_rng((seed, self.rank))
+        self.generator = torch.Generator().manual_seed(seed * 1000 + self.rank)
+        self.step = 0
         self._middle: Tensor | None = None
         layer = self.model.language_model.model.layers[GROUNDING_LAYER]
         layer.register_forward_hook(self._keep_middle)
@@ -91,33 +93,27 @@ class BaseTrainer:
         self.norm_stats = json.loads(stats.read_text())
         self.statistics = DatasetStatistics.select(self.norm_stats, DATASET)
 
-    def train(self, minutes: float, batch: int, keep: int, peak: float, recent: float = 0.0) -> None:
+    def train(self, steps: int, batch: int, keep: int, peak: float) -> None:
         """
-        Train until a total wall-clock budget (min) is used up, on keep visual tokens a sample.
+        Train for some steps with one warm-up and one cosine, and save.
 
-        recent: share of each batch drawn from the newest tenth of the frames (DAgger rounds).
+        batch: samples per process and step. keep: visual tokens per sample. peak: learning rate.
         """
         log_file = (self.out / 'base.csv').open('a', newline='')
         log, losses = csv.writer(log_file), []
-        begun = self.used
-        started = time.monotonic()
-        progress = tqdm(total=round(minutes * 60), unit='s', mininterval=10)
-        while (elapsed := time.monotonic() - started) < minutes * 60:
-            if self.step % 250 == 0:
-                self.frames.refresh()
-            self.used = begun + elapsed
-            rate = learning_rate(round(elapsed), round(minutes * 60), peak)
-            losses.append(self._update(batch, keep, rate, recent))
+        progress = tqdm(total=steps, unit='step', mininterval=10, disable=self.rank > 0)
+        for index in range(steps):
+            losses.append(self._update(batch, keep, learning_rate(index, steps, peak)))
             self.step += 1
-            if self.step % 50 == 0:
+            if self.step % 50 == 0 and self.rank == 0:
                 mean = np.mean(losses, 0)
                 losses.clear()
-                row = [self.step, round(self.used), keep, len(self.frames)]
-                log.writerow(row + [f'{v:.4f}' for v in mean])
+                samples = batch * self.world
+                log.writerow([self.step, samples, keep, *(f'{v:.4f}' for v in mean)])
                 log_file.flush()
                 progress.set_postfix_str(f'action L1 {mean[0]:.3f}, place {mean[2]:.3f}')
-                progress.update(round(elapsed) - progress.n)
-            if self.step % 250 == 0:
+                progress.update(50)
+            if self.step % 200 == 0:
                 self.save()
         self.save()
 
@@ -151,13 +147,14 @@ class BaseTrainer:
 
     def save(self) -> None:
         """Write OUT/base.pt and, with the averaged weights, the checkpoint folder OUT/model."""
+        if self.rank > 0:
+            return
         state = {
             'model': self.model.state_dict(),
             'heads': self.heads.state_dict(),
             'optimizer': self.optimizer.state_dict(),
             'average': self.averaged.state_dict(),
             'step': self.step,
-            'used': self.used,
         }
         torch.save(state, self.out / 'base.part')
         (self.out / 'base.part').rename(self.out / 'base.pt')
@@ -165,17 +162,14 @@ class BaseTrainer:
             self.out / 'model', self.averaged, self.norm_stats, self.tokenizer, self.images
         )
 
-    def _update(self, batch: int, keep: int, rate: float, recent: float) -> tuple[float, ...]:
+    def _update(self, batch: int, keep: int, rate: float) -> tuple[float, ...]:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         rows = self.rng.integers(len(self.frames), size=batch)
-        newest = self.rng.random(batch) < recent
-        rows[newest] = self.rng.integers(
-            len(self.frames) * 9 // 10, len(self.frames), newest.sum()
-        )
         action, naming, place = self.losses(rows, keep)
         self.optimizer.zero_grad()
         (action + 0.5 * naming + 0.5 * place).backward()
+        self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         decay = min(EMA, (self.step + 1) / (self.step + 10))
@@ -184,6 +178,16 @@ class BaseTrainer:
             for average, value in pairs:
                 average.lerp_(value, 1 - decay)
         return action.item(), naming.item(), place.item()
+
+    def _average_gradients(self) -> None:
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients]) / self.world
+        distributed.all_reduce(flat)
+        parts = flat.split([g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def _keep_middle(self, module, inputs, output: Tensor) -> None:
         self._middle = output
@@ -194,4 +198,13 @@ class BaseTrainer:
         self.heads.load_state_dict(state['heads'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.averaged.load_state_dict(state['average'])
-        self.step, self.used = state['step'], state['used']
+        self.step = state['step']
+
+
+def join_processes() -> tuple[int, int]:
+    """Return this process's rank and the number of processes that torchrun started."""
+    if 'RANK' not in os.environ:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group('gloo')
+    return distributed.get_rank(), distributed.get_world_size()

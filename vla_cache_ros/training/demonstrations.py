@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from vla_cache_ros.policy import Policy
 from vla_cache_ros.simulation.expert import MAX_STEP
 from vla_cache_ros.simulation.expert import expert_action
 from vla_cache_ros.simulation.scene import CUBE_COLORS
@@ -81,6 +82,19 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
             actions[:, 5] = rng.uniform(-0.05, 0.05)
             if rng.random() < 0.25:
                 actions[:, 6] = rng.integers(2)
+        return actions
+
+    return act
+
+
+def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
+    """Return an actor that follows the model being trained, slightly disturbed (DAgger)."""
+
+    def act(env: Tabletop, observation: Observation, chunk: np.ndarray) -> np.ndarray:
+        if env.time == 0.0:
+            policy.reset()
+        actions = policy.act(observation)[0].actions[:EXECUTE_STEPS].copy()
+        actions[:, :3] += rng.normal(0, 0.002, (len(actions), 3))
         return actions
 
     return act

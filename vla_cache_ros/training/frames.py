@@ -14,13 +14,14 @@ import numpy as np
 class Frames:
     """Give random access to all complete shards of some directories."""
 
-    def __init__(self, directories: list[Path]):
+    def __init__(self, directories: list[Path], part: int = 0, parts: int = 1):
         """
-        Read every shard whose .npz exists.
+        Read every shard whose .npz exists, or one part of them (one process of several).
 
         Raises FileNotFoundError when there is none.
         """
         self._directories = [Path(d) for d in directories]
+        self._part, self._parts = part, parts
         self._tables: dict[Path, dict[str, np.ndarray]] = {}
         self._images: list[np.ndarray] = []
         self.refresh()
@@ -30,7 +31,8 @@ class Frames:
 
     def refresh(self) -> None:
         """Read the shards that appeared since the last call."""
-        for path in sorted(p for d in self._directories for p in d.glob('[0-9]*.npz')):
+        shards = sorted(p for d in self._directories for p in d.glob('[0-9]*.npz'))
+        for path in shards[self._part :: self._parts]:
             if path not in self._tables:
                 self._tables[path] = dict(np.load(path, allow_pickle=False))
                 self._images.append(np.load(f'{str(path)[:-4]}.images.npy'))

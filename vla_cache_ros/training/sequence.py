@@ -19,13 +19,14 @@ def choose_tokens(shares: Tensor, keep: int, generator: torch.Generator) -> Tens
     """
     Return the indices [B, keep] of visual tokens to train on, ascending.
 
-    shares: [B, V, classes] pixels per class, background first, arm second. Tokens that show
-    objects come first, then a random mix of arm and background.
+    shares: [B, V, classes] pixels per class, background, arm, cubes, plates. Tokens that show
+    cubes come first, then a random mix in which plates and the arm are favoured.
     """
-    objects = (shares[..., 2:].sum(-1) > 0).float()
+    cubes = (shares[..., 2:6].sum(-1) > 0).float()
+    plates = (shares[..., 6:].sum(-1) > 0).float()
     arm = (shares[..., 1] > 0).float()
-    noise = torch.rand(objects.shape, generator=generator)
-    order = (noise + 2.0 * objects + 0.3 * arm).topk(keep, dim=1).indices
+    noise = torch.rand(cubes.shape, generator=generator)
+    order = (noise + 2.0 * cubes + 0.7 * plates + 0.2 * arm).topk(keep, dim=1).indices
     return order.sort(1).values
 
 

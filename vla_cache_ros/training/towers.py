@@ -41,7 +41,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     if step < warm:
         return peak * (step + 1) / warm
     progress = (step - warm) / max(1, steps - warm)
-    return peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+    return float(peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress))))
 
 
 def train_towers(
