@@ -4,7 +4,6 @@
 
 import numpy as np
 import pytest
-
 from vla_cache_ros.simulation.expert import expert_action
 from vla_cache_ros.simulation.scene import LINE_Y
 from vla_cache_ros.simulation.tabletop import Tabletop

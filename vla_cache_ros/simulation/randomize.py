@@ -132,5 +132,3 @@ class Appearance:
             axis = rng.normal(size=3)
             mujoco.mju_axisAngle2Quat(turn, axis / np.linalg.norm(axis), rng.normal(0, 0.005))
             mujoco.mju_mulQuat(model.cam_quat[camera], turn, self._cameras[1][camera])
-
-

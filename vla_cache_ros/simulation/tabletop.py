@@ -15,20 +15,19 @@ if 'MUJOCO_GL' not in os.environ:  # must be decided before mujoco is imported
 
 import mujoco
 import numpy as np
-
 from vla_cache_ros.types import Observation
 
-from .controller import TwistController
 from .controller import rotation_error
+from .controller import TwistController
 from .randomize import Appearance
 from .randomize import draw_scene
+from .scene import build_xml
 from .scene import CUBE_HALF
 from .scene import HOME
 from .scene import IMAGE_SIZE
 from .scene import LINE_Y
 from .scene import PLATE_HEIGHT
 from .scene import PLATE_RADIUS
-from .scene import build_xml
 from .tasks import TASKS
 
 CONTROL_FREQUENCY = 10.0  # Hz, one action per period

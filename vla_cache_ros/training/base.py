@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch import distributed
+from torch import Tensor
 from tqdm import tqdm
-
 from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import save_checkpoint
@@ -27,14 +26,14 @@ from vla_cache_ros.vla.prompt import encode_prompt
 
 from .demonstrations import TASK_NAMES
 from .frames import Frames
-from .grounding import GroundingHeads
 from .grounding import grounding_targets
+from .grounding import GroundingHeads
 from .sequence import action_rows
 from .sequence import choose_tokens
 from .sequence import decode_subset
 from .sequence import pad_prompts
-from .tabletop_model import DATASET
 from .tabletop_model import build_tokenizer
+from .tabletop_model import DATASET
 from .tabletop_model import dataset_statistics
 from .tabletop_model import tabletop_config
 from .towers import learning_rate

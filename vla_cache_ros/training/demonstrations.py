@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
-
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.simulation.expert import MAX_STEP
 from vla_cache_ros.simulation.expert import expert_action
+from vla_cache_ros.simulation.expert import MAX_STEP
 from vla_cache_ros.simulation.scene import CUBE_COLORS
 from vla_cache_ros.simulation.scene import PLATE_COLORS
 from vla_cache_ros.simulation.tabletop import CAMERAS

@@ -9,10 +9,9 @@ these are relative to the gripper.
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 from torch.nn import functional
-
 from vla_cache_ros.simulation.tasks import TASKS
 
 from .demonstrations import CLASSES

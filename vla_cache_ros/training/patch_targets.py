@@ -9,8 +9,8 @@ sees pixels, state and text; none of this.
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 from torch.nn import functional
 
 from .demonstrations import CLASSES

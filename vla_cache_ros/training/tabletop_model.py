@@ -8,14 +8,13 @@ Same classes and files as the 7B models; only the numbers differ. Knows nothing 
 
 import numpy as np
 from tokenizers import AddedToken
-from tokenizers import Tokenizer
 from tokenizers import decoders
 from tokenizers import models
 from tokenizers import normalizers
 from tokenizers import processors
+from tokenizers import Tokenizer
 from tokenizers import trainers
 from transformers import PreTrainedTokenizerFast
-
 from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.prompt import BLANK

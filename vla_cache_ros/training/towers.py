@@ -15,17 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
-
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.model import init_model
+from vla_cache_ros.vla.model import PrismaticVLA
 
 from .demonstrations import CAMERAS
 from .frames import Frames
-from .patch_targets import PatchHead
-from .patch_targets import SCALE
 from .patch_targets import batch_targets
 from .patch_targets import patch_loss
+from .patch_targets import PatchHead
+from .patch_targets import SCALE
 from .tabletop_model import tabletop_config
 
 
