@@ -15,6 +15,8 @@ from typing import Annotated
 
 import typer
 from vla_cache_ros import __version__
+from vla_cache_ros.cli_training import demos
+from vla_cache_ros.cli_training import train
 
 DEFAULT_GATE = 'motion'  # the one place that says which gate the demo shows
 DEFAULT_REUSE = 0.5
@@ -28,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-train = typer.Typer(help='Train on demonstrations.', no_args_is_help=True)
+app.command()(demos)
 app.add_typer(train, name='train')
 
 Checkpoint = Annotated[
@@ -127,3 +129,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name in ('rclpy', 'rosbags'):
         return f'{text}: source a ROS 2 install, or pip install -r requirements-ros.txt'
     return text or type(error).__name__
+
+
+if __name__ == '__main__':
+    main()

@@ -27,8 +27,8 @@ class Processes:
     """
     Own a set of Python modules that run as processes; a context manager that ends them all.
 
-    folder: emptied; where each process's output goes, as <name>.log. environment: variables on top of
-    this process's own.
+    folder: emptied; then takes each process's output as <name>.log. environment: variables on
+    top of this process's own.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]):

@@ -1,0 +1,76 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The commands that make demonstrations and train on them: `vla-cache demos`, `vla-cache train`.
+
+Parses and hands over, as cli.py does; the recipe that uses these is in docs/reproduce.md.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+train = typer.Typer(help='Train on demonstrations.', no_args_is_help=True)
+
+Data = Annotated[
+    list[Path], typer.Option('--data', help='Folder of demonstrations; may be repeated.')
+]
+Out = Annotated[Path, typer.Option(help='Folder for weights and curves; a run there goes on.')]
+Seed = Annotated[int, typer.Option(min=0, help='Seed of everything random.')]
+
+
+def demos(
+    out: Annotated[Path, typer.Option(help='Folder for the shards.')],
+    frames: Annotated[int, typer.Option(min=1, help='Frames to write.')] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help='Seed of the first episode.')] = 0,
+    student: Annotated[
+        str | None,
+        typer.Option(help='Checkpoint that acts while the expert labels (DAgger).'),
+    ] = None,
+) -> None:
+    """Have the scripted expert label frames of the simulated arm."""
+    import numpy as np
+    from vla_cache_ros.training.demonstrations import collect
+    from vla_cache_ros.training.demonstrations import disturbed_expert
+    from vla_cache_ros.training.demonstrations import model_actor
+
+    rng = np.random.default_rng(seed)
+    if student is None:
+        actor = disturbed_expert(rng)
+    else:
+        from vla_cache_ros.policy import Policy
+
+        actor = model_actor(Policy.from_pretrained(student), rng)
+    share = collect(out, frames, seed, actor)
+    print(f'{frames} frames in {out}; {share:.1%} of the episodes succeeded')
+
+
+@train.command()
+def towers(
+    data: Data,
+    out: Out,
+    minutes: Annotated[float, typer.Option(min=0.0, help='Wall-clock budget.')] = 60.0,
+    seed: Seed = 0,
+) -> None:
+    """Teach the vision tower what the patches show (stage 1)."""
+    from vla_cache_ros.training.towers import train_towers
+
+    train_towers(data, out, minutes, seed=seed)
+
+
+@train.command()
+def base(
+    data: Data,
+    out: Out,
+    towers: Annotated[Path | None, typer.Option(help='towers.pt of stage 1.')] = None,
+    steps: Annotated[int, typer.Option(min=1, help='Updates.')] = 10_000,
+    batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 32,
+    keep: Annotated[int, typer.Option(min=1, help='Visual tokens per frame.')] = 160,
+    peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 1e-3,
+    seed: Seed = 0,
+) -> None:
+    """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
+    from vla_cache_ros.training.base import BaseTrainer
+
+    BaseTrainer(data, out, towers, seed).train(steps, batch, keep, peak)
