@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import Cache
 from transformers import LlamaConfig
 from transformers.cache_utils import CacheLayerMixin
+from vla_cache_ros.caching.attention import Attention
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.patches import PATCH_VALUES
 
@@ -83,21 +84,6 @@ class SlotLayer(CacheLayerMixin):
     get_max_cache_shape = get_max_length
 
 
-@dataclass(frozen=True)
-class Attention:
-    """
-    Hold what the text attended to in the last step that probed it.
-
-    layers: the probed decoder layers. rows: float32 `[len(layers), V]`, attention on each visual
-    token, mean over heads and text rows. entropy: float32 `[len(layers)]` in nats, of each text
-    row's attention over the visual tokens (heads averaged, scaled to sum 1), mean over rows.
-    """
-
-    layers: tuple[int, ...]
-    rows: np.ndarray
-    entropy: np.ndarray
-
-
 class EpisodeCache:
     """
     Hold keys, values and provenance of one episode.
@@ -117,6 +103,7 @@ class EpisodeCache:
             SlotLayer(shape, self.window, like) for _ in range(config.num_hidden_layers)
         ]
         self.kv = Cache(layers=self.layers)
+        self.dtype = like.dtype
         visual = layout.visual_tokens
         self.produced_step = np.full(visual, -1, dtype=np.int64)
         self.pixels = np.zeros((visual, PATCH_VALUES), dtype=np.uint8)

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 from transformers import AutoTokenizer
+from transformers.utils import logging as hf_logging
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.actions import DatasetStatistics
@@ -216,10 +217,14 @@ def load_tokenizer(folder: Path, config: VLAConfig) -> Any:
             f'{folder}: expected tokenizer.json or tokenizer.model, found neither; '
             'copy the tokenizer files of the base model into the folder'
         )
+    verbosity = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()  # it warns that it does not know model_type openvla
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 - transformers raises anything here
         raise CheckpointError(f'{folder}: damaged tokenizer files ({error!r:.200})') from error
+    finally:
+        hf_logging.set_verbosity(verbosity)
     highest, size = max(tokenizer.get_vocab().values()), config.llama().vocab_size
     if highest >= size:
         raise CheckpointError(

@@ -78,6 +78,25 @@ class PrismaticVLA(nn.Module):
         """Map hidden states `[..., D]` to logits `[..., vocabulary]` in float32."""
         return decoder.logits(self.language_model, hidden)
 
+    def chunk_embeds(self, visual: Tensor, ids: Tensor, proprio: Tensor | None) -> Tensor:
+        """
+        Return the embeddings of an OFT sequence, `[B, R, D]`, in the reference's order.
+
+        BOS, patches `[B, cams * 256, D]`, proprio, the prompt `[B, T]` after its BOS, zeros at the
+        action slots, the stop token.
+        """
+        oft = self.config.oft
+        if oft is None:
+            raise ValueError('an OFT sequence needs a model with an oft configuration')
+        text = self.embed_text(ids)  # [B, T, D]
+        parts = [text[:, :1], visual]
+        if self.proprio_projector is not None:
+            parts.append(self.proprio_projector(proprio)[:, None])  # [B, 1, D]
+        parts.append(text[:, 1:])
+        parts.append(text.new_zeros(len(ids), oft.chunk * oft.action_dim, text.shape[-1]))
+        parts.append(self.embed_text(ids.new_full((len(ids), 1), STOP_ID)))
+        return torch.cat(parts, dim=1)
+
     def chunk_hidden(
         self,
         visual: Tensor,
@@ -94,19 +113,9 @@ class PrismaticVLA(nn.Module):
         which start at the last prompt token, one before the first action slot (next-token
         shift).
         """
-        oft = self.config.oft
-        if oft is None:
-            raise ValueError('chunk_hidden needs a model with an oft configuration')
         b, t = ids.shape
-        slots = oft.chunk * oft.action_dim
-        text = self.embed_text(ids)  # [B, T, D]
-        parts = [text[:, :1], visual]
-        if self.proprio_projector is not None:
-            parts.append(self.proprio_projector(proprio)[:, None])  # [B, 1, D]
-        parts.append(text[:, 1:])
-        parts.append(text.new_zeros(b, slots, text.shape[-1]))
-        parts.append(self.embed_text(ids.new_full((b, 1), STOP_ID)))
-        embeds = torch.cat(parts, dim=1)  # [B, R, D]
+        slots = self.config.oft.chunk * self.config.oft.action_dim
+        embeds = self.chunk_embeds(visual, ids, proprio)  # [B, R, D]
         rows = embeds.shape[1]
         if ids_mask is None:
             positions = torch.arange(rows, device=ids.device)[None]

@@ -1,0 +1,46 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Check a step plan against the engine's contract and count what it saves.
+
+Knows the plan alone: neither pixels nor why a token is active.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from vla_cache_ros.types import StepPlan
+
+
+def full_plan(tokens: int, refresh: str) -> StepPlan:
+    """Return the plan that recomputes every token, for a named reason."""
+    return StepPlan(np.ones(tokens, dtype=bool), refresh=refresh)
+
+
+def check_plan(plan: StepPlan, tokens: int, layers: int) -> None:
+    """Raise ValueError unless the plan fits `tokens` and only shrinks from layer to layer."""
+    before, last = plan.active, -1
+    for layer, active in ((-1, plan.active), *plan.layers):
+        if active.dtype != bool or active.shape != (tokens,):
+            raise ValueError(
+                f'plan: expected bool [{tokens}] for each layer, '
+                f'found {active.dtype} {list(active.shape)}'
+            )
+        if layer != -1 and not last < layer < layers:
+            raise ValueError(f'plan: expected ascending layers below {layers}, found {layer}')
+        if (active & ~before).any():
+            raise ValueError(f'plan: expected layer {layer} to keep a subset of tokens')
+        before, last = active, layer
+
+
+def produced(plan: StepPlan) -> np.ndarray:
+    """Return the tokens bool `[V]` that are recomputed at every layer."""
+    return plan.layers[-1][1] if plan.layers else plan.active
+
+
+def reuse_share(plan: StepPlan, layers: int) -> float:
+    """Return the share of visual token-layers that the plan takes from the cache."""
+    counts = np.full(layers, np.count_nonzero(plan.active))
+    for layer, active in plan.layers:
+        counts[layer:] = np.count_nonzero(active)
+    return 1.0 - float(counts.sum()) / (layers * plan.active.size)

@@ -1,0 +1,76 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Prepare, once for each instruction, what the engine needs of it at every step.
+
+Embeddings of the slots that hold no image, rotary tables and the causal mask, all by slot. Knows
+neither which visual slots are active nor what is cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from vla_cache_ros.caching.layout import BOS
+from vla_cache_ros.caching.layout import SlotLayout
+from vla_cache_ros.vla.config import STOP_ID
+from vla_cache_ros.vla.model import PrismaticVLA
+
+
+@dataclass(frozen=True)
+class PromptSlots:
+    """
+    Hold what depends on the instruction alone; L is the number of slots in use.
+
+    ids: the prompt from BOS to the blank. rows: the slots `[F]` besides the visual ones that a
+    step recomputes, BOS first and text last. embeds: their embeddings `[1, F, D]`, zeros for
+    proprio and actions. cos, sin: `[L, head_dim]`. mask: `[L, L]`, added to the scores, None when
+    all slots see each other.
+    """
+
+    ids: tuple[int, ...]
+    used: int
+    rows: Tensor
+    embeds: Tensor
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None
+
+    @property
+    def text(self) -> int:
+        """Return the number of text slots in use: the prompt without BOS."""
+        return len(self.ids) - 1
+
+    @classmethod
+    def build(cls, model: PrismaticVLA, layout: SlotLayout, ids: Sequence[int]) -> PromptSlots:
+        """Return the slots of a prompt; raises InputError if it does not fit the layout."""
+        text = len(ids) - 1
+        positions = torch.from_numpy(layout.positions(text))  # [L]
+        weight = model.language_model.lm_head.weight
+        device = weight.device
+        slots = [BOS]
+        if model.config.bidirectional:
+            slots += [*layout.proprio_slots, *layout.action_slots, *layout.stop_slots]
+        embedded = model.embed_text(torch.tensor([*ids, STOP_ID], device=device))  # [T + 1, D]
+        embeds = weight.new_zeros(1, len(slots) + text, weight.shape[1])
+        embeds[0, 0] = embedded[0]
+        embeds[0, len(slots) :] = embedded[1:-1]
+        if layout.stop:
+            embeds[0, len(slots) - 1] = embedded[-1]
+        positions = positions.to(device)
+        cos, sin = model.language_model.model.rotary_emb(embeds, position_ids=positions[None])
+        mask = None
+        if not model.config.bidirectional:
+            later = positions[None, :] > positions[:, None]  # [L, L]
+            mask = weight.new_zeros(later.shape)
+            mask.masked_fill_(later, torch.finfo(weight.dtype).min)
+        rows = torch.tensor([*slots, *layout.text[:text]], device=device)
+        return cls(tuple(ids), len(positions), rows, embeds, cos[0], sin[0], mask)
+
+    def at(self, rows: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """Return the rotary tables `[1, R, head_dim]` and the mask `[1, 1, R, L]` of rows."""
+        mask = None if self.mask is None else self.mask[rows][None, None]
+        return (self.cos[rows][None], self.sin[rows][None]), mask
