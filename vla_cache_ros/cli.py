@@ -18,8 +18,7 @@ from vla_cache_ros import __version__
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import train
 
-DEFAULT_GATE = 'motion'  # the one place that says which gate the demo shows
-DEFAULT_REUSE = 0.5
+DEFAULT_GATE = 'motion'  # what the demo shows beside dense
 TRACEBACK_VARIABLE = 'VLA_CACHE_TRACEBACK'
 
 app = typer.Typer(
@@ -37,7 +36,14 @@ Checkpoint = Annotated[
     str, typer.Option(help='Checkpoint: `tabletop`, a folder, or a Hugging Face hub id.')
 ]
 Gate = Annotated[str, typer.Option(help='Gate that chooses which visual tokens to recompute.')]
-_REUSE = typer.Option(min=0.0, max=1.0, help='Share of visual tokens taken from the cache.')
+Reuse = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help='Share of visual tokens taken from the cache; the gate knows its own default.',
+    ),
+]
 Episodes = Annotated[int, typer.Option(min=1, help='Number of episodes.')]
 Seed = Annotated[int, typer.Option(min=0, help='Seed of the first episode; the next adds one.')]
 Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.')]
@@ -47,7 +53,7 @@ Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.
 def evaluate(
     checkpoint: Checkpoint = 'tabletop',
     gate: Gate = 'dense',
-    reuse: Annotated[float | None, _REUSE] = None,
+    reuse: Reuse = None,
     episodes: Episodes = 10,
     seed: Seed = 0,
     json: Json = None,
@@ -64,7 +70,7 @@ def evaluate(
 def demo(
     episodes: Episodes = 3,
     gate: Gate = DEFAULT_GATE,
-    reuse: Annotated[float, _REUSE] = DEFAULT_REUSE,
+    reuse: Reuse = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help='Folder for report, video and bag.')] = Path(
         'demo_out'
@@ -83,7 +89,7 @@ def verify(
     json: Json = None,
 ) -> None:
     """Compare a checkpoint with the golden outputs in its folder, array by array."""
-    from vla_cache_ros.vla.verify import run_verify
+    from vla_cache_ros.evaluation.verify import run_verify
 
     raise typer.Exit(0 if run_verify(golden, json) else 1)
 

@@ -83,7 +83,7 @@ class Run:
 
 
 def run_demo(
-    checkpoint: str, gate: str, reuse: float, episodes: int, seed: int, out: Path
+    checkpoint: str, gate: str, reuse: float | None, episodes: int, seed: int, out: Path
 ) -> dict[str, Any]:
     """
     Run `episodes` instructions dense, the same ones with `gate`, and write everything to `out`.
@@ -123,7 +123,7 @@ def run_demo(
 def _drive(
     runs: Sequence[Run],
     checkpoint: str,
-    reuse: float,
+    reuse: float | None,
     seeds: Sequence[int],
     out: Path,
     parameters: Path,
@@ -154,15 +154,16 @@ def _drive(
 
 
 def _run_episodes(
-    runs: Sequence[Run], reuse: float, seeds: Sequence[int], watch: Callable[[], None]
+    runs: Sequence[Run], reuse: float | None, seeds: Sequence[int], watch: Callable[[], None]
 ) -> None:
     from vla_cache_ros.ros.demo_graph import DemoGraph
 
     total = len(runs) * len(seeds)
+    chosen = {} if reuse is None else {'reuse': reuse}
     with DemoGraph(watch) as graph, tqdm(total=total, unit='episode', desc='starting') as bar:
         for run in runs:
             bar.set_description(f'{run.gate}: loading')
-            graph.configure(run.gate, reuse)
+            graph.configure(gate=run.gate, **chosen)
             bar.set_description(run.gate)
             for seed in seeds:
                 run.add(graph.run_episode(seed))

@@ -71,9 +71,9 @@ class DemoGraph:
         """Leave the graph as it is."""
         self._operator.close()
 
-    def configure(self, gate: str, reuse: float) -> None:
-        """Load the policy with a gate; raises ValueError if the node refuses the values."""
-        self._operator.set_parameters(POLICY, gate=gate, reuse=reuse)
+    def configure(self, **values: object) -> None:
+        """Load the policy with these parameters; raises ValueError if the node refuses them."""
+        self._operator.set_parameters(POLICY, **values)
         self._operator.transition(POLICY, CONFIGURE, LOAD_TIMEOUT)
         count = self._operator.node.count_subscribers
         for topic, expected in ((IMAGES[0], 2), (IMAGES[1], 2), (REPORTS, 2)):
