@@ -16,12 +16,12 @@ from typing import Any
 import zipfile
 
 import numpy as np
+from vla_cache_ros.evaluation.golden import oft_arrays
+from vla_cache_ros.evaluation.golden import openvla_arrays
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.golden import oft_arrays
-from vla_cache_ros.vla.golden import openvla_arrays
 
 TOLERANCE = 5e-5  # fp32, on logits, hidden states and actions; a wrong RMS epsilon gives 1.6e-4
 # Logits of every row, not only of those that actions are read from, amplify the rounding of the
@@ -38,7 +38,8 @@ def verify_golden(folder: str | Path) -> dict[str, Any]:
 
     Returns `{golden, family, tolerance, wider, ok, samples}`; each sample is `{arrays: {name:
     largest absolute difference}, tokens_match: bool or None, ok: bool}`, or `{skipped: why}` where
-    this package has no such model variant. Raises CheckpointError for a folder that is no golden one.
+    this package has no such model variant. Raises CheckpointError for a folder that is no golden
+    one.
     """
     folder = Path(folder)
     if not folder.is_dir():
