@@ -1,0 +1,285 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The control loop by a clock that the test turns: what is sent when, to the nanosecond."""
+
+import json
+
+from fake_policy import FakePolicy
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+from vla_cache_ros.ros.controller import Controller
+from vla_cache_ros.ros.controller import Surroundings
+from vla_cache_ros.ros.parameters import VLAParameters
+from vla_cache_ros.ros.reports import active_tokens
+from vla_cache_ros.ros.reports import step_report
+
+MS = 1_000_000
+START = 10**18  # ns
+
+
+class NoThread:
+    """A worker that works when the test says so."""
+
+    def __init__(self):
+        self.slot = None
+
+    def order(self, work):
+        work()
+
+    def offer(self, work):
+        self.slot = work
+
+    def withdraw(self):
+        self.slot = None
+
+
+class World:
+    """A controller, its clock and what it sent; one camera, no robot state."""
+
+    def __init__(self, **parameters):
+        self.time, self.sent, self.warnings, self.done = START, [], [], []
+        self.policy, self.worker = FakePolicy(), NoThread()
+        self.policy.proprio_size, self.policy.num_images = 0, 1
+        settings = {'control_frequency': 10.0, 'execute_steps': 4, 'image_timeout': 5.0}
+        self.controller = Controller(
+            self.policy,
+            self.worker,
+            VLAParameters(**{**settings, **parameters}),
+            Surroundings(
+                now=lambda: self.time,
+                send=self.send,
+                renew=lambda: None,
+                wake=lambda: None,
+                warn=self.warnings.append,
+                done=lambda *report: self.done.append(report),
+            ),
+        )
+        self.controller.activate()
+        self.controller.inputs.take_instruction('go')
+        self.sent.clear()
+
+    def send(self, command):
+        self.sent.append((self.time, command))
+        return self.time
+
+    def image(self, stamp=None, value=200):
+        stamp = self.time if stamp is None else stamp
+        message = Image(width=32, height=32, step=96, encoding='rgb8')
+        message.data = np.full(32 * 96, value, np.uint8).tobytes()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+        self.controller.inputs.take_image('image_raw', message, 0.0)
+        self.controller.consider()
+
+    def think(self):
+        """Have the worker do what is in its slot; return whether there was anything."""
+        work, self.worker.slot = self.worker.slot, None
+        if work is not None:
+            work()
+            self.controller.collect()
+        return work is not None
+
+    def advance(self, milliseconds, tick=20):
+        for _ in range(0, milliseconds, tick):
+            self.time += tick * MS
+            self.controller.tick()
+
+    def displacement(self):
+        """Return the integral [6] of the twists sent, up to now."""
+        ends = [time for time, _ in self.sent[1:]] + [self.time]
+        return sum(
+            np.concatenate([c.linear, c.angular]) * (end - begin) * 1e-9
+            for (begin, c), end in zip(self.sent, ends, strict=True)
+        )
+
+
+def test_four_actions_are_played_for_exactly_their_time_and_then_zeros():
+    world = World()
+    world.image()
+    assert world.think()
+    world.advance(600)
+    np.testing.assert_allclose(world.displacement(), 4 * world.policy.action[:6])
+    moving = [time for time, command in world.sent if np.any(command.linear)]
+    assert moving[0] == START
+    assert moving[-1] == START + 380 * MS
+    assert [time for time, _ in world.sent] == [START + 20 * MS * i for i in range(31)]
+
+
+def test_gripper_goes_with_an_action_and_is_left_alone_by_a_stop():
+    world = World()
+    world.image()
+    world.think()
+    world.advance(500)
+    assert {c.gripper for _, c in world.sent if np.any(c.linear)} == {1.0}
+    assert {c.gripper for _, c in world.sent if not np.any(c.linear)} == {None}
+
+
+def test_next_observation_is_stamped_after_the_last_action():
+    world = World()
+    world.image()
+    world.think()
+    world.advance(380)
+    world.image()  # while the arm still moves
+    world.advance(20)
+    assert not world.think()
+    world.image(stamp=START + 399 * MS)
+    assert not world.think()
+    world.image()
+    assert world.think()
+
+
+def test_ticks_that_come_late_or_early_do_not_shift_the_actions():
+    world = World()
+    world.image()
+    world.think()
+    rng = np.random.default_rng(0)
+    for tick in range(1, 25):  # each within 8 ms of its nominal time
+        world.time = START + int((20 * tick + rng.uniform(-8, 8)) * MS)
+        world.controller.tick()
+    moved = world.displacement()[0] / world.policy.action[0]
+    assert 3.9 < moved < 4.1
+
+
+def test_command_that_is_not_renewed_in_time_ends_the_chunk():
+    world = World(command_timeout=0.2)
+    world.image()
+    world.think()
+    world.advance(100)
+    world.advance(240, tick=240)
+    assert not np.any(world.sent[-1][1].linear)
+    assert world.controller.causes.counts['command_timeout'] == 1
+    world.advance(100)
+    assert not np.any(world.sent[-1][1].linear)
+    world.image()
+    world.think()
+    assert np.any(world.sent[-1][1].linear)  # and on with a new observation
+
+
+def test_stale_image_stops_within_a_tick_and_is_warned_of_once():
+    world = World(image_timeout=0.3)
+    world.image()
+    world.think()
+    world.advance(600)
+    last = max(time for time, command in world.sent if np.any(command.linear))
+    assert START + 280 * MS <= last <= START + 300 * MS
+    assert len(world.warnings) == 1
+    assert 'image_raw: expected a message every 0.3 s, last one 0.3' in world.warnings[0]
+    assert world.controller.causes.counts['stale_image'] == 1
+
+
+def test_zero_stamp_is_named():
+    world = World()
+    world.image(stamp=0)
+    assert 'expected a header stamp, came zero' in world.warnings[-1]
+    assert not world.think()
+
+
+def test_late_result_is_dropped_even_if_everything_else_is_well():
+    world = World(inference_timeout=1.0)
+    world.image()
+    late = world.worker.slot
+    for _ in range(60):
+        world.advance(20)
+        world.image()
+    assert world.controller.causes.counts['worker_silent'] == 1
+    late()
+    world.controller.collect()
+    assert not any(np.any(command.linear) for _, command in world.sent)
+    assert world.think()  # the newest image waits in the slot
+    assert np.any(world.sent[-1][1].linear)
+    assert not world.controller.causes
+
+
+def test_failing_inference_is_warned_of_once_with_its_traceback_and_tried_on_newer_images():
+    world = World()
+    world.policy.error = RuntimeError('no more memory')
+    for _ in range(3):
+        world.image()
+        assert world.think()
+        assert not world.think()  # not again on the same image
+        world.advance(40)
+    lines = [line for line in world.warnings if 'no more memory' in line]
+    assert len(lines) == 1
+    assert 'Traceback' in lines[0]
+    world.policy.error = None
+    world.image()
+    world.think()
+    assert np.any(world.sent[-1][1].linear)
+
+
+@pytest.mark.parametrize(
+    'action', [np.full(7, np.nan), np.array([0, np.inf, 0, 0, 0, 0, 1.0]), np.zeros(6)]
+)
+def test_action_that_is_not_finite_or_misshapen_is_not_sent(action):
+    world = World()
+    world.policy.action = action
+    world.image()
+    world.think()
+    world.advance(100)
+    assert not any(np.any(command.linear) for _, command in world.sent)
+    assert world.controller.causes.names() == {'unsafe_action'}
+
+
+def test_new_instruction_drops_the_chunk_and_the_inference_in_hand():
+    world = World()
+    world.image()
+    stale = world.worker.slot
+    assert world.controller.inputs.take_instruction('something else')
+    world.controller.halt()
+    stale()
+    world.controller.collect()
+    assert not any(np.any(command.linear) for _, command in world.sent)
+    world.image()
+    world.think()
+    assert world.policy.observations[-1].instruction == 'something else'
+
+
+def test_long_gap_between_images_invalidates_the_cache():
+    world = World(max_gap=1.0, image_timeout=5.0)
+    world.image()
+    world.think()
+    world.advance(2000)
+    world.image()
+    assert world.policy.resets[-1] == 'gap_too_long'
+
+
+def test_images_of_different_times_are_no_set():
+    world = World()
+    inputs = world.controller.inputs
+    world.image()
+    message = inputs.newest_set(0, 0.1).images[0].message
+    inputs.image_topics = ('image_raw', 'other')
+    inputs.take_image('other', message, 0.0)
+    assert inputs.newest_set(0, 0.1) is not None
+    world.time += 200 * MS
+    world.image()
+    assert inputs.newest_set(0, 0.1) is None
+
+
+def test_speed_limit_scales_the_displacement_and_is_counted():
+    world = World(max_linear_velocity=0.1)
+    world.policy.action = np.array([0.03, 0.04, 0, 0, 0, 0, 0])
+    world.image()
+    world.think()
+    np.testing.assert_allclose(world.sent[-1][1].linear, [0.06, 0.08, 0])
+    assert world.controller.limited == 1
+
+
+def test_step_report_keeps_tokens_and_stamps():
+    world = World()
+    world.image()
+    world.think()
+    outcome, stamp, latency = world.done[0]
+    text = step_report(
+        outcome.report,
+        outcome.chunk,
+        outcome.frames,
+        episode=3,
+        published=stamp,
+        timings={'image_to_command_ms': latency},
+    )
+    np.testing.assert_array_equal(active_tokens(text), np.arange(512) % 2 == 0)
+    report = json.loads(text)
+    assert report['image_stamps'] == [START]
+    assert report['command_stamp'] == START
+    assert report['episode'] == 3
