@@ -50,7 +50,7 @@ class Run:
     image_to_command: list[float] = field(default_factory=list)
     overhead: list[float] = field(default_factory=list)
 
-    def add(self, came: Any) -> None:  # noqa: ANN401 - a ros.demo_graph.GraphEpisode
+    def add(self, came: Any) -> None:  # a ros.demo_graph.GraphEpisode
         """Take one episode as the graph gave it."""
         status, reports = came.status, came.reports
         self.episodes.append(
@@ -69,7 +69,7 @@ class Run:
         self.image_to_command.extend(report['image_to_command_ms'] for report in reports)
         self.overhead.extend(report['overhead_ms'] for report in reports)
 
-    def figures(self, **extra: Any) -> dict[str, Any]:  # noqa: ANN401
+    def figures(self, **extra: Any) -> dict[str, Any]:
         """Return the fields of `evaluate`, plus `ros`."""
         return summarize(
             self.episodes,

@@ -70,7 +70,7 @@ class Operator:
             self._watch()
             self._executor.spin_once(timeout_sec=0.05)
 
-    def call(self, kind: type, service: str, request: Any, timeout: float = 10.0) -> Any:  # noqa: ANN401
+    def call(self, kind: type, service: str, request: Any, timeout: float = 10.0) -> Any:
         """Call a service and return its response; raises GraphError if none comes in time."""
         client = self.node.create_client(kind, service)
         try:
