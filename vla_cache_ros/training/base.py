@@ -55,7 +55,6 @@ class BaseTrainer:
         self.out = Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
-        self.frames = Frames(directories, self.rank, self.world)
         self.model = init_model(tabletop_config(), seed)
         self.heads = GroundingHeads(self.model.config.hidden_dim)
         self.tokenizer = build_tokenizer()
@@ -84,6 +83,7 @@ class BaseTrainer:
         self.averaged.load_state_dict(self.model.state_dict())
         if (self.out / 'base.pt').exists():
             self._resume()
+        self.frames = Frames(directories, self.rank, self.world, self.encode)
         stats = self.out / 'dataset_statistics.json'
         if not stats.exists():
             table = self.frames.table
@@ -116,13 +116,20 @@ class BaseTrainer:
                 self.save()
         self.save()
 
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Return the frozen tower's features float16 [N, V, F] of uint8 [N, 2, 224, 224, 3]."""
+        with torch.inference_mode():
+            parts = [
+                self.model.vision_features(pixel_batch(images[i : i + 10], self.images))
+                for i in range(0, len(images), 10)
+            ]
+        return torch.cat(parts).half().numpy()
+
     def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the action L1 (normalised units), the naming and the place loss of frames."""
         table = self.frames.table
         tasks = table['task'][rows]
-        with torch.no_grad():
-            pixels = pixel_batch(self.frames.images(rows), self.images)
-            features = self.model.vision_features(pixels)  # [B, V, F]
+        features = torch.from_numpy(self.frames.images(rows)).float()  # [B, V, F]
         shares = torch.from_numpy(table['shares'][rows]).flatten(1, 2)
         tokens = choose_tokens(shares, keep, self.generator)  # [B, K]
         pick = tokens[..., None]

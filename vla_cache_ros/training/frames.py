@@ -6,6 +6,7 @@ Read shards of labelled frames into memory, and new ones as they appear.
 Knows the shard format of demonstrations.py and nothing of models. A frame takes 0.3 MB.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,20 @@ import numpy as np
 class Frames:
     """Give random access to all complete shards of some directories."""
 
-    def __init__(self, directories: list[Path], part: int = 0, parts: int = 1):
+    def __init__(
+        self,
+        directories: list[Path],
+        part: int = 0,
+        parts: int = 1,
+        encode: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
         """
         Read every shard whose .npz exists, or one part of them (one process of several).
 
+        encode maps images uint8 [N, 2, 224, 224, 3] to what is kept of them, once per shard.
         Raises FileNotFoundError when there is none.
         """
+        self._encode = encode or (lambda images: images)
         self._directories = [Path(d) for d in directories]
         self._part, self._parts = part, parts
         self._tables: dict[Path, dict[str, np.ndarray]] = {}
@@ -35,7 +44,8 @@ class Frames:
         for path in shards[self._part :: self._parts]:
             if path not in self._tables:
                 self._tables[path] = dict(np.load(path, allow_pickle=False))
-                self._images.append(np.load(f'{str(path)[:-4]}.images.npy'))
+                images = np.load(f'{str(path)[:-4]}.images.npy')
+                self._images.append(self._encode(images))
         tables = list(self._tables.values())
         if tables:
             self.table = {k: np.concatenate([t[k] for t in tables]) for k in tables[0]}
@@ -48,5 +58,5 @@ class Frames:
         return len(self._shard)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        """Return uint8 [len(indices), 2, 224, 224, 3]."""
+        """Return the images of some frames, uint8 [len(indices), 2, 224, 224, 3] or encoded."""
         return np.stack([self._images[self._shard[i]][self._row[i]] for i in indices])
