@@ -26,6 +26,8 @@ from rosbags.interfaces import QosHistory
 from rosbags.interfaces import QosLiveliness
 from rosbags.interfaces import QosReliability
 from rosbags.interfaces import QosTime
+from rosbags.rosbag2 import CompressionFormat
+from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
@@ -51,6 +53,8 @@ class Recorder(Node):
             raise ValueError(f'bag_path: expected a folder that does not exist, came {path}')
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        # Most of a fixed camera's picture repeats: rendered frames shrink a hundredfold.
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         self._missing = {self.resolve_topic_name(topic) for topic in parameters.topics}
         self.counts: dict[str, int] = {}
