@@ -6,19 +6,15 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-EPISODES ?= 3
-SEED     ?= 0
-OUT      ?= demo_out
-GATE     ?=
+# options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
+ARGS   ?=
 
 .PHONY: demo test lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
-	$(BIN)/vla-cache demo --episodes $(EPISODES) --seed $(SEED) --out $(OUT) $(if $(GATE),--gate $(GATE))
+	$(BIN)/vla-cache demo $(ARGS)
 
-test: $(VENV)/.test  ## lint, then every test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+test: lint  ## style, then every test
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test
@@ -30,17 +26,18 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) demo_out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # A failed install leaves no stamp behind, so the next make starts it again.
 $(VENV)/.ros: requirements.txt requirements-ros.txt setup.py | $(VENV)/bin/python
-	$(BIN)/python -m pip install -r requirements.txt -r requirements-ros.txt
-	$(BIN)/python -m pip install --no-deps -e .
+	@echo 'installing into $(VENV): about 2 GB, some minutes the first time'
+	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-ros.txt
+	$(BIN)/python -m pip install -q --no-deps -e .
 	touch $@
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.ros
-	$(BIN)/python -m pip install -r requirements-test.txt
+	$(BIN)/python -m pip install -q -r requirements-test.txt
 	touch $@
