@@ -83,7 +83,9 @@ class BaseTrainer:
         self.averaged.load_state_dict(self.model.state_dict())
         if (self.out / 'base.pt').exists():
             self._resume()
-        self.frames = Frames(directories, self.rank, self.world, self.encode)
+        features = self.out / 'features'
+        features.mkdir(exist_ok=True)
+        self.frames = Frames(directories, self.rank, self.world, self.encode, features)
         stats = self.out / 'dataset_statistics.json'
         if not stats.exists():
             table = self.frames.table
@@ -110,7 +112,7 @@ class BaseTrainer:
                 samples = batch * self.world
                 log.writerow([self.step, samples, keep, *(f'{v:.4f}' for v in mean)])
                 log_file.flush()
-                progress.set_postfix_str(f'action L1 {mean[0]:.3f}, place {mean[2]:.3f}')
+                progress.set_postfix_str(f'action L1 {mean[0]:.3f}, place {mean[3]:.3f}')
                 progress.update(50)
             if self.step % 200 == 0:
                 self.save()
@@ -125,8 +127,8 @@ class BaseTrainer:
             ]
         return torch.cat(parts).half().numpy()
 
-    def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the action L1 (normalised units), the naming and the place loss of frames."""
+    def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the action L1 (normalised units), naming, token place and place losses."""
         table = self.frames.table
         tasks = table['task'][rows]
         features = torch.from_numpy(self.frames.images(rows)).float()  # [B, V, F]
@@ -145,11 +147,8 @@ class BaseTrainer:
         predicted = self.model.action_head(slots)  # [B, 8, 7]
         wanted = self.statistics.action.normalize(table['actions'][rows]).astype(np.float32)
         action = (predicted - torch.from_numpy(wanted)).abs().mean()
-        named, places = grounding_targets(table, rows)
-        naming, place = self.heads.loss(
-            self._middle[:, 1 : keep + 1], slots, named.gather(1, pick.expand(-1, -1, 2)), places
-        )
-        return action, naming, place
+        targets = grounding_targets(table, rows).gather(tokens)
+        return action, *self.heads.loss(self._middle[:, 1 : keep + 1], slots, targets)
 
     def save(self) -> None:
         """Write OUT/base.pt and, with the averaged weights, the checkpoint folder OUT/model."""
@@ -172,9 +171,9 @@ class BaseTrainer:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         rows = self.rng.integers(len(self.frames), size=batch)
-        action, naming, place = self.losses(rows, keep)
+        action, naming, nearby, place = self.losses(rows, keep)
         self.optimizer.zero_grad()
-        (action + 0.5 * naming + 0.5 * place).backward()
+        (action + 0.5 * naming + 0.5 * nearby + 0.5 * place).backward()
         self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
@@ -183,7 +182,7 @@ class BaseTrainer:
             pairs = zip(self.averaged.parameters(), self.model.parameters(), strict=True)
             for average, value in pairs:
                 average.lerp_(value, 1 - decay)
-        return action.item(), naming.item(), place.item()
+        return action.item(), naming.item(), nearby.item(), place.item()
 
     def _average_gradients(self) -> None:
         if self.world == 1:

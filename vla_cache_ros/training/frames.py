@@ -21,14 +21,16 @@ class Frames:
         part: int = 0,
         parts: int = 1,
         encode: Callable[[np.ndarray], np.ndarray] | None = None,
+        encoded: Path | None = None,
     ):
         """
         Read every shard whose .npz exists, or one part of them (one process of several).
 
-        encode maps images uint8 [N, 2, 224, 224, 3] to what is kept of them, once per shard.
+        encode maps images uint8 [N, 2, 224, 224, 3] to what is kept of them, once per shard; the
+        folder encoded keeps the results for the next run.
         Raises FileNotFoundError when there is none.
         """
-        self._encode = encode or (lambda images: images)
+        self._encode, self._encoded = encode, encoded
         self._directories = [Path(d) for d in directories]
         self._part, self._parts = part, parts
         self._tables: dict[Path, dict[str, np.ndarray]] = {}
@@ -44,14 +46,23 @@ class Frames:
         for path in shards[self._part :: self._parts]:
             if path not in self._tables:
                 self._tables[path] = dict(np.load(path, allow_pickle=False))
-                images = np.load(f'{str(path)[:-4]}.images.npy')
-                self._images.append(self._encode(images))
+                self._images.append(self._read(path))
         tables = list(self._tables.values())
         if tables:
             self.table = {k: np.concatenate([t[k] for t in tables]) for k in tables[0]}
         sizes = [len(i) for i in self._images]
         self._shard = np.repeat(np.arange(len(sizes)), sizes)
         self._row = np.concatenate([np.arange(s) for s in sizes]) if sizes else np.empty(0, int)
+
+    def _read(self, path: Path) -> np.ndarray:
+        images = path.with_suffix('.images.npy')
+        if self._encode is None:
+            return np.load(images)
+        kept = self._encoded / f'{path.parent.name}-{path.stem}.npy'
+        if not kept.exists():
+            np.save(kept.with_suffix('.part.npy'), self._encode(np.load(images)))
+            kept.with_suffix('.part.npy').rename(kept)
+        return np.load(kept)
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -7,6 +7,8 @@ Which visual tokens show the object and the destination that the instruction nam
 these are relative to the gripper.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ from vla_cache_ros.simulation.tasks import TASKS
 from .demonstrations import CLASSES
 from .demonstrations import OBJECTS
 from .demonstrations import TASK_NAMES
+from .patch_targets import MIN_PIXELS
 from .patch_targets import PATCH_PIXELS
 from .patch_targets import SCALE
 
@@ -27,52 +30,78 @@ _PLATE = np.array(
 _FIRST_OBJECT = len(CLASSES) - len(OBJECTS)
 
 
+@dataclass(frozen=True)
+class GroundingTargets:
+    """
+    Hold what the heads shall say.
+
+    named [B, V, 2]: share of each token's patch that shows the named cube and plate. nearby
+    [B, V, 3]: where the object in the patch is, relative to the gripper (scaled), NaN without
+    one. places [B, 6]: the same for the named cube and plate, NaN without a plate.
+    """
+
+    named: Tensor
+    nearby: Tensor
+    places: Tensor
+
+    def gather(self, tokens: Tensor) -> 'GroundingTargets':
+        """Return the targets of some tokens [B, K] only."""
+        index = tokens[..., None]
+        return GroundingTargets(
+            self.named.gather(1, index.expand(-1, -1, 2)),
+            self.nearby.gather(1, index.expand(-1, -1, 3)),
+            self.places,
+        )
+
+
 class GroundingHeads(nn.Module):
-    """Read the two named objects off visual tokens, and their places off the action slots."""
+    """Read what is named and where things are off visual tokens and off the action slots."""
 
     def __init__(self, width: int):
         """Read hidden states of the given width."""
         super().__init__()
         self.mask = nn.Linear(width, 2)
+        # The norm matters: attention reads normed states, so places must be large in those.
+        self.nearby = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
         self.places = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, 6)
         )
 
     def loss(
-        self,
-        tokens: Tensor,
-        slots: Tensor,
-        named: Tensor,
-        places: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+        self, tokens: Tensor, slots: Tensor, targets: GroundingTargets
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """
-        Return the cross-entropy of the named shares and the L1 of the places (scaled).
+        Return the cross-entropy of the named shares, and the L1 of nearby and of places.
 
-        tokens [B, K, D] with named [B, K, 2] shares; slots [B, S, D] with places [B, 6], NaN
-        where there is no destination.
+        tokens [B, K, D]: hidden states of visual tokens. slots [B, S, D]: of action slots.
         """
-        entropy = functional.binary_cross_entropy_with_logits(self.mask(tokens), named)
-        error = self.places(slots.mean(1)) - places
-        return entropy, error.nan_to_num().abs().mean()
+        naming = functional.binary_cross_entropy_with_logits(self.mask(tokens), targets.named)
+        nearby = _mean_error(self.nearby(tokens), targets.nearby)
+        return naming, nearby, _mean_error(self.places(slots.mean(1)), targets.places)
 
 
-def grounding_targets(table: dict[str, np.ndarray], rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """
-    Return named shares [B, V, 2] and places [B, 6] (scaled, relative to the gripper).
+def _mean_error(predicted: Tensor, wanted: Tensor) -> Tensor:
+    known = wanted.isfinite()
+    error = (predicted - wanted.nan_to_num()).abs() * known
+    return error.sum() / known.sum().clamp(min=1)
 
-    The two named things are the cube and the plate; a task without a plate has none.
-    """
+
+def grounding_targets(table: dict[str, np.ndarray], rows: np.ndarray) -> GroundingTargets:
+    """Return the targets of some frames; the named things are the task's cube and plate."""
     tasks = table['task'][rows]
-    shares = torch.from_numpy(table['shares'][rows]).flatten(1, 2).float() / PATCH_PIXELS
+    counts = torch.from_numpy(table['shares'][rows]).flatten(1, 2).float()  # [B, V, classes]
+    shares = counts / PATCH_PIXELS
     batch = torch.arange(len(rows))
     cube, plate = torch.from_numpy(_CUBE[tasks]), torch.from_numpy(_PLATE[tasks])
     named_plate = shares[batch, :, _FIRST_OBJECT + plate.clamp(min=0)]
     named = torch.stack(
         [shares[batch, :, _FIRST_OBJECT + cube], named_plate * (plate >= 0)[:, None]], -1
     )
-    objects = torch.from_numpy(table['objects'][rows])
     gripper = torch.from_numpy(table['proprio'][rows, :3])
-    goal = objects[batch, plate.clamp(min=0)] - gripper
+    objects = (torch.from_numpy(table['objects'][rows]) - gripper[:, None]) / SCALE  # [B, 8, 3]
+    goal = objects[batch, plate.clamp(min=0)]
     goal[plate < 0] = torch.nan
-    places = torch.cat([objects[batch, cube] - gripper, goal], 1) / SCALE
-    return named, places
+    most, which = counts[..., _FIRST_OBJECT:].max(-1)
+    nearby = objects[batch[:, None], which]
+    nearby[most < MIN_PIXELS] = torch.nan
+    return GroundingTargets(named, nearby, torch.cat([objects[batch, cube], goal], 1))

@@ -18,7 +18,7 @@ from .demonstrations import CLASSES
 PATCH_PIXELS = 196
 SCALE = 0.2  # m, so that positions are of order one
 ORIGIN = (0.5, 0.0, 0.05)  # m, middle of the work area, for the fixed camera
-_MIN_SHARE = 12  # pixels of an object in a patch that make its position a target
+MIN_PIXELS = 12  # pixels of an object in a patch that make its position a target
 
 
 class PatchHead(nn.Module):
@@ -48,7 +48,7 @@ def patch_positions(shares: Tensor, objects: Tensor, gripper: Tensor) -> tuple[T
     target = places[batch, dominant]  # [B, 2, 256, 3]
     front = target[:, :1] - torch.tensor(ORIGIN)
     wrist = target[:, 1:] - gripper[:, None, None]
-    counts = shares[..., 1:].amax(-1) >= _MIN_SHARE
+    counts = shares[..., 1:].amax(-1) >= MIN_PIXELS
     return torch.cat([front, wrist], 1) / SCALE, counts
 
 
