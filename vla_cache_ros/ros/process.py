@@ -7,6 +7,7 @@ Knows nothing of what the node does.
 """
 
 from collections.abc import Callable
+import os
 import signal
 import sys
 import threading
@@ -25,8 +26,9 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
 
     rclpy's own handler would shut the context down first, and a stop command sent afterwards
     would never leave; so SIGINT and SIGTERM only set a flag here. The node's close() is called
-    while it can still publish; its exit_code, if it has one, is returned. A ValueError of
-    make_node is a user's mistake: one line, code 2.
+    while it can still publish; its exit_code, if it has one, is returned, and a node that has
+    abandoned a thread ends the process at once. A ValueError of make_node is a user's mistake:
+    one line, code 2.
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop_requested.clear()
@@ -47,6 +49,12 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
             node.close()
             executor.remove_node(node)
             node.destroy_node()
-        return getattr(node, 'exit_code', 0)
+        code = getattr(node, 'exit_code', 0)
     finally:
         rclpy.shutdown()
+    if getattr(node, 'abandoned', False):
+        # A thread inside a library would hold the interpreter's end up, possibly for ever.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -12,7 +12,6 @@ from concurrent.futures import Future
 import functools
 import sys
 import time
-import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -50,23 +49,10 @@ from .reports import diagnostics
 from .reports import Figures
 from .reports import step_report
 from .safety import Command
+from .transitions import guarded
 from .worker import Worker
 
-
-def guarded(callback: Callable) -> Callable:
-    """Log the traceback of a transition and fail it: rclpy would turn it into ERROR, unlogged."""
-
-    @functools.wraps(callback)
-    def transition(self: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return callback(self, state)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the node stays up
-            self.get_logger().error(
-                f'{callback.__name__} failed: {error}\n{traceback.format_exc()}'
-            )
-            return TransitionCallbackReturn.FAILURE
-
-    return transition
+CLOSE_TIMEOUT = 3.0  # s; below the 5 s after which launch escalates
 
 
 class VLANode(LifecycleNode):
@@ -82,6 +68,7 @@ class VLANode(LifecycleNode):
         self._ticks = None
         self._figures = Figures()
         self._jumped = False
+        self.abandoned = False  # whether a thread was left that did not return
 
         self._settings = declare(self, VLAParameters)
         self.add_on_set_parameters_callback(
@@ -210,8 +197,11 @@ class VLANode(LifecycleNode):
             self.destroy_timer(self._ticks)
         self._ticks = self._controller = None
         worker, self._worker = self._worker, None
-        if worker is not None and not worker.close(timeout=5.0):
-            self.get_logger().error('the policy did not return within 5 s; its thread is left')
+        if worker is not None and not worker.close(timeout=CLOSE_TIMEOUT):
+            self.abandoned = True
+            self.get_logger().error(
+                f'the policy did not return within {CLOSE_TIMEOUT:g} s; its thread is left'
+            )
 
     def _on_image(self, topic: str, message: Image | CompressedImage) -> None:
         received = time.perf_counter()
@@ -315,6 +305,9 @@ class VLANode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until a signal comes; the arm is stopped first."""
+    # Hand the interpreter over within half a millisecond, not five: an image waits for the
+    # worker, and its command for the executor, while the other thread runs Python.
+    sys.setswitchinterval(0.0005)
     sys.exit(run(VLANode, args))
 
 
