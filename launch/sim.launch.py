@@ -15,7 +15,6 @@ from launch.actions import DeclareLaunchArgument
 from launch.actions import EmitEvent
 from launch.actions import OpaqueFunction
 from launch.actions import RegisterEventHandler
-from launch.actions import Shutdown
 from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
 from launch.substitutions import PathJoinSubstitution
@@ -60,7 +59,6 @@ def make_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         name='sim_robot_node',
         executable='sim_robot_node',
         parameters=[parameters, given(context, ROBOT)],
-        on_exit=Shutdown(),
         **common,
     )
     policy = LifecycleNode(

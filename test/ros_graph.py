@@ -9,6 +9,7 @@ import os
 import threading
 import time
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from geometry_msgs.msg import TwistStamped
@@ -22,6 +23,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -85,6 +87,15 @@ class Surroundings(Node):
         """Latch an instruction."""
         self._instruction.publish(String(data=text))
 
+    def compress(self):
+        """Send PNG on <topic>/compressed from now on."""
+        pixels = np.full((48, 64, 3), 120, np.uint8)
+        data = cv2.imencode('.png', pixels)[1].tobytes()
+        self.pictures = {t: CompressedImage(format='png', data=data) for t in CAMERAS}
+        self._images = {
+            t: self.create_publisher(CompressedImage, f'{t}/compressed', 1) for t in CAMERAS
+        }
+
     def moving(self):
         """Say whether the last twist received moves the arm."""
         return bool(self.twists) and np.any(self.twists[-1][1])
@@ -107,7 +118,7 @@ class Surroundings(Node):
         self._joints.publish(joints)
         self._pose.publish(pose)
         for topic, message in self.pictures.items():
-            if message is not None:
+            if isinstance(message, self._images[topic].msg_type):
                 message.header.stamp = stamp
                 self._images[topic].publish(message)
 

@@ -14,6 +14,7 @@ from ros_graph import domain
 from ros_graph import Graph
 from ros_graph import picture
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
 from vla_cache_ros.ros.reports import active_tokens
@@ -78,6 +79,18 @@ def test_step_report_tells_tokens_stamps_and_times(graph):
     assert np.shape(report['actions']) == (8, 7)
 
 
+def test_compressed_images_are_as_good(policy, capfd):
+    parameters = PARAMETERS | {'image_transport': 'compressed'}
+    with Graph(VLANode, lambda _: policy, parameters=parameters, console=capfd) as graph:
+        graph.outside.compress()
+        graph.healthy_start()
+        for image in policy.observations[-1].images:
+            np.testing.assert_array_equal(image, np.full((48, 64, 3), 120, np.uint8))
+        graph.outside.pictures['image_raw'] = CompressedImage(format='jpeg', data=b'no picture')
+        assert graph.wait(lambda: graph.logged('image_raw: expected JPEG or PNG data'))
+        assert graph.wait(graph.outside.still)
+
+
 def test_nothing_moves_before_activate(graph, policy):
     assert graph.transition('configure')
     graph.outside.instruct('go')
@@ -112,6 +125,9 @@ def test_pause_holds_commands_and_keeps_the_cache(graph, policy):
 
 
 def test_reset_begins_an_episode_and_keeps_the_instruction(graph, policy):
+    refused = graph.call(Trigger, 'vla_node/reset')
+    assert not refused.success
+    assert 'expected a configured node' in refused.message
     graph.healthy_start()
     before = graph.outside.reports[-1]['episode'] if graph.outside.reports else 1
     assert graph.call(Trigger, 'vla_node/reset').success

@@ -158,6 +158,8 @@ class SimRobotNode(Node):
             if self._episode:
                 return
             raise
+        if not self._episode:
+            environment.observe()  # makes the OpenGL context, which takes a while
         self._seed, self._episode, self._error = seed, self._episode + 1, ''
         self._moving = self._ticks = 0
         self._success = False
