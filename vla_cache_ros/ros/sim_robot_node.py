@@ -36,7 +36,7 @@ from .qos import LATCHED
 
 TICK = 20_000_000  # ns, the servo period
 LATENCY = 40_000_000  # ns; commands under way for less than this are still executed in time
-LAG = 500_000_000  # ns; a simulator that falls further behind lets the time go
+LAG = 2_000_000_000  # ns; a simulator that falls further behind lets the time go
 STATUS_TICKS = 5
 FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
 
