@@ -30,7 +30,7 @@ REPORTS = f'{POLICY}/step_report'
 ROBOT = '/sim_robot_node'
 START_TIMEOUT = 60.0  # s for a process to join the graph
 LOAD_TIMEOUT = 180.0  # s for the policy to load and warm up
-REAL_TIME_SHARE = 0.2  # an arm that is commanded for less of the time than this has hung
+STEP_TIMEOUT = 0.5  # s of wall clock per control step, on average; slower is given up
 
 
 @dataclass(frozen=True)
@@ -99,19 +99,24 @@ class DemoGraph:
         self._instructions.publish(String(data=self._status['instruction']))
         begin = time.time_ns()
         self._operator.transition(POLICY, ACTIVATE)
+        self._operator.wait(lambda: bool(self._reports), 'the first inference', START_TIMEOUT)
+        self._wait_for_end()
+        self._operator.transition(POLICY, DEACTIVATE)
+        self._operator.settle(0.5)  # the last step report, and a still picture for the video
+        return GraphEpisode(dict(self._status), list(self._reports), begin, time.time_ns())
+
+    def _wait_for_end(self) -> None:
         limit = self._status['max_steps']
         try:
             self._operator.wait(
                 lambda: self._status['success'] or self._status['steps'] >= limit,
                 'the end of the episode',
-                0.1 * limit / REAL_TIME_SHARE,
+                limit * STEP_TIMEOUT,
             )
         except GraphError:
-            if self._status['error'] or not self._reports:
-                raise  # not a slow arm: one that never moved
-        self._operator.transition(POLICY, DEACTIVATE)
-        self._operator.settle(0.5)  # the last step report, and a still picture for the video
-        return GraphEpisode(dict(self._status), list(self._reports), begin, time.time_ns())
+            if self._status['error']:
+                raise GraphError(f'{ROBOT}: {self._status["error"]}') from None
+            # else the machine is too slow for the arm to get anywhere: an episode not done
 
     def _on_status(self, message: String) -> None:
         self._status = json.loads(message.data)
