@@ -67,6 +67,23 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    gates: Annotated[
+        list[str], typer.Option('--gate', help='A gate; repeat. The first is the reference.')
+    ],
+    reuse: Annotated[float, _REUSE] = DEFAULT_REUSE,
+    checkpoint: Checkpoint = 'tabletop',
+    episodes: Episodes = 10,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Compare gates on the same seeds, in one process and by turns, and write the figures."""
+    from vla_cache_ros.evaluation.compare import run_compare
+
+    run_compare(checkpoint, gates, reuse, episodes, seed, json)
+
+
+@app.command()
 def demo(
     episodes: Episodes = 3,
     gate: Gate = DEFAULT_GATE,

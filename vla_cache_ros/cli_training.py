@@ -68,9 +68,12 @@ def base(
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 32,
     keep: Annotated[int, typer.Option(min=1, help='Visual tokens per frame.')] = 160,
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 1e-3,
+    full_every: Annotated[
+        int | None, typer.Option(min=1, help='Take all visual tokens at every N-th update.')
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
     from vla_cache_ros.training.base import BaseTrainer
 
-    BaseTrainer(data, out, towers, seed).train(steps, batch, keep, peak)
+    BaseTrainer(data, out, towers, seed).train(steps, batch, keep, peak, full_every)

@@ -94,17 +94,23 @@ class BaseTrainer:
         self.norm_stats = json.loads(stats.read_text())
         self.statistics = DatasetStatistics.select(self.norm_stats, DATASET)
 
-    def train(self, steps: int, batch: int, keep: int, peak: float) -> None:
+    def train(
+        self, steps: int, batch: int, keep: int, peak: float, full_every: int | None = None
+    ) -> None:
         """
         Train for some steps with one warm-up and one cosine, and save.
 
-        batch: samples per process and step. keep: visual tokens per sample. peak: learning rate.
+        batch: samples per process and step. keep: visual tokens per sample; every full_every-th
+        step takes all of them. peak: learning rate.
         """
+        everything = self.frames.table['shares'][0][..., 0].size
         log_file = (self.out / 'base.csv').open('a', newline='')
         log, losses = csv.writer(log_file), []
         progress = tqdm(total=steps, unit='step', mininterval=10, disable=self.rank > 0)
         for index in range(steps):
-            losses.append(self._update(batch, keep, learning_rate(index, steps, peak)))
+            full = full_every is not None and index % full_every == full_every - 1
+            tokens = everything if full else keep
+            losses.append(self._update(batch, tokens, learning_rate(index, steps, peak)))
             self.step += 1
             if self.step % 50 == 0 and self.rank == 0:
                 mean = np.mean(losses, 0)
