@@ -71,7 +71,7 @@ def compare(
     gates: Annotated[
         list[str], typer.Option('--gate', help='A gate; repeat. The first is the reference.')
     ],
-    reuse: Annotated[float, _REUSE] = DEFAULT_REUSE,
+    reuse: Reuse = None,
     checkpoint: Checkpoint = 'tabletop',
     episodes: Episodes = 10,
     seed: Seed = 0,
@@ -81,6 +81,21 @@ def compare(
     from vla_cache_ros.evaluation.compare import run_compare
 
     run_compare(checkpoint, gates, reuse, episodes, seed, json)
+
+
+@app.command()
+def steady(
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = DEFAULT_GATE,
+    reuse: Reuse = None,
+    steps: Annotated[int, typer.Option(min=1000, help='Inferences in the one episode.')] = 5000,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Run one very long episode; compare the time and memory of its first and last steps."""
+    from vla_cache_ros.evaluation.steady import run_steady
+
+    run_steady(checkpoint, gate, reuse, steps, seed, json)
 
 
 @app.command()

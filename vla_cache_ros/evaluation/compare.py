@@ -65,7 +65,7 @@ def paired(reference: Sequence[Episode], other: Sequence[Episode]) -> dict[str, 
 def run_compare(
     checkpoint: str,
     gates: Sequence[str],
-    reuse: float,
+    reuse: float | None,
     episodes: int,
     seed: int,
     json_path: Path | None = None,
@@ -99,7 +99,7 @@ def run_compare(
             gate: summarize(
                 run,
                 gate,
-                reuse=0.0 if gate == 'dense' else reuse,
+                reuse=reuse,
                 seed=seed,
                 checkpoint=checkpoint,
             )

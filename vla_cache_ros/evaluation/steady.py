@@ -1,0 +1,88 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run one episode far longer than any task and see whether time and memory stay flat.
+
+The policy drives the embedded robot and is never reset; the scene changes under it now and then,
+so that there is always something to look at. Knows no gate beyond its name.
+"""
+
+from pathlib import Path
+import resource
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.evaluation.hardware import versions
+
+WINDOW = 500  # steps compared at either end
+_SCENE_STEPS = 25  # steps after which another scene of the same task is laid out
+
+
+def resident_mib() -> float:
+    """Return the memory this process holds now, MiB."""
+    pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def run_steady(
+    checkpoint: str,
+    gate: str,
+    reuse: float | None,
+    steps: int,
+    seed: int,
+    json_path: Path | None = None,
+) -> dict[str, Any]:
+    """
+    Run the episode; print and write the medians of the first and last 500 steps.
+
+    The cached keys and values, the process memory (MiB) and the total step time (ms) are compared;
+    the very first steps, which warm up, are left out. Raises ValueError for fewer than 1000 steps.
+    """
+    if steps < 2 * WINDOW:
+        raise ValueError(f'steps: expected at least {2 * WINDOW}, got {steps}')
+    from vla_cache_ros.policy import Policy
+    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
+    from vla_cache_ros.simulation.tabletop import Tabletop
+
+    policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
+    env = Tabletop()
+    env.reset_state(seed)
+    task = env.task.name
+    times, memory, cache = np.empty(steps), np.empty(steps), np.empty(steps)
+    for step in tqdm(range(steps), unit='step'):
+        if step % _SCENE_STEPS == 0:
+            env.reset_state(seed + step // _SCENE_STEPS, task)
+        chunk, report = policy.act(env.observe())
+        for action in chunk.actions[:EXECUTE_STEPS]:
+            env.step(action)
+        times[step] = report.latency_ms['total']
+        memory[step], cache[step] = resident_mib(), policy.cache.memory_bytes() / 2**20
+    env.close()
+    first, last = slice(50, WINDOW), slice(steps - WINDOW, steps)
+    figures = {
+        name: {
+            'first': float(np.median(values[first])),
+            'last': float(np.median(values[last])),
+            'ratio': float(np.median(values[last]) / np.median(values[first])),
+        }
+        for name, values in (('step_ms', times), ('memory_mib', memory), ('cache_mib', cache))
+    }
+    figures |= {
+        'steps': steps,
+        'gate': gate,
+        'reuse': reuse,
+        'seed': seed,
+        'checkpoint': checkpoint,
+        'invalidations': dict(policy.invalidations),
+        'hardware': hardware(),
+        'versions': versions(),
+    }
+    if json_path is not None:
+        write_json(json_path, figures)
+    for name in ('step_ms', 'memory_mib', 'cache_mib'):
+        row = figures[name]
+        print(f'{name:<12}{row["first"]:>10.2f}{row["last"]:>10.2f}{row["ratio"]:>8.3f}')
+    return figures
