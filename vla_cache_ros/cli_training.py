@@ -50,13 +50,14 @@ def demos(
 def towers(
     data: Data,
     out: Out,
-    minutes: Annotated[float, typer.Option(min=0.0, help='Wall-clock budget.')] = 60.0,
+    steps: Annotated[int, typer.Option(min=1, help='Updates in total.')] = 1500,
+    batch: Annotated[int, typer.Option(min=1, help='Frames per update.')] = 12,
     seed: Seed = 0,
 ) -> None:
     """Teach the vision tower what the patches show (stage 1)."""
     from vla_cache_ros.training.towers import train_towers
 
-    train_towers(data, out, minutes, seed=seed)
+    train_towers(data, out, steps, batch, seed=seed)
 
 
 @train.command()
@@ -64,9 +65,9 @@ def base(
     data: Data,
     out: Out,
     towers: Annotated[Path | None, typer.Option(help='towers.pt of stage 1.')] = None,
-    steps: Annotated[int, typer.Option(min=1, help='Updates.')] = 10_000,
-    batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 32,
-    keep: Annotated[int, typer.Option(min=1, help='Visual tokens per frame.')] = 160,
+    until: Annotated[int, typer.Option(min=1, help='Updates in total after this phase.')] = 4000,
+    batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
+    keep: Annotated[int, typer.Option(min=1, help='Visual tokens per frame.')] = 80,
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 1e-3,
     full_every: Annotated[
         int | None, typer.Option(min=1, help='Take all visual tokens at every N-th update.')
@@ -76,4 +77,4 @@ def base(
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
     from vla_cache_ros.training.base import BaseTrainer
 
-    BaseTrainer(data, out, towers, seed).train(steps, batch, keep, peak, full_every)
+    BaseTrainer(data, out, towers, seed).train(until, batch, keep, peak, full_every)

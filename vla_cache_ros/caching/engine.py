@@ -206,9 +206,10 @@ class SlotEngine:
         images = images[torch.from_numpy(cameras)].to(self.device, self.cache.dtype)
         if len(cameras) == 0:
             return images.new_zeros(0, self.config.vision_dim)
-        features = self.model.vision_features(images).flatten(0, 1)  # [cams * 256, V]
-        chosen = torch.from_numpy(np.flatnonzero(by_camera[cameras]))  # [N]
-        return features if len(chosen) == len(features) else features[chosen.to(self.device)]
+        if by_camera[cameras].all():
+            return self.model.vision_features(images.flatten(0, 1)[None])[0]  # [cams * 256, V]
+        rows = [torch.from_numpy(np.flatnonzero(by_camera[c])).to(self.device) for c in cameras]
+        return self.model.vision_backbone.some(images, rows)  # [N, V]
 
     def recompute(
         self,

@@ -60,9 +60,7 @@ class BaseTrainer:
         self.tokenizer = build_tokenizer()
         self.images = ImagePreprocessor.for_towers(self.model.config.towers)
         self.prompts = [encode_prompt(self.tokenizer, TASKS[n].instruction) for n in TASK_NAMES]
-        self.rng = np.random.default_rng((seed, self.rank))
-        self.generator = torch.Generator().manual_seed(seed * 1000 + self.rank)
-        self.step = 0
+        self.step, self.phase = 0, (0, 0)
         self._middle: Tensor | None = None
         layer = self.model.language_model.model.layers[GROUNDING_LAYER]
         layer.register_forward_hook(self._keep_middle)
@@ -83,6 +81,9 @@ class BaseTrainer:
         self.averaged.load_state_dict(self.model.state_dict())
         if (self.out / 'base.pt').exists():
             self._resume()
+        # A resumed run draws other samples than the ones it has seen since its last save.
+        self.rng = np.random.default_rng((seed, self.rank, self.step))
+        self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
         features = self.out / 'features'
         features.mkdir(exist_ok=True)
         self.frames = Frames(directories, self.rank, self.world, self.encode, features)
@@ -95,31 +96,35 @@ class BaseTrainer:
         self.statistics = DatasetStatistics.select(self.norm_stats, DATASET)
 
     def train(
-        self, steps: int, batch: int, keep: int, peak: float, full_every: int | None = None
+        self, until: int, batch: int, keep: int, peak: float, full_every: int | None = None
     ) -> None:
         """
-        Train for some steps with one warm-up and one cosine, and save.
+        Train one phase, a warm-up and a cosine, up to a total number of updates, and save.
 
-        batch: samples per process and step. keep: visual tokens per sample; every full_every-th
-        step takes all of them. peak: learning rate.
+        An interrupted phase goes on where it was saved. batch: samples per process and update.
+        keep: visual tokens per sample; every full_every-th update takes all of them. peak:
+        learning rate.
         """
+        if self.phase[1] != until:
+            self.phase = (self.step, until)
+        begin = self.phase[0]
         everything = self.frames.table['shares'][0][..., 0].size
         log_file = (self.out / 'base.csv').open('a', newline='')
         log, losses = csv.writer(log_file), []
-        progress = tqdm(total=steps, unit='step', mininterval=10, disable=self.rank > 0)
-        for index in range(steps):
+        progress = tqdm(
+            range(self.step, until), initial=self.step, total=until, disable=self.rank > 0
+        )
+        for index in progress:
             full = full_every is not None and index % full_every == full_every - 1
-            tokens = everything if full else keep
-            losses.append(self._update(batch, tokens, learning_rate(index, steps, peak)))
-            self.step += 1
+            rate = learning_rate(index - begin, until - begin, peak)
+            losses.append(self._update(batch, everything if full else keep, rate))
+            self.step = index + 1
             if self.step % 50 == 0 and self.rank == 0:
                 mean = np.mean(losses, 0)
                 losses.clear()
-                samples = batch * self.world
-                log.writerow([self.step, samples, keep, *(f'{v:.4f}' for v in mean)])
+                log.writerow([self.step, batch * self.world, keep, *(f'{v:.4f}' for v in mean)])
                 log_file.flush()
                 progress.set_postfix_str(f'action L1 {mean[0]:.3f}, place {mean[3]:.3f}')
-                progress.update(50)
             if self.step % 200 == 0:
                 self.save()
         self.save()
@@ -166,6 +171,7 @@ class BaseTrainer:
             'optimizer': self.optimizer.state_dict(),
             'average': self.averaged.state_dict(),
             'step': self.step,
+            'phase': self.phase,
         }
         torch.save(state, self.out / 'base.part')
         (self.out / 'base.part').rename(self.out / 'base.pt')
@@ -209,7 +215,7 @@ class BaseTrainer:
         self.heads.load_state_dict(state['heads'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.averaged.load_state_dict(state['average'])
-        self.step = state['step']
+        self.step, self.phase = state['step'], tuple(state['phase'])
 
 
 def join_processes() -> tuple[int, int]:

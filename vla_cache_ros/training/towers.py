@@ -9,7 +9,6 @@ nothing of instructions or actions.
 
 import csv
 from pathlib import Path
-import time
 
 import numpy as np
 import torch
@@ -46,16 +45,15 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 def train_towers(
     directories: list[Path],
     out: Path,
-    minutes: float,
-    batch: int = 24,
+    steps: int,
+    batch: int = 12,
     peak: float = 1.2e-3,
     seed: int = 0,
 ) -> None:
     """
-    Train for a wall-clock budget, re-reading the shards as they grow; write OUT/towers.pt.
+    Train up to a number of updates and write OUT/towers.pt and the curve OUT/towers.csv.
 
-    The schedule follows elapsed time, so that the budget holds on any machine. An interrupted
-    run goes on from its last checkpoint with the time that was left.
+    An interrupted run goes on from its last checkpoint.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = init_model(tabletop_config(), seed)
@@ -63,53 +61,45 @@ def train_towers(
     preprocessor = ImagePreprocessor.for_towers(model.config.towers)
     parameters = [*model.vision_backbone.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.02)
-    rng = np.random.default_rng(seed)
-    step, used = 0, 0.0
+    start = 0
     if (out / 'towers.pt').exists():
         state = torch.load(out / 'towers.pt', weights_only=True)
         model.vision_backbone.load_state_dict(state['towers'])
         head.load_state_dict(state['head'])
         optimizer.load_state_dict(state['optimizer'])
-        step, used = state['step'], state['used']
+        start = state['step']
+    rng = np.random.default_rng((seed, start))
     frames, curve = Frames(directories), (out / 'towers.csv').open('a', newline='')
-    log, started, recent = csv.writer(curve), time.monotonic() - used, []
-    progress = tqdm(total=round(minutes * 60), initial=round(used), unit='s', mininterval=10)
-    while (used := time.monotonic() - started) < minutes * 60:
-        if step % 200 == 0:
-            frames.refresh()
-        rate = learning_rate(round(used), round(minutes * 60), peak)
-        for group in optimizer.param_groups:
-            group['lr'] = rate
-        rows = np.sort(rng.choice(len(frames), batch, replace=False))
-        shares, targets, counts = batch_targets(frames.table, rows)
-        features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
-        logits, positions = head(features.view(batch, len(CAMERAS), -1, features.shape[-1]))
-        entropy, error = patch_loss(logits, positions, shares, targets, counts)
-        optimizer.zero_grad()
-        (entropy + 0.5 * error).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        recent.append((entropy.item(), error.item() * SCALE / 3 * 1000))
-        step += 1
-        if step % 50 == 0:
-            mean = np.mean(recent, 0)
-            recent.clear()
-            log.writerow([step, round(used), f'{mean[0]:.4f}', f'{mean[1]:.2f}', len(frames)])
-            curve.flush()
-            progress.set_postfix_str(f'entropy {mean[0]:.3f}, position {mean[1]:.1f} mm')
-            progress.update(round(used) - progress.n)
-        if step % 200 == 0:
-            _save(out / 'towers.pt', model, head, optimizer, step, used)
-    _save(out / 'towers.pt', model, head, optimizer, step, used)
+    log, recent = csv.writer(curve), []
+    with tqdm(range(start, steps), initial=start, total=steps, mininterval=10) as progress:
+        for step in progress:
+            for group in optimizer.param_groups:
+                group['lr'] = learning_rate(step, steps, peak)
+            rows = np.sort(rng.choice(len(frames), batch, replace=False))
+            shares, targets, counts = batch_targets(frames.table, rows)
+            features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
+            logits, positions = head(features.view(batch, len(CAMERAS), -1, features.shape[-1]))
+            entropy, error = patch_loss(logits, positions, shares, targets, counts)
+            optimizer.zero_grad()
+            (entropy + 0.5 * error).backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            recent.append((entropy.item(), error.item() * SCALE / 3 * 1000))
+            if (step + 1) % 50 == 0 or step + 1 == steps:
+                mean = np.mean(recent, 0)
+                recent.clear()
+                log.writerow([step + 1, f'{mean[0]:.4f}', f'{mean[1]:.2f}'])
+                curve.flush()
+                progress.set_postfix_str(f'entropy {mean[0]:.3f}, position {mean[1]:.1f} mm')
+                _save(out / 'towers.pt', model, head, optimizer, step + 1)
 
 
-def _save(path: Path, model: PrismaticVLA, head: PatchHead, optimizer, step, used) -> None:
+def _save(path: Path, model: PrismaticVLA, head: PatchHead, optimizer, step: int) -> None:
     state = {
         'towers': model.vision_backbone.state_dict(),
         'head': head.state_dict(),
         'optimizer': optimizer.state_dict(),
         'step': step,
-        'used': used,
     }
     torch.save(state, path.with_suffix('.part'))
     path.with_suffix('.part').rename(path)

@@ -10,6 +10,8 @@ because the files hold them, and are never computed. Knows nothing of cameras' n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch import Tensor
@@ -37,6 +39,20 @@ class _Attention(nn.Module):
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(b, n, d))  # [B, N, D]
+
+    def some(self, x: Tensor, rows: Sequence[Tensor]) -> Tensor:
+        """Return the output of some rows of each image `[rows, D]`; all of them are keys."""
+        d, width = x.shape[2], x.shape[2] // self.heads
+        weight, bias = self.qkv.weight, self.qkv.bias
+        chosen = torch.cat([x[i, r] for i, r in enumerate(rows)])
+        q = F.linear(chosen, weight[:d], bias[:d]).unflatten(1, (self.heads, width))
+        kv = F.linear(x, weight[d:], bias[d:]).unflatten(2, (2, self.heads, width))
+        k, v = kv.permute(2, 0, 3, 1, 4)  # 2 x [B, heads, N, width]
+        parts = [
+            F.scaled_dot_product_attention(queries.transpose(0, 1), k[i], v[i]).transpose(0, 1)
+            for i, queries in enumerate(q.split([len(r) for r in rows]))
+        ]
+        return self.proj(torch.cat(parts).flatten(1))
 
 
 class _Mlp(nn.Module):
@@ -78,6 +94,12 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.ls1(self.attn(self.norm1(x)))
         return x + self.ls2(self.mlp(self.norm2(x)))
+
+    def some(self, x: Tensor, rows: Sequence[Tensor]) -> Tensor:
+        """Return the output of some rows of each image, `[rows, D]`."""
+        kept = torch.cat([x[i, r] for i, r in enumerate(rows)])
+        kept = kept + self.ls1(self.attn.some(self.norm1(x), rows))
+        return kept + self.ls2(self.mlp(self.norm2(kept)))
 
 
 class _PatchEmbed(nn.Module):
@@ -123,15 +145,23 @@ class VisionTower(nn.Module):
         if config.attention_pool:
             self.attn_pool = _AttentionPool(config)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, rows: Sequence[Tensor] | None = None) -> Tensor:
+        """
+        Return all features `[B, 256, embed_dim]`, or of each image some rows `[N, embed_dim]`.
+
+        The last block needs every token's keys and values, but the rest of it only for the rows.
+        """
         x = self.patch_embed(images) + self.pos_embed
         if self.prefix_tokens:
             names = ('cls_token', 'reg_token')
             prefix = [getattr(self, n).expand(len(x), -1, -1) for n in names if hasattr(self, n)]
             x = torch.cat([*prefix, x], dim=1)  # [B, prefix + 256, D]
-        for block in self.blocks[:-1]:
+        *blocks, last = self.blocks[:-1]
+        for block in blocks:
             x = block(x)
-        return x[:, self.prefix_tokens :]
+        if rows is None:
+            return last(x)[:, self.prefix_tokens :]
+        return last.some(x, [r + self.prefix_tokens for r in rows])
 
 
 class VisionBackbone(nn.Module):
@@ -154,6 +184,12 @@ class VisionBackbone(nn.Module):
         b, c = pixel_values.shape[:2]
         cams = c // self.channels
         x = pixel_values.reshape(b * cams, self.channels, IMAGE_SIZE, IMAGE_SIZE)
-        features = [tower(x[:, 3 * i : 3 * i + 3]) for i, tower in enumerate(self.towers())]
-        fused = features[0] if len(features) == 1 else torch.cat(features, dim=-1)
-        return fused.reshape(b, cams * PATCHES_PER_IMAGE, -1)
+        return self._run(x).reshape(b, cams * PATCHES_PER_IMAGE, -1)
+
+    def some(self, images: Tensor, rows: Sequence[Tensor]) -> Tensor:
+        """Map one image a camera `[cams, channels, 224, 224]` to the features `[N, V]` of rows."""
+        return self._run(images, rows)
+
+    def _run(self, x: Tensor, rows: Sequence[Tensor] | None = None) -> Tensor:
+        parts = [tower(x[:, 3 * i : 3 * i + 3], rows) for i, tower in enumerate(self.towers())]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
