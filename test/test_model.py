@@ -39,6 +39,15 @@ def test_padding_changes_nothing(model):
     assert not torch.allclose(whole, short, atol=1e-4)
 
 
+def test_features_of_some_patches_are_those_of_the_whole_image(model):
+    pixels, _, _ = inputs(1)
+    rows = [torch.tensor([0, 7, 255]), torch.arange(40)]
+    with torch.no_grad():
+        whole = model.vision_features(pixels)[0]
+        some = model.vision_backbone.some(pixels.view(2, 3, 224, 224), rows)
+    assert torch.allclose(some, torch.cat([whole[rows[0]], whole[256 + rows[1]]]), atol=1e-5)
+
+
 def test_a_causal_row_ignores_what_comes_after_it(model):
     embeds, positions = torch.randn(1, 12, 32), torch.arange(12)[None]
     changed = embeds.clone()
