@@ -18,6 +18,7 @@ from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 
 WINDOW = 500  # steps compared at either end
+_WARMUP = 50  # steps at the start that do not count
 _SCENE_STEPS = 25  # steps after which another scene of the same task is laid out
 
 
@@ -25,6 +26,12 @@ def resident_mib() -> float:
     """Return the memory this process holds now, MiB."""
     pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def ends(values: np.ndarray) -> dict[str, float]:
+    """Return the medians of the first (after warm-up) and last 500 values, and their ratio."""
+    first, last = np.median(values[_WARMUP:WINDOW]), np.median(values[-WINDOW:])
+    return {'first': float(first), 'last': float(last), 'ratio': float(last / first)}
 
 
 def run_steady(
@@ -61,13 +68,8 @@ def run_steady(
         times[step] = report.latency_ms['total']
         memory[step], cache[step] = resident_mib(), policy.cache.memory_bytes() / 2**20
     env.close()
-    first, last = slice(50, WINDOW), slice(steps - WINDOW, steps)
-    figures = {
-        name: {
-            'first': float(np.median(values[first])),
-            'last': float(np.median(values[last])),
-            'ratio': float(np.median(values[last]) / np.median(values[first])),
-        }
+    figures: dict[str, Any] = {
+        name: ends(values)
         for name, values in (('step_ms', times), ('memory_mib', memory), ('cache_mib', cache))
     }
     figures |= {

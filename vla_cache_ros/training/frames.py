@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Read shards of labelled frames into memory, and new ones as they appear.
+Read shards of labelled frames into memory.
 
 Knows the shard format of demonstrations.py and nothing of models. A frame takes 0.3 MB.
 """
@@ -31,28 +31,18 @@ class Frames:
         Raises FileNotFoundError when there is none.
         """
         self._encode, self._encoded = encode, encoded
-        self._directories = [Path(d) for d in directories]
-        self._part, self._parts = part, parts
-        self._tables: dict[Path, dict[str, np.ndarray]] = {}
-        self._images: list[np.ndarray] = []
-        self.refresh()
-        if not self._tables:
+        shards = sorted(p for d in directories for p in Path(d).glob('[0-9]*.npz'))[part::parts]
+        if not shards:
             found = ', '.join(str(d) for d in directories)
-            raise FileNotFoundError(f'expected shards NNNN.npz in {found}: run "vla-cache demos"')
-
-    def refresh(self) -> None:
-        """Read the shards that appeared since the last call."""
-        shards = sorted(p for d in self._directories for p in d.glob('[0-9]*.npz'))
-        for path in shards[self._part :: self._parts]:
-            if path not in self._tables:
-                self._tables[path] = dict(np.load(path, allow_pickle=False))
-                self._images.append(self._read(path))
-        tables = list(self._tables.values())
-        if tables:
-            self.table = {k: np.concatenate([t[k] for t in tables]) for k in tables[0]}
+            raise FileNotFoundError(
+                f'expected at least {parts} shards NNNN.npz in {found}: run "vla-cache demos"'
+            )
+        tables = [dict(np.load(path, allow_pickle=False)) for path in shards]
+        self.table = {k: np.concatenate([t[k] for t in tables]) for k in tables[0]}
+        self._images = [self._read(path) for path in shards]
         sizes = [len(i) for i in self._images]
         self._shard = np.repeat(np.arange(len(sizes)), sizes)
-        self._row = np.concatenate([np.arange(s) for s in sizes]) if sizes else np.empty(0, int)
+        self._row = np.concatenate([np.arange(s) for s in sizes])
 
     def _read(self, path: Path) -> np.ndarray:
         images = path.with_suffix('.images.npy')
