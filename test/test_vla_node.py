@@ -185,7 +185,7 @@ def test_unusable_picture_stops_the_arm_until_a_good_one_comes(graph, name):
     message, line = SPOILED_PICTURES[name]
     graph.outside.pictures['image_raw'] = message
     assert graph.wait(lambda: graph.logged(line))
-    assert graph.logged('image_raw: expected')
+    assert graph.wait(lambda: graph.logged('image_raw: expected'))
     assert graph.wait(graph.outside.still)
     graph.outside.pictures['image_raw'] = picture()
     assert graph.wait(graph.outside.moving)
@@ -302,7 +302,7 @@ def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried(ca
         assert not graph.transition('configure')
         assert graph.state() == 'unconfigured'
         assert graph.wait(lambda: graph.logged('projector.fc1.weight: expected [8, 4]'))
-        assert graph.logged('Traceback')
+        assert graph.wait(lambda: graph.logged('Traceback'))
         graph.healthy_start()
 
 
