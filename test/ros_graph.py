@@ -17,6 +17,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from lifecycle_msgs.srv import GetState
 import numpy as np
+from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.context import Context
@@ -73,6 +74,8 @@ class Surroundings(Node):
         self._joints = self.create_publisher(JointState, 'joint_states', 1)
         self._pose = self.create_publisher(PoseStamped, 'end_effector_pose', 1)
         self._instruction = self.create_publisher(String, 'instruction', LATCHED)
+        self.log = []
+        self.create_subscription(Log, '/rosout', lambda m: self.log.append(m.msg), 1000)
         self.create_subscription(TwistStamped, 'delta_twist_cmds', self._on_twist, COMMAND)
         self.create_subscription(
             Float64MultiArray, 'gripper/commands', lambda m: self.grippers.append(m.data[0]), 10
@@ -217,7 +220,7 @@ class Graph:
         if time.monotonic() - self._read > 0.4:
             self._log += self._console.readouterr().err
             self._read = time.monotonic()
-        return text in self._log
+        return text in self._log or any(text in line for line in list(self.outside.log))
 
     def healthy_start(self, instruction='push the cube'):
         """Configure, activate, instruct, and see the arm move."""
