@@ -13,7 +13,6 @@ import time
 import numpy as np
 import pytest
 from ros_graph import CAMERAS
-from ros_graph import domain
 from ros_graph import Graph
 from rosbags.highlevel import AnyReader
 from vla_cache_ros.ros.isolation import isolated_domain
@@ -70,7 +69,7 @@ def test_signals_send_a_stop_and_close_the_bag(tmp_path):
     ros = arguments(
         image_topics=list(CAMERAS), control_frequency=10.0, image_timeout=2.0, state_timeout=2.0
     )
-    with domain(), Outside() as graph:
+    with Outside() as graph:
         topics = ['image_raw', 'delta_twist_cmds', 'instruction', 'vla_node/step_report']
         recorder = start(
             '-m', 'vla_cache_ros.ros.recorder', *arguments(bag_path=bag, topics=topics)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from rclpy.time import Time
 from ros_graph import CAMERAS
-from ros_graph import domain
 from ros_graph import Graph
 from ros_graph import picture
 from rosgraph_msgs.msg import Clock
@@ -29,20 +28,14 @@ PARAMETERS = {
 }
 
 
-@pytest.fixture(scope='module', autouse=True)
-def own_domain():
-    with domain():
-        yield
-
-
 @pytest.fixture
 def policy():
     return FakePolicy()
 
 
 @pytest.fixture
-def graph(policy, capfd):
-    with Graph(VLANode, lambda _: policy, parameters=PARAMETERS, console=capfd) as graph:
+def graph(policy):
+    with Graph(VLANode, lambda _: policy, parameters=PARAMETERS) as graph:
         yield graph
 
 
@@ -79,9 +72,9 @@ def test_step_report_tells_tokens_stamps_and_times(graph):
     assert np.shape(report['actions']) == (8, 7)
 
 
-def test_compressed_images_are_as_good(policy, capfd):
+def test_compressed_images_are_as_good(policy):
     parameters = PARAMETERS | {'image_transport': 'compressed'}
-    with Graph(VLANode, lambda _: policy, parameters=parameters, console=capfd) as graph:
+    with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
         graph.outside.compress()
         graph.healthy_start()
         for image in policy.observations[-1].images:
@@ -289,7 +282,7 @@ def test_diagnostics_tell_stops_invalidations_and_latencies(graph):
     assert int(health['commands']) > 0
 
 
-def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried(capfd):
+def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried():
     attempts = []
 
     def factory(_):
@@ -298,7 +291,7 @@ def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried(ca
             raise ValueError('projector.fc1.weight: expected [8, 4], came [8, 5]')
         return FakePolicy()
 
-    with Graph(VLANode, factory, parameters=PARAMETERS, console=capfd) as graph:
+    with Graph(VLANode, factory, parameters=PARAMETERS) as graph:
         assert not graph.transition('configure')
         assert graph.state() == 'unconfigured'
         assert graph.wait(lambda: graph.logged('projector.fc1.weight: expected [8, 4]'))
@@ -306,16 +299,17 @@ def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried(ca
         graph.healthy_start()
 
 
-def test_checkpoint_for_another_number_of_cameras_fails_configure(capfd):
+def test_checkpoint_for_another_number_of_cameras_fails_configure():
     parameters = PARAMETERS | {'image_topics': ['image_raw']}
-    with Graph(VLANode, lambda _: FakePolicy(), parameters=parameters, console=capfd) as graph:
+    with Graph(VLANode, lambda _: FakePolicy(), parameters=parameters) as graph:
         assert not graph.transition('configure')
         assert graph.wait(lambda: graph.logged('expected 2 for this checkpoint, came 1'))
 
 
 def test_unknown_parameter_name_is_an_error():
-    with pytest.raises(ValueError, match='gait: unknown parameter, expected one of'):
-        Graph(VLANode, lambda _: FakePolicy(), parameters={'gait': 'motion'})
+    graph = Graph(VLANode, lambda _: FakePolicy(), parameters={'gait': 'motion'})
+    with pytest.raises(ValueError, match='gait: unknown parameter, expected one of'), graph:
+        pass
 
 
 def test_node_can_be_cleaned_up_and_configured_again(graph):
