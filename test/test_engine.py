@@ -129,7 +129,7 @@ def test_unchanged_inputs_are_a_fixed_point_whatever_is_recomputed(oft):
 
 @pytest.mark.parametrize('shrink', [False, True])
 def test_a_sequence_of_subsets_equals_a_decoder_that_works_row_by_row(model, shrink):
-    engine = SlotEngine(model)
+    engine = SlotEngine(model, reuse_towers=False)
     length = engine.layout.used(len(SHORT) - 1)
     text = len(SHORT) - 1
     bidirectional = model.config.oft is not None
@@ -206,18 +206,19 @@ def test_towers_rest_for_cameras_without_active_tokens(oft, monkeypatch):
     first, second = frames(oft, 2)
     engine, other = SlotEngine(oft), SlotEngine(oft)
     run(engine, first), run(other, first)
-    batches = []
-    towers = oft.vision_features
+    computed = []
+    tower = oft.vision_backbone.featurizer
+    recompute = tower.recompute
 
-    def spy(values):
-        batches.append(len(values))
-        return towers(values)
+    def spy(images, active, cache):
+        computed.append(active.any(dim=1).tolist())
+        return recompute(images, active, cache)
 
-    monkeypatch.setattr(oft, 'vision_features', spy)
+    monkeypatch.setattr(tower, 'recompute', spy)
     wrist = np.arange(512) >= 256
     run(engine, second, wrist)
     run(engine, second, nothing(engine))
-    assert batches == [1]
+    assert computed == [[False, True]]
     mixed = np.stack([first[0], second[1]])
     run(other, mixed, wrist)
     assert np.abs(contents(engine) - contents(other)).max() < 1e-4

@@ -39,13 +39,20 @@ def test_padding_changes_nothing(model):
     assert not torch.allclose(whole, short, atol=1e-4)
 
 
-def test_features_of_some_patches_are_those_of_the_whole_image(model):
+def test_tower_features_of_some_patches_are_those_of_the_whole_image_if_the_rest_is_cached(model):
     pixels, _, _ = inputs(1)
-    rows = [torch.tensor([0, 7, 255]), torch.arange(40)]
+    images, towers = pixels.view(2, 3, 224, 224), model.vision_backbone
+    active = torch.rand(2, 256) < 0.2
+    every = torch.ones_like(active)
     with torch.no_grad():
         whole = model.vision_features(pixels)[0]
-        some = model.vision_backbone.some(pixels.view(2, 3, 224, 224), rows)
-    assert torch.allclose(some, torch.cat([whole[rows[0]], whole[256 + rows[1]]]), atol=1e-5)
+        cache, other = towers.cache(2), towers.cache(2)
+        assert torch.equal(towers.recompute(images, every, cache), whole)
+        some = towers.recompute(images, active, cache)
+        for part in (active, ~active):  # fills a cache piece by piece; the second sees all of it
+            towers.recompute(images, part, other)
+    assert torch.allclose(some, whole[active.flatten()], atol=1e-5)
+    assert torch.allclose(cache[0][0], other[0][0], atol=1e-5)
 
 
 def test_a_causal_row_ignores_what_comes_after_it(model):

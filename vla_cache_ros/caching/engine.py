@@ -33,7 +33,6 @@ from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import ActionTokens
-from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.model import PrismaticVLA
 
@@ -67,18 +66,30 @@ class SlotEngine:
     Run one model step by step against one episode's cache.
 
     action_dim: action tokens of a causal model. text_capacity: longest prompt, without BOS.
+    reuse_towers: whether the vision towers too compute active patches alone, against their own
+    cached keys and values; otherwise they run whole for every camera with an active patch.
     """
 
     def __init__(
-        self, model: PrismaticVLA, action_dim: int = 7, text_capacity: int = TEXT_CAPACITY
+        self,
+        model: PrismaticVLA,
+        action_dim: int = 7,
+        text_capacity: int = TEXT_CAPACITY,
+        reuse_towers: bool = True,
     ) -> None:
         self.model = model
+        self.reuse_towers = reuse_towers
         self.config = model.config
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
         self.tokens = ActionTokens(model.config.action_vocab_end, model.config.n_action_bins)
         weight = model.language_model.lm_head.weight
         self.device = weight.device
-        self.cache = EpisodeCache(self.layout, model.language_model.config, weight.detach())
+        self.cache = EpisodeCache(
+            self.layout,
+            model.language_model.config,
+            weight.detach(),
+            model.vision_backbone.cache(self.layout.cameras),
+        )
         self._prompt: PromptSlots | None = None
 
     @torch.inference_mode()
@@ -199,17 +210,17 @@ class SlotEngine:
         )
 
     def _features(self, pixel_values: Tensor, active: np.ndarray) -> Tensor:
-        """Return the patch features `[N, V]` of active tokens; idle cameras' towers rest."""
-        by_camera = active.reshape(self.layout.cameras, PATCHES_PER_IMAGE)
-        cameras = np.flatnonzero(by_camera.any(axis=1))
+        """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
         images = pixel_values.view(self.layout.cameras, -1, *pixel_values.shape[2:])
-        images = images[torch.from_numpy(cameras)].to(self.device, self.cache.dtype)
-        if len(cameras) == 0:
+        images = images.to(self.device, self.cache.dtype)
+        chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
+        if not active.any():
             return images.new_zeros(0, self.config.vision_dim)
-        if by_camera[cameras].all():
-            return self.model.vision_features(images.flatten(0, 1)[None])[0]  # [cams * 256, V]
-        rows = [torch.from_numpy(np.flatnonzero(by_camera[c])).to(self.device) for c in cameras]
-        return self.model.vision_backbone.some(images, rows)  # [N, V]
+        computed = chosen
+        if not self.reuse_towers:
+            computed = chosen.any(dim=1, keepdim=True).expand_as(chosen)
+        features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
+        return features[chosen[computed]] if not self.reuse_towers else features  # [R, V]
 
     def recompute(
         self,

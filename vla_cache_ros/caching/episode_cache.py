@@ -10,6 +10,8 @@ whether they may be trusted and, if not, why. Knows nothing of gates or of what 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,10 +93,12 @@ class EpisodeCache:
     step: completed steps. valid: whether reuse is allowed. cause: why not, '' before the first
     step. invalidations: how often each cause came. produced_step `[V]` and pixels uint8
     `[V, 588]`: the step and the patch that each visual token was last produced from at every
-    layer. attention: the last probe, or None.
+    layer. attention: the last probe, or None. towers: keys and values inside the vision towers.
     """
 
-    def __init__(self, layout: SlotLayout, config: LlamaConfig, like: Tensor) -> None:
+    def __init__(
+        self, layout: SlotLayout, config: LlamaConfig, like: Tensor, towers: Sequence[Tensor]
+    ) -> None:
         head_dim = getattr(config, 'head_dim', None)
         head_dim = head_dim or config.hidden_size // config.num_attention_heads
         shape = (config.num_key_value_heads, layout.size, head_dim)
@@ -103,6 +107,7 @@ class EpisodeCache:
             SlotLayer(shape, self.window, like) for _ in range(config.num_hidden_layers)
         ]
         self.kv = Cache(layers=self.layers)
+        self.towers = list(towers)
         self.dtype = like.dtype
         visual = layout.visual_tokens
         self.produced_step = np.full(visual, -1, dtype=np.int64)
@@ -128,9 +133,8 @@ class EpisodeCache:
         self.produced_step.fill(-1)
         if cause is Invalidation.EPISODE_RESET:
             self.step = 0
-        for layer in self.layers:
-            layer.keys.zero_()
-            layer.values.zero_()
+        for buffer in self._buffers():
+            buffer.zero_()
 
     def commit(self, produced: np.ndarray, patches: np.ndarray) -> None:
         """
@@ -150,4 +154,9 @@ class EpisodeCache:
 
     def memory_bytes(self) -> int:
         """Return the size of the keys and values."""
-        return sum(2 * layer.keys.nbytes for layer in self.layers)
+        return sum(buffer.nbytes for buffer in self._buffers())
+
+    def _buffers(self) -> Iterator[Tensor]:
+        yield from self.towers
+        for layer in self.layers:
+            yield from (layer.keys, layer.values)

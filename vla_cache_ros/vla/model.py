@@ -113,23 +113,33 @@ class PrismaticVLA(nn.Module):
         which start at the last prompt token, one before the first action slot (next-token
         shift).
         """
+        embeds = self.chunk_embeds(visual, ids, proprio)  # [B, R, D]
+        positions, key_mask, read = self.chunk_rows(embeds.shape[1], ids, ids_mask)
+        hidden = self.decode(embeds, positions, key_mask, bidirectional=True)
+        return hidden.gather(1, read[..., None].expand(-1, -1, hidden.shape[-1]))
+
+    def chunk_rows(
+        self, rows: int, ids: Tensor, ids_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """
+        Return positions `[B, R]`, key mask `[B, R]` or None, and the rows the head reads.
+
+        The last are `[B, chunk * action_dim]`: the last prompt token, then all action slots but
+        the last.
+        """
         b, t = ids.shape
         slots = self.config.oft.chunk * self.config.oft.action_dim
-        embeds = self.chunk_embeds(visual, ids, proprio)  # [B, R, D]
-        rows = embeds.shape[1]
+        before = rows - slots - t  # the first row of the prompt after BOS
+        tail = torch.arange(rows - slots - 1, rows - 2, device=ids.device).expand(b, -1)
         if ids_mask is None:
-            positions = torch.arange(rows, device=ids.device)[None]
-            hidden = self.decode(embeds, positions, None, bidirectional=True)
-            return hidden[:, -slots - 2 : -2]
-        before = rows - slots - 1 - (t - 1)
+            last = ids.new_full((b, 1), rows - slots - 2)
+            positions = torch.arange(rows, device=ids.device).expand(b, -1)
+            return positions, None, torch.cat([last, tail], dim=1)
         key_mask = torch.ones(b, rows, dtype=torch.bool, device=ids.device)
         key_mask[:, before : before + t - 1] = ids_mask[:, 1:]
-        positions = key_mask.cumsum(1) - 1  # padding takes no position
-        hidden = self.decode(embeds, positions.clamp(min=0), key_mask, bidirectional=True)
-        last = before - 2 + ids_mask.sum(1, keepdim=True)  # [B, 1]: row of the last prompt token
-        tail = torch.arange(slots - 1, device=ids.device)[None] + rows - slots - 1
-        index = torch.cat([last, tail.expand(b, -1)], dim=1)  # [B, slots]
-        return hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[-1]))
+        positions = (key_mask.cumsum(1) - 1).clamp(min=0)  # padding takes no position
+        last = before - 2 + ids_mask.sum(1, keepdim=True)
+        return positions, key_mask, torch.cat([last, tail], dim=1)
 
     def predict_chunk(
         self,

@@ -11,6 +11,7 @@ because the files hold them, and are never computed. Knows nothing of cameras' n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -24,6 +25,19 @@ from vla_cache_ros.vla.config import TowerConfig
 _EPS = 1e-6
 
 
+@dataclass(frozen=True)
+class Rows:
+    """
+    Say which tokens of which camera are computed.
+
+    slots: `[R]` among the tokens of all cameras. counts: rows per camera, 0 where it rests.
+    """
+
+    slots: Tensor
+    counts: list[int]
+    cameras: int
+
+
 class _Attention(nn.Module):
     """Attend among all tokens of one image."""
 
@@ -33,26 +47,29 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: Tensor | None = None) -> Tensor:
         b, n, d = x.shape
+        qkv = self.qkv(x)
+        if cache is not None:
+            cache.view(b, n, 2 * d).copy_(qkv[..., d:])
         # [B, N, 3D] -> 3 x [B, heads, N, D / heads]
-        q, k, v = self.qkv(x).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(b, n, d))  # [B, N, D]
 
-    def some(self, x: Tensor, rows: Sequence[Tensor]) -> Tensor:
-        """Return the output of some rows of each image `[rows, D]`; all of them are keys."""
-        d, width = x.shape[2], x.shape[2] // self.heads
-        weight, bias = self.qkv.weight, self.qkv.bias
-        chosen = torch.cat([x[i, r] for i, r in enumerate(rows)])
-        q = F.linear(chosen, weight[:d], bias[:d]).unflatten(1, (self.heads, width))
-        kv = F.linear(x, weight[d:], bias[d:]).unflatten(2, (2, self.heads, width))
-        k, v = kv.permute(2, 0, 3, 1, 4)  # 2 x [B, heads, N, width]
+    def recompute(self, x: Tensor, rows: Rows, cache: Tensor) -> Tensor:
+        """Write the rows' keys and values into `[cams * N, 2D]`; attend to all `[R, D]`."""
+        d = x.shape[1]
+        q, kv = self.qkv(x).split((d, 2 * d), dim=1)
+        cache.index_copy_(0, rows.slots, kv)
+        k, v = cache.view(rows.cameras, -1, 2, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        q = q.unflatten(1, (self.heads, -1)).transpose(0, 1)  # [heads, R, width]
         parts = [
-            F.scaled_dot_product_attention(queries.transpose(0, 1), k[i], v[i]).transpose(0, 1)
-            for i, queries in enumerate(q.split([len(r) for r in rows]))
+            F.scaled_dot_product_attention(query[None], k[c, None], v[c, None])[0]
+            for c, query in enumerate(q.split(rows.counts, dim=1))
+            if query.shape[1]
         ]
-        return self.proj(torch.cat(parts).flatten(1))
+        return self.proj(torch.cat(parts, dim=1).transpose(0, 1).flatten(1))
 
 
 class _Mlp(nn.Module):
@@ -91,15 +108,14 @@ class _Block(nn.Module):
         self.mlp = _Mlp(dim, int(dim * config.mlp_ratio))
         self.ls2 = _LayerScale(dim) if config.layer_scale else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.ls1(self.attn(self.norm1(x)))
+    def forward(self, x: Tensor, cache: Tensor | None = None) -> Tensor:
+        x = x + self.ls1(self.attn(self.norm1(x), cache))
         return x + self.ls2(self.mlp(self.norm2(x)))
 
-    def some(self, x: Tensor, rows: Sequence[Tensor]) -> Tensor:
-        """Return the output of some rows of each image, `[rows, D]`."""
-        kept = torch.cat([x[i, r] for i, r in enumerate(rows)])
-        kept = kept + self.ls1(self.attn.some(self.norm1(x), rows))
-        return kept + self.ls2(self.mlp(self.norm2(kept)))
+    def recompute(self, x: Tensor, rows: Rows, cache: Tensor) -> Tensor:
+        """Return the output of the rows `[R, D]`, attending to those and to what is cached."""
+        x = x + self.ls1(self.attn.recompute(self.norm1(x), rows, cache))
+        return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class _PatchEmbed(nn.Module):
@@ -111,6 +127,13 @@ class _PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.proj(x).flatten(2).transpose(1, 2)  # [B, 3, 224, 224] -> [B, 256, D]
+
+    def some(self, images: Tensor, active: Tensor) -> Tensor:
+        """Map the patches of `[cams, 3, 224, 224]` that `active` `[cams, 256]` marks: `[R, D]`."""
+        side = IMAGE_SIZE // PATCH
+        cut = images.unflatten(3, (side, PATCH)).unflatten(2, (side, PATCH))
+        patches = cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)[active]  # [R, 3, 14, 14]
+        return F.linear(patches.flatten(1), self.proj.weight.flatten(1), self.proj.bias)
 
 
 class _AttentionPool(nn.Module):
@@ -145,23 +168,47 @@ class VisionTower(nn.Module):
         if config.attention_pool:
             self.attn_pool = _AttentionPool(config)
 
-    def forward(self, images: Tensor, rows: Sequence[Tensor] | None = None) -> Tensor:
-        """
-        Return all features `[B, 256, embed_dim]`, or of each image some rows `[N, embed_dim]`.
-
-        The last block needs every token's keys and values, but the rest of it only for the rows.
-        """
+    def forward(self, images: Tensor, cache: Tensor | None = None) -> Tensor:
+        """Return the features `[B, 256, embed_dim]`, filling a cache of all tokens if given."""
         x = self.patch_embed(images) + self.pos_embed
-        if self.prefix_tokens:
-            names = ('cls_token', 'reg_token')
-            prefix = [getattr(self, n).expand(len(x), -1, -1) for n in names if hasattr(self, n)]
-            x = torch.cat([*prefix, x], dim=1)  # [B, prefix + 256, D]
-        *blocks, last = self.blocks[:-1]
-        for block in blocks:
-            x = block(x)
-        if rows is None:
-            return last(x)[:, self.prefix_tokens :]
-        return last.some(x, [r + self.prefix_tokens for r in rows])
+        x = torch.cat([self.prefix().expand(len(x), -1, -1), x], dim=1)  # [B, prefix + 256, D]
+        for index, block in enumerate(self.used_blocks):
+            x = block(x, None if cache is None else cache[index])
+        return x[:, self.prefix_tokens :]
+
+    def recompute(self, images: Tensor, active: Tensor, cache: Tensor) -> Tensor:
+        """
+        Return the features `[R, embed_dim]` of active patches, the others' keys and values kept.
+
+        images: `[cams, 3, 224, 224]`. active: bool `[cams, 256]`; all True gives `forward`.
+        cache: see `VisionBackbone.cache`.
+        """
+        if active.all():
+            return self(images, cache).flatten(0, 1)
+        places = self.pos_embed[0].expand(len(images), -1, -1)[active]  # [R, D]
+        x = self.patch_embed.some(images, active) + places
+        busy = active.any(dim=1, keepdim=True).expand(-1, self.prefix_tokens)
+        every = torch.cat([busy, active], dim=1)  # [cams, prefix + 256]
+        slots = every.flatten().nonzero()[:, 0]
+        rows = Rows(slots, every.sum(1).tolist(), len(images))
+        columns = torch.arange(every.shape[1], device=x.device).expand_as(every)
+        patches = columns[every] >= self.prefix_tokens  # [prefix rows + R]
+        whole = x.new_empty(len(slots), x.shape[1])
+        whole[patches] = x
+        whole[~patches] = self.prefix().expand(len(images), -1, -1)[busy]
+        for block, layer in zip(self.used_blocks, cache, strict=True):
+            whole = block.recompute(whole, rows, layer)
+        return whole[patches]
+
+    @property
+    def used_blocks(self) -> nn.ModuleList:
+        """Return the blocks before the features: all but the last."""
+        return self.blocks[:-1]
+
+    def prefix(self) -> Tensor:
+        """Return the class and register tokens `[prefix, D]`."""
+        names = (name for name in ('cls_token', 'reg_token') if hasattr(self, name))
+        return torch.cat([self.pos_embed[0, :0], *(getattr(self, name)[0] for name in names)])
 
 
 class VisionBackbone(nn.Module):
@@ -184,12 +231,24 @@ class VisionBackbone(nn.Module):
         b, c = pixel_values.shape[:2]
         cams = c // self.channels
         x = pixel_values.reshape(b * cams, self.channels, IMAGE_SIZE, IMAGE_SIZE)
-        return self._run(x).reshape(b, cams * PATCHES_PER_IMAGE, -1)
+        parts = [tower(x[:, 3 * i : 3 * i + 3]) for i, tower in enumerate(self.towers())]
+        return torch.cat(parts, dim=-1).reshape(b, cams * PATCHES_PER_IMAGE, -1)
 
-    def some(self, images: Tensor, rows: Sequence[Tensor]) -> Tensor:
-        """Map one image a camera `[cams, channels, 224, 224]` to the features `[N, V]` of rows."""
-        return self._run(images, rows)
+    def cache(self, cameras: int) -> list[Tensor]:
+        """Return an empty cache `[blocks, cams * (prefix + 256), 2 * embed_dim]` per tower."""
+        return [
+            tower.pos_embed.new_zeros(
+                len(tower.used_blocks),
+                cameras * (tower.prefix_tokens + PATCHES_PER_IMAGE),
+                2 * tower.pos_embed.shape[2],
+            )
+            for tower in self.towers()
+        ]
 
-    def _run(self, x: Tensor, rows: Sequence[Tensor] | None = None) -> Tensor:
-        parts = [tower(x[:, 3 * i : 3 * i + 3], rows) for i, tower in enumerate(self.towers())]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+    def recompute(self, images: Tensor, active: Tensor, caches: Sequence[Tensor]) -> Tensor:
+        """Map images `[cams, channels, 224, 224]` to the features `[R, V]` of active patches."""
+        parts = [
+            tower.recompute(images[:, 3 * i : 3 * i + 3], active, cache)
+            for i, (tower, cache) in enumerate(zip(self.towers(), caches, strict=True))
+        ]
+        return torch.cat(parts, dim=-1)

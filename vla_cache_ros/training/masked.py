@@ -1,0 +1,192 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run a batch of cached steps with a mask in place of gathered rows, so that gradients reach a gate.
+
+Every token is computed, but what others see of it is `M * new + (1 - M) * cached`, for keys and
+values at every layer. With a binary mask this is the engine's cached step. Knows no gate.
+Source: method of arXiv 2602.00686, "training forward".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+from vla_cache_ros.vla import decoder
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
+from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.vision import VisionTower
+
+
+@dataclass
+class StaleCache:
+    """
+    Hold what a batch of episodes has cached, detached from any gradient.
+
+    keys, values: per decoder layer `[B, heads, V, head_dim]`. towers: per tower and block
+    `[B * cams, prefix + 256, 2 * dim]`. Empty before the first step, which must be a full one.
+    """
+
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+    towers: list[list[Tensor]] = field(default_factory=list)
+
+
+class _MixingLayer(CacheLayerMixin):
+    """Mix one layer's new keys and values with the cached ones, and cache the result."""
+
+    def __init__(self, mask: Tensor, before: tuple[Tensor, Tensor] | None) -> None:
+        super().__init__()
+        self.mask = mask[:, None, :, None]  # [B, 1, V, 1]
+        self.before = before
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Do nothing: what is cached is given from the start."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Return `[B, heads, R, head_dim]` in which the visual slots are mixed."""
+        end = 1 + self.mask.shape[2]
+        mixed = []
+        for index, new in enumerate((key_states, value_states)):
+            visual = new[:, :, 1:end]
+            if self.before is not None:
+                visual = self.before[index] + self.mask * (visual - self.before[index])
+            mixed.append(visual)
+        self.after = [visual.detach() for visual in mixed]
+        return tuple(
+            torch.cat([new[:, :, :1], visual, new[:, :, end:]], dim=2)
+            for new, visual in zip((key_states, value_states), mixed, strict=True)
+        )
+
+    def get_seq_length(self) -> int:
+        """Return 0: nothing stands before the sequence."""
+        return 0
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return the slots and their offset."""
+        return query_length, 0
+
+    def get_max_length(self) -> int:
+        """Return -1: no limit."""
+        return -1
+
+    get_max_cache_shape = get_max_length
+
+
+def masked_step(
+    model: PrismaticVLA,
+    pixel_values: Tensor,
+    ids: Tensor,
+    ids_mask: Tensor | None,
+    proprio: Tensor | None,
+    mask: Tensor,
+    cache: StaleCache,
+    tokens: Tensor | None = None,
+) -> Tensor:
+    """
+    Return what the action is read from: chunks `[B, C, A]`, or logits `[B, A, vocabulary]`.
+
+    pixel_values: `[B, cams * channels, 224, 224]`. ids: prompts `[B, T]` from BOS, right-padded,
+    with ids_mask `[B, T]` or None; no padding where attention is causal. proprio: normalised
+    `[B, P]`. mask: `[B, V]`, 1 = recomputed, its value binary. tokens: the action tokens
+    `[B, A]` that a causal model is taught with.
+    """
+    visual = model.project(masked_features(model, pixel_values, mask.detach(), cache))
+    if model.config.bidirectional:
+        embeds = model.chunk_embeds(visual, ids, proprio)
+        positions, key_mask, read = model.chunk_rows(embeds.shape[1], ids, ids_mask)
+    else:
+        words = model.embed_text(torch.cat([ids, tokens[:, :-1]], dim=1))
+        embeds = torch.cat([words[:, :1], visual, words[:, 1:]], dim=1)
+        positions = torch.arange(embeds.shape[1], device=ids.device).expand(len(ids), -1)
+        key_mask, read = None, positions[:, -tokens.shape[1] :]
+    hidden = masked_decode(model, embeds, positions, key_mask, mask, cache)
+    hidden = hidden.gather(1, read[..., None].expand(-1, -1, hidden.shape[-1]))
+    if model.action_head is not None:
+        return model.action_head(hidden)
+    return model.logits(hidden)
+
+
+def masked_features(
+    model: PrismaticVLA, pixel_values: Tensor, mask: Tensor, cache: StaleCache
+) -> Tensor:
+    """
+    Return patch features `[B, V, F]` of `[B, cams * channels, 224, 224]`, towers masked too.
+
+    mask: binary `[B, V]`. No gradient passes: a gate learns from the decoder alone.
+    """
+    backbone = model.vision_backbone
+    with torch.no_grad():
+        images = pixel_values.reshape(-1, backbone.channels, *pixel_values.shape[2:])
+        by_image = mask.reshape(len(images), PATCHES_PER_IMAGE).bool()
+        parts, kept = [], []
+        for i, tower in enumerate(backbone.towers()):
+            before = cache.towers[i] if cache.towers else None
+            features, after = _tower(tower, images[:, 3 * i : 3 * i + 3], by_image, before)
+            parts.append(features)
+            kept.append(after)
+        cache.towers = kept
+        return torch.cat(parts, dim=-1).reshape(len(mask), mask.shape[1], -1)
+
+
+def _tower(
+    tower: VisionTower, images: Tensor, active: Tensor, before: list[Tensor] | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Return features `[B, 256, D]` and each block's keys and values, mixed by a binary mask."""
+    x = tower.patch_embed(images) + tower.pos_embed
+    # class and register tokens are recomputed wherever a camera has an active patch
+    busy = active.any(dim=1, keepdim=True).expand(-1, tower.prefix_tokens)
+    mask = torch.cat([busy, active], dim=1)[..., None]
+    x = torch.cat([tower.prefix().expand(len(x), -1, -1), x], dim=1)
+    after = []
+    for index, block in enumerate(tower.used_blocks):
+        attention = block.attn
+        q, kv = attention.qkv(block.norm1(x)).split((x.shape[2], 2 * x.shape[2]), dim=2)
+        if before is not None:
+            kv = torch.where(mask, kv, before[index])
+        after.append(kv)
+        k, v = kv.unflatten(2, (2, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+        q = q.unflatten(2, (attention.heads, -1)).transpose(1, 2)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        x = x + block.ls1(attention.proj(out))
+        x = x + block.ls2(block.mlp(block.norm2(x)))
+    return x[:, tower.prefix_tokens :], after
+
+
+def masked_decode(
+    model: PrismaticVLA,
+    embeds: Tensor,
+    positions: Tensor,
+    key_mask: Tensor | None,
+    mask: Tensor,
+    cache: StaleCache,
+) -> Tensor:
+    """
+    Run the decoder on sequences `[B, R, D]` whose slots 1 to V are visual; hidden states normed.
+
+    mask: `[B, V]`, 1 = recomputed, with a gradient if it has one. The cache takes over what was
+    mixed, detached.
+    """
+    llama = model.language_model.model
+    bidirectional = model.config.bidirectional
+    rotary = llama.rotary_emb(embeds, position_ids=positions)
+    seen = decoder.attention_mask(positions, key_mask, bidirectional)
+    if seen is None and not bidirectional:
+        seen = positions[:, None, :, None] >= positions[:, None, None, :]
+    pairs = list(zip(cache.keys, cache.values, strict=True)) or [None] * len(llama.layers)
+    layers = [_MixingLayer(mask, before) for before in pairs]
+    mixing, hidden = Cache(layers=layers), embeds
+    for layer in llama.layers:
+        hidden = decoder.run_layer(layer, hidden, rotary, seen, mixing)
+    cache.keys = [layer.after[0] for layer in layers]
+    cache.values = [layer.after[1] for layer in layers]
+    return llama.norm(hidden)
