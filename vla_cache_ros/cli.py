@@ -68,19 +68,54 @@ def evaluate(
 
 @app.command()
 def compare(
+    out: Annotated[Path, typer.Option(help='Folder of the comparison; one there goes on.')],
     gates: Annotated[
-        list[str], typer.Option('--gate', help='A gate; repeat. The first is the reference.')
-    ],
-    reuse: Reuse = None,
+        list[str] | None,
+        typer.Option(
+            '--gate', help='[label=]gate[@folder][,recovery=X][,reuse=Y]; may be repeated.'
+        ),
+    ] = None,
+    reuses: Annotated[
+        list[float] | None,
+        typer.Option(
+            '--reuse', min=0.0, max=1.0, help='Share taken from the cache; may be repeated.'
+        ),
+    ] = None,
     checkpoint: Checkpoint = 'tabletop',
     episodes: Episodes = 10,
     seed: Seed = 0,
-    json: Json = None,
+    shadow: Annotated[
+        int, typer.Option(min=0, help='Seeds on which dense acts along, for the action error.')
+    ] = 0,
+    summary: Annotated[
+        bool, typer.Option('--summary', help='Run nothing, only write the figures of the folder.')
+    ] = False,
 ) -> None:
-    """Compare gates on the same seeds, in one process and by turns, and write the figures."""
+    """Compare gates on the same seeds, by turns; several processes may share one folder."""
     from vla_cache_ros.evaluation.compare import run_compare
+    from vla_cache_ros.evaluation.compare import run_summary
 
-    run_compare(checkpoint, gates, reuse, episodes, seed, json)
+    if summary:
+        run_summary(out)
+    else:
+        run_compare(out, gates or [], reuses or [], episodes, seed, checkpoint, shadow)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help='Folder for film strip, video, page and figures.')],
+    gate: Gate = DEFAULT_GATE,
+    reuse: Reuse = None,
+    checkpoint: Checkpoint = 'tabletop',
+    episodes: Annotated[
+        int, typer.Option(min=1, help='Several also give reuse in quiet and in contact phases.')
+    ] = 1,
+    seed: Seed = 0,
+) -> None:
+    """Show which tokens a gate recomputes in an episode, why, and what dense would have done."""
+    from vla_cache_ros.evaluation.episode_report import run_report
+
+    run_report(checkpoint, gate, reuse, episodes, seed, out)
 
 
 @app.command()

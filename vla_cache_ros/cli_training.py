@@ -78,3 +78,42 @@ def base(
     from vla_cache_ros.training.base import BaseTrainer
 
     BaseTrainer(data, out, towers, seed).train(until, batch, keep, peak, full_every)
+
+
+@train.command()
+def gate(
+    data: Data,
+    out: Out,
+    checkpoint: Annotated[str, typer.Option(help='Model to train through, frozen.')] = 'tabletop',
+    loss: Annotated[
+        str, typer.Option(help='distill (no labels needed) or demonstrations.')
+    ] = 'distill',
+    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --weight.')] = 0.7,
+    weight: Annotated[
+        float | None,
+        typer.Option(min=0.0, help='Fixed weight of reuse (lambda) instead of a target.'),
+    ] = None,
+    stage1: Annotated[int, typer.Option(min=0, help='Updates of stage I.')] = 200,
+    stage2: Annotated[int, typer.Option(min=0, help='Updates of stage II.')] = 800,
+    batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
+    peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 1e-3,
+    language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = False,
+    seed: Seed = 0,
+) -> None:
+    """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
+    from vla_cache_ros.training.gate import GateTrainer
+    from vla_cache_ros.training.gate import GateTraining
+
+    fixed = {} if weight is None else {'weight': weight}
+    training = GateTraining(
+        stage1=stage1,
+        stage2=stage2,
+        batch=batch,
+        loss=loss,
+        target=target if weight is None else None,
+        peak=peak,
+        language=language,
+        seed=seed,
+        **fixed,
+    )
+    GateTrainer(checkpoint, data, out, training).train()

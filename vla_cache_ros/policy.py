@@ -17,13 +17,18 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.gates import Gate
+from vla_cache_ros.caching.gates import LEARNED
 from vla_cache_ros.caching.gates import make_gate
+from vla_cache_ros.caching.gates import split_gate
+from vla_cache_ros.caching.gates.gate_folder import find_gate
+from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import resize
@@ -52,6 +57,7 @@ class Policy:
         self.cache = self._engine.cache
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instruction: tuple[str, list[int]] = ('', [])
+        self._instructed: tuple[Gate | None, str] = (None, '')
 
     @classmethod
     def from_pretrained(
@@ -69,7 +75,8 @@ class Policy:
 
         Args:
             path: folder, hub id or 'tabletop'.
-            gate: name of a gate (`caching.gates.GATES`) or a gate.
+            gate: name of a gate (`caching.gates.GATES`), `name@folder` for a learned one that is
+                not in the checkpoint's own folder `gate`, or a gate.
             device: torch device: cpu, cuda or cuda:N.
             dtype: float32, bfloat16 or float16.
             reuse: target mean share of visual tokens from the cache, for a gate given by name;
@@ -79,19 +86,31 @@ class Policy:
             seed: of the gate's random numbers, for a gate given by name.
 
         Raises:
-            ValueError: unknown gate, device or dtype, reuse out of range.
-            CheckpointError: (a ValueError) what is wrong with the checkpoint.
+            ValueError: unknown gate, device or dtype, reuse out of range, no learned gate there.
+            CheckpointError: (a ValueError) what is wrong with the checkpoint or its gate.
 
         """
         if dtype not in DTYPES:
             raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
         _check_device(device)
         if isinstance(gate, str):
-            make_gate(gate, reuse=reuse)  # a typing error shows before minutes of loading
+            # a typing error shows before minutes of loading
+            name, folder = split_gate(gate, reuse)
+            path = resolve(path)
+            if name in LEARNED:
+                folder = find_gate(folder or path / FOLDER)
         vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device)
         if isinstance(gate, str):
-            depth = vla.config.llama().num_hidden_layers
-            gate = make_gate(gate, reuse=reuse, seed=seed, layers=depth)
+            oft = vla.config.oft
+            gate = make_gate(
+                name,
+                reuse=reuse,
+                seed=seed,
+                layers=vla.config.llama().num_hidden_layers,
+                folder=folder,
+                fingerprint=vla.fingerprint,
+                cameras=1 if oft is None else oft.num_images,
+            )
         return cls(vla, gate, unnorm_key)
 
     @property
@@ -156,6 +175,7 @@ class Policy:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
         pixel_values = self._vla.images.normalize(pixels)  # [1, cams * channels, 224, 224]
+        self._instruct(observation.instruction, ids)
         preprocessed = time.perf_counter()
 
         plan = self.gate.plan(pixels, self.cache)
@@ -182,6 +202,16 @@ class Policy:
             },
         )
         return ActionChunk(actions, result.normalized), report
+
+    def _instruct(self, instruction: str, ids: list[int]) -> None:
+        """Give a new instruction to a gate that sees language; the others are not asked."""
+        instructed = (self.gate, instruction)
+        if instructed == self._instructed or not getattr(self.gate, 'language_dim', 0):
+            return
+        prompt = torch.tensor(ids, device=self._engine.device)
+        with torch.no_grad():
+            self.gate.instruct(self._vla.model.embed_text(prompt).float().mean(0))
+        self._instructed = instructed
 
     def _check(
         self, observation: Observation

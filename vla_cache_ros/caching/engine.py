@@ -280,7 +280,7 @@ class SlotEngine:
             (rotary[0][:, -text:], rotary[1][:, -text:]),
             None if mask is None else mask[:, :, -text:],
             self.cache.layers[index].keys[:, :, : prompt.used],
-        )  # [heads, text, L]
+        )[0]  # [heads, text, L]
         return weights[..., visual.start : visual.stop]
 
     def _decode(self, prompt: PromptSlots, hidden: Tensor) -> tuple[np.ndarray, np.ndarray | None]:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import Cache
@@ -23,7 +22,7 @@ from transformers import LlamaConfig
 from transformers.cache_utils import CacheLayerMixin
 from vla_cache_ros.caching.attention import Attention
 from vla_cache_ros.caching.layout import SlotLayout
-from vla_cache_ros.caching.patches import PATCH_VALUES
+from vla_cache_ros.caching.provenance import Provenance
 
 
 class Invalidation(StrEnum):
@@ -86,19 +85,18 @@ class SlotLayer(CacheLayerMixin):
     get_max_cache_shape = get_max_length
 
 
-class EpisodeCache:
+class EpisodeCache(Provenance):
     """
     Hold keys, values and provenance of one episode.
 
-    step: completed steps. valid: whether reuse is allowed. cause: why not, '' before the first
-    step. invalidations: how often each cause came. produced_step `[V]` and pixels uint8
-    `[V, 588]`: the step and the patch that each visual token was last produced from at every
-    layer. attention: the last probe, or None. towers: keys and values inside the vision towers.
+    layers: per decoder layer. towers: keys and values inside the vision towers. attention: the
+    last probe, or None. invalidations: how often each cause came.
     """
 
     def __init__(
         self, layout: SlotLayout, config: LlamaConfig, like: Tensor, towers: Sequence[Tensor]
     ) -> None:
+        super().__init__(layout.visual_tokens)
         head_dim = getattr(config, 'head_dim', None)
         head_dim = head_dim or config.hidden_size // config.num_attention_heads
         shape = (config.num_key_value_heads, layout.size, head_dim)
@@ -109,13 +107,7 @@ class EpisodeCache:
         self.kv = Cache(layers=self.layers)
         self.towers = list(towers)
         self.dtype = like.dtype
-        visual = layout.visual_tokens
-        self.produced_step = np.full(visual, -1, dtype=np.int64)
-        self.pixels = np.zeros((visual, PATCH_VALUES), dtype=np.uint8)
         self.attention: Attention | None = None
-        self.step = 0
-        self.valid = False
-        self.cause = ''
         self.invalidations: Counter[str] = Counter()
 
     def invalidate(self, cause: str) -> None:
@@ -135,22 +127,6 @@ class EpisodeCache:
             self.step = 0
         for buffer in self._buffers():
             buffer.zero_()
-
-    def commit(self, produced: np.ndarray, patches: np.ndarray) -> None:
-        """
-        End a step that succeeded: trust the cache and note what was produced.
-
-        produced: bool `[V]`, tokens recomputed at every layer. patches: uint8 `[V, 588]`.
-        """
-        self.pixels[produced] = patches[produced]
-        self.produced_step[produced] = self.step
-        self.step += 1
-        self.valid = True
-        self.cause = ''
-
-    def ages(self) -> np.ndarray:
-        """Return int `[V]`: the age of each token at the coming step, 1 if just produced."""
-        return self.step - self.produced_step
 
     def memory_bytes(self) -> int:
         """Return the size of the keys and values."""

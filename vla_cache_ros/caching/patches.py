@@ -35,6 +35,23 @@ def patchify(images: np.ndarray) -> np.ndarray:
     return cut.reshape(cameras * rows * columns, PATCH_VALUES)
 
 
+def unpatchify(patches: np.ndarray, height: int, width: int) -> np.ndarray:
+    """
+    Return the images [cams, height, width, 3] uint8 that `patchify` cut into patches [V, 588].
+
+    Raises:
+        ValueError: the patches do not fill a whole number of such images.
+
+    """
+    rows, columns = height // PATCH, width // PATCH
+    cameras, rest = divmod(len(patches), rows * columns)
+    if rest or height % PATCH or width % PATCH:
+        raise ValueError(f'unpatchify: {len(patches)} patches do not fill {height}x{width} images')
+    # [cams, rows, columns, 14, 42] -> [cams, rows, 14, columns, 14 * 3]
+    cut = patches.reshape(cameras, rows, columns, PATCH, PATCH * 3).transpose(0, 1, 3, 2, 4)
+    return cut.reshape(cameras, height, width, 3)
+
+
 def mean_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the mean absolute difference [V] float32, in grey levels, of patches [V, 588]."""
     difference = cv2.absdiff(first, second)  # [V, 588] uint8

@@ -50,6 +50,8 @@ class Episode:
 
     steps: control periods executed. reuse: per inference, full refreshes included. latency_ms:
     per inference, the stages of `StepReport`. refreshes: per inference, '' where none was needed.
+    age_counts: visual tokens of age 0, 1, 2 ... over all inferences. action_error: per inference,
+    mean absolute difference to the shadow's executed actions, normalised units; () without one.
     """
 
     seed: int
@@ -59,6 +61,8 @@ class Episode:
     reuse: tuple[float, ...]
     latency_ms: tuple[Mapping[str, float], ...]
     refreshes: tuple[str, ...]
+    age_counts: tuple[int, ...] = ()
+    action_error: tuple[float, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the episode as one plain JSON record."""
@@ -72,21 +76,30 @@ class Episode:
         }
 
 
-def run_episode(policy: Actor, env: Any, seed: int, execute_steps: int = 4) -> Episode:
+def run_episode(
+    policy: Actor, env: Any, seed: int, execute_steps: int = 4, shadow: Actor | None = None
+) -> Episode:
     """
     Run one episode until success or `env.max_steps` control periods.
 
-    execute_steps: actions of a chunk that are executed before the next observation.
+    execute_steps: actions of a chunk that are executed before the next observation. shadow: acts
+    on every observation too, after the policy; its actions are compared and not executed.
     """
     observation = env.reset(seed)
     policy.reset()
+    if shadow is not None:
+        shadow.reset()
     steps, success = 0, False
     reports: list[StepReport] = []
+    errors: list[float] = []
     while not success and steps < env.max_steps:
         if steps:
             observation = env.observe()
         chunk, report = policy.act(observation)
         reports.append(report)
+        if shadow is not None:
+            difference = chunk.normalized - shadow.act(observation)[0].normalized  # [C, A]
+            errors.append(float(np.abs(difference[:execute_steps]).mean()))
         for action in chunk.actions[: min(execute_steps, env.max_steps - steps)]:
             env.step(action)
             steps += 1
@@ -101,6 +114,8 @@ def run_episode(policy: Actor, env: Any, seed: int, execute_steps: int = 4) -> E
         reuse=tuple(float(report.reuse) for report in reports),
         latency_ms=tuple(dict(report.latency_ms) for report in reports),
         refreshes=tuple(report.refresh for report in reports),
+        age_counts=_count([report.ages for report in reports]),
+        action_error=tuple(errors),
     )
 
 
@@ -249,6 +264,10 @@ def _per_task(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:
         counts['episodes'] += 1
         counts['successes'] += int(episode.success)
     return tasks
+
+
+def _count(ages: Sequence[np.ndarray]) -> tuple[int, ...]:
+    return tuple(np.bincount(np.concatenate(ages)).tolist()) if ages else ()
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -1,10 +1,10 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Compare gates fairly: the same seeds, in one process, taking turns episode by episode.
+Compare gates fairly: run what a folder lacks, then write its figures, tables and plots.
 
-Taking turns lets whatever else the machine does fall on all gates alike, so that latency ratios
-hold. The first gate is the reference. Knows no model and no gate beyond its name.
+Joins the parts: entries, folder, turns, figures, plots. Loads models and the simulator only when
+there is something to run.
 """
 
 from collections.abc import Mapping
@@ -12,135 +12,193 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
+import vla_cache_ros
 from vla_cache_ros.evaluation.closed_loop import Actor
-from vla_cache_ros.evaluation.closed_loop import Episode
-from vla_cache_ros.evaluation.closed_loop import run_episode
-from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.statistics import mcnemar
-from vla_cache_ros.evaluation.statistics import paired_bootstrap_difference
+from vla_cache_ros.evaluation.comparison_entries import DENSE
+from vla_cache_ros.evaluation.comparison_entries import Entry
+from vla_cache_ros.evaluation.comparison_entries import expand
+from vla_cache_ros.evaluation.comparison_entries import fingerprint
+from vla_cache_ros.evaluation.comparison_figures import comparison_figures
+from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
+from vla_cache_ros.evaluation.comparison_folder import write_text
+from vla_cache_ros.evaluation.comparison_plots import plot_comparison
+from vla_cache_ros.evaluation.comparison_runs import missing
+from vla_cache_ros.evaluation.comparison_runs import share_seeds
+from vla_cache_ros.evaluation.comparison_runs import warm_up
 
-
-def take_turns(
-    policies: Mapping[str, Actor], env: Any, seeds: Sequence[int], execute_steps: int = 4
-) -> dict[str, list[Episode]]:
-    """Run every policy on every seed, one episode each in turn."""
-    episodes: dict[str, list[Episode]] = {name: [] for name in policies}
-    with tqdm(seeds, unit='seed') as bar:
-        for seed in bar:
-            for name, policy in policies.items():
-                episodes[name].append(run_episode(policy, env, seed, execute_steps))
-            done = (f'{n} {sum(e.success for e in es)}' for n, es in episodes.items())
-            bar.set_postfix_str(', '.join(done))
-    return episodes
-
-
-def paired(reference: Sequence[Episode], other: Sequence[Episode]) -> dict[str, Any]:
-    """
-    Return how another gate differs from the reference on the same seeds.
-
-    success_difference and its bootstrap interval (other minus reference, share of episodes),
-    McNemar's exact p, and the ratio of total latency at p50 and p95 (below 1 is faster).
-    """
-    before = [episode.success for episode in reference]
-    after = [episode.success for episode in other]
-    difference, low, high = paired_bootstrap_difference(after, before)
-    totals = [
-        [stages['total'] for episode in run for stages in episode.latency_ms]
-        for run in (reference, other)
-    ]
-    return {
-        'success_difference': difference,
-        'success_difference_ci95': [low, high],
-        'mcnemar_p': mcnemar(after, before)[2],
-        'latency_ratio': {
-            f'p{q}': float(np.percentile(totals[1], q) / np.percentile(totals[0], q))
-            for q in (50, 95)
-        },
-    }
+GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
 
 def run_compare(
-    checkpoint: str,
+    out: Path,
     gates: Sequence[str],
-    reuse: float | None,
+    reuses: Sequence[float],
     episodes: int,
     seed: int,
-    json_path: Path | None = None,
+    checkpoint: str = 'tabletop',
+    shadow: int = 0,
 ) -> dict[str, Any]:
     """
-    Compare gates with the first of them on the embedded robot; print and write the figures.
+    Run the episodes that `out` lacks on the embedded robot, then summarise all that it has.
 
-    Raises ValueError for fewer than two gates or an unknown one.
+    gates: entries as `parse_entry` reads them, each run at every share of `reuses`. shadow:
+    number of seeds, from the first, on which a dense policy acts along for the action error.
+    Several processes may run it on one folder. Entries added later need a dense one (of another
+    label) beside them for a latency ratio. Raises ValueError for an entry that can't be
+    read or loaded, and for a folder of another comparison.
     """
-    if len(gates) < 2:
-        raise ValueError(f'gates: expected at least 2, got {len(gates)}')
-    from vla_cache_ros.policy import Policy
+    entries = expand(gates, reuses)
     from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
-    from vla_cache_ros.simulation.tabletop import Tabletop
+    from vla_cache_ros.vla.checkpoint import resolve
 
-    policies = {
-        gate: Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
-        for gate in gates
+    checkpoint_folder = resolve(checkpoint)
+    settings = {
+        'checkpoint': checkpoint_folder.resolve().name,
+        'checkpoint_fingerprint': fingerprint(checkpoint_folder),
+        'execute_steps': EXECUTE_STEPS,
+        'version': vla_cache_ros.__version__,
     }
-    env = Tabletop()
-    for policy in policies.values():  # what a first call allocates counts for no gate
-        policy.act(env.reset(seed))
+    seeds = range(seed, seed + episodes)
+    folder = ComparisonFolder.join(out, settings)
     try:
-        runs = take_turns(policies, env, range(seed, seed + episodes), EXECUTE_STEPS)
+        lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
+        policies = {e: load_policy(e, checkpoint) for e in entries if e in lacking}
+        folder.register([entry.definition(checkpoint_folder) for entry in entries])
+        if policies:
+            _run(folder, policies, seeds, EXECUTE_STEPS, checkpoint, shadow)
+        return summarize_folder(folder)
     finally:
-        env.close()
-    reference = gates[0]
-    figures = {
-        'reference': reference,
-        'gates': {
-            gate: summarize(
-                run,
-                gate,
-                reuse=reuse,
-                seed=seed,
-                checkpoint=checkpoint,
-            )
-            for gate, run in runs.items()
-        },
-        'paired': {g: paired(runs[reference], runs[g]) for g in gates if g != reference},
-    }
-    if json_path is not None:
-        write_json(json_path, figures)
-    print(table(figures))
+        folder.close()
+
+
+def run_summary(out: Path) -> dict[str, Any]:
+    """Summarise what a folder has, without running anything; raises ValueError if it has none."""
+    folder = ComparisonFolder(out)
+    try:
+        return summarize_folder(folder)
+    finally:
+        folder.close()
+
+
+def load_policy(entry: Entry, checkpoint: str) -> Actor:
+    """Load the policy of an entry; raises ValueError naming the entry."""
+    from vla_cache_ros.policy import Policy
+
+    try:
+        policy = Policy.from_pretrained(
+            checkpoint, gate=entry.gate_argument, reuse=entry.reuse, seed=GATE_SEED
+        )
+    except ValueError as error:
+        raise ValueError(f'{entry.name}: {error}') from error
+    if entry.recovery is not None:
+        if not hasattr(policy.gate, 'recovery'):
+            raise ValueError(f'{entry.name}: expected a gate with recovery, got {entry.gate!r}')
+        policy.gate.recovery = entry.recovery
+    return policy
+
+
+def summarize_folder(folder: ComparisonFolder) -> dict[str, Any]:
+    """Write compare.json, compare.md and the plots from all episodes; print the tables."""
+    with folder.locked():  # the last of several processes has all episodes, and the last word
+        folder.refresh()
+        figures = comparison_figures(
+            folder.manifest(), folder.records.values(), folder.machines.values()
+        )
+        text = table(figures)
+        write_json(folder.path / 'compare.json', figures)
+        write_text(folder.path / 'compare.md', text + '\n')
+        plot_comparison(folder.path, figures)
+    print(text)
     return figures
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """Return the comparison as a Markdown table."""
-    lines = [
-        '| gate | success | 95 % interval | reuse | p50 ms | p95 ms | p50 ratio | p95 ratio '
-        '| difference in points (95 %) | McNemar p |',
-        '|---|---|---|---|---|---|---|---|---|---|',
+    """Return the comparison in Markdown: what each entry came to, and paired differences."""
+    first = _rows(
+        'entry',
+        ['success', '95 % interval', 'reuse', 'of cached steps', 'action error']
+        + ['age mean / p95 / max', 'p50 ms', 'p95 ms', 'p50 ratio', 'p95 ratio', 'gate p50 ms'],
+        {entry['name']: _cells(entry) for entry in figures['entries']},
+    )
+    against = ['points (95 %)', "McNemar's p", 'n']
+    second = _rows(
+        'entry',
+        [f'{figures["reference"] or DENSE}: {against[0]}', *against[1:]]
+        + [f'best rule: {against[0]}', *against[1:]],
+        {
+            entry['name']: _pair(entry['against_dense']) + _pair(entry['against_best_rule'])
+            for entry in figures['entries']
+            if entry['against_dense'] or entry['against_best_rule']
+        },
+    )
+    running, threads = figures['processes'], figures['threads']
+    note = (
+        f'Checkpoint {figures["checkpoint"]} ({figures["checkpoint_fingerprint"]}), seeds '
+        f'{figures["seeds"][0]} to {figures["seeds"][1]}, '
+        f'{" and ".join(str(machine["cpu"]) for machine in figures["hardware"])}, '
+        f'{running["at_once"]} process(es) at a time, torch threads '
+        f'{" or ".join(map(str, threads))}.'
+    )
+    return '\n\n'.join([first, second, note])
+
+
+def _run(
+    folder: ComparisonFolder,
+    policies: Mapping[Entry, Actor],
+    seeds: Sequence[int],
+    execute_steps: int,
+    checkpoint: str,
+    shadow: int,
+) -> None:
+    from vla_cache_ros.policy import Policy
+    from vla_cache_ros.simulation.tabletop import Tabletop
+
+    dense = Policy.from_pretrained(checkpoint, gate=DENSE) if shadow else None
+    env = Tabletop()
+    try:
+        warm_up([*policies.values()], env, seeds[0])
+        held = share_seeds(folder, policies, env, seeds, execute_steps, dense, shadow)
+    finally:
+        env.close()
+    if held:
+        print(f'{held} seeds were with another process; the last one to end has them all')
+
+
+def _cells(entry: Mapping[str, Any]) -> list[str]:
+    low, high = (100 * bound for bound in entry['success_ci95'])
+    total, ages, ratio = entry['latency_ms']['total'], entry['ages'], entry['latency_ratio']
+    return [
+        f'{entry["successes"]} of {entry["episodes"]}',
+        f'{low:.1f} to {high:.1f} %',
+        _format(entry['reuse_mean'], '{:.1%}'),
+        _format(entry['reuse_mean_cached'], '{:.1%}'),
+        _format(entry['action_error'] and entry['action_error']['mean'], '{:.4f}'),
+        '{mean:.1f} / {p95} / {max}'.format(**ages) if ages else '',
+        _format(total['p50'], '{:.1f}'),
+        _format(total['p95'], '{:.1f}'),
+        *(_format(ratio and ratio[q], '{:.2f}') for q in ('p50', 'p95')),
+        _format(entry['latency_ms']['gate']['p50'], '{:.2f}'),
     ]
-    for gate, run in figures['gates'].items():
-        low, high = (100 * v for v in run['success_ci95'])
-        total = run['latency_ms']['total']
-        cells = [
-            gate,
-            f'{run["successes"]} of {run["episodes"]}',
-            f'{low:.1f} to {high:.1f} %',
-            f'{100 * run["reuse_mean"]:.1f} %',
-            f'{total["p50"]:.1f}',
-            f'{total["p95"]:.1f}',
-        ]
-        if gate in figures['paired']:
-            pair = figures['paired'][gate]
-            low, high = (100 * v for v in pair['success_difference_ci95'])
-            cells += [
-                f'{pair["latency_ratio"]["p50"]:.2f}',
-                f'{pair["latency_ratio"]["p95"]:.2f}',
-                f'{100 * pair["success_difference"]:+.1f} ({low:+.1f} to {high:+.1f})',
-                f'{pair["mcnemar_p"]:.2f}',
-            ]
-        else:
-            cells += ['1', '1', '', '']
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+
+
+def _pair(pair: Mapping[str, Any] | None) -> list[str]:
+    if pair is None:
+        return ['', '', '']
+    low, high = (100 * bound for bound in pair['success_difference_ci95'])
+    rule = f'{pair["rule"]}: ' if 'rule' in pair else ''
+    return [
+        f'{rule}{100 * pair["success_difference"]:+.1f} ({low:+.1f} to {high:+.1f})',
+        f'{pair["mcnemar_p"]:.3g}',
+        str(pair['episodes']),
+    ]
+
+
+def _format(value: float | None, form: str) -> str:
+    return '' if value is None else form.format(value).replace('%', ' %')
+
+
+def _rows(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    lines = [[corner, *columns], ['---'] * (1 + len(columns))]
+    lines += [[name, *cells] for name, cells in rows.items()]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

@@ -49,18 +49,19 @@ class Processes:
         self.stop()
         signal.signal(signal.SIGTERM, self._handler)
 
-    def start(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        """Start `python -m module` with arguments, in a session of its own."""
+    def start(self, name: str, module: str, arguments: Sequence[str], niceness: int = 0) -> None:
+        """Start `python -m module` with arguments; a nice one leaves the processor to others."""
         with self.log(name).open('wb') as sink:
-            # Its own session: Ctrl-C reaches this process alone, which then ends the nodes in
-            # order, so that the arm gets its stop before the driver goes.
+            # Its own group: Ctrl-C reaches this process alone, which then ends the nodes in
+            # order, so that the arm gets its stop before the driver goes. Not its own session:
+            # Linux weighs sessions against each other and niceness only within one.
             self._running[name] = subprocess.Popen(
-                [sys.executable, '-m', module, *arguments],
+                ['nice', '-n', str(niceness), sys.executable, '-m', module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
-                start_new_session=True,
+                process_group=0,
             )
 
     def check(self) -> None:

@@ -21,12 +21,12 @@ from PIL import ImageFont
 CAMERA_SIZE = 448  # px, edge of one camera's square in the video
 HEADER = 56  # px, the line with the instruction
 FOOTER = 72  # px, the line with gate, reuse and milliseconds
-_INK = (238, 240, 243)
-_DIM = (150, 156, 166)
-_PAPER = (22, 25, 31)
-_ACTIVE = (255, 176, 46)
+INK = (238, 240, 243)
+DIM = (150, 156, 166)
+PAPER = (22, 25, 31)
+ACCENT = (255, 176, 46)
 _SHADE = np.array([38, 62, 92], np.float32)  # what reused patches fade into
-_BAR = (98, 122, 152)
+BAR = (98, 122, 152)
 _SHADE_WEIGHT = 0.6
 
 
@@ -57,15 +57,17 @@ def draw(frame: Frame) -> np.ndarray:
     Raises ValueError if `active` does not divide into one square grid per camera.
     """
     cameras = len(frame.images)
-    masks = _masks(frame.active, cameras)
-    views = [_shade(image, mask) for image, mask in zip(frame.images, masks, strict=True)]
+    masks = [None] * cameras if frame.active is None else grids(frame.active, cameras)
+    views = [
+        shade(image, mask, CAMERA_SIZE) for image, mask in zip(frame.images, masks, strict=True)
+    ]
     width = cameras * CAMERA_SIZE
-    canvas = Image.new('RGB', (width, HEADER + CAMERA_SIZE + FOOTER), _PAPER)
+    canvas = Image.new('RGB', (width, HEADER + CAMERA_SIZE + FOOTER), PAPER)
     canvas.paste(Image.fromarray(np.concatenate(views, axis=1)), (0, HEADER))
     pen = ImageDraw.Draw(canvas)
-    font, small = _font(24), _font(18)
-    pen.text((16, HEADER // 2), frame.instruction, _INK, font, anchor='lm')
-    pen.text((width - 16, HEADER // 2), frame.result, _ACTIVE, font, anchor='rm')
+    font, small = typeface(24), typeface(18)
+    pen.text((16, HEADER // 2), frame.instruction, INK, font, anchor='lm')
+    pen.text((width - 16, HEADER // 2), frame.result, ACCENT, font, anchor='rm')
     _draw_figures(pen, frame, width, small)
     return np.asarray(canvas)
 
@@ -103,25 +105,35 @@ def write_video(frames: Iterable[Frame], path: Path, fps: float) -> int:
     return count
 
 
-def _masks(active: np.ndarray | None, cameras: int) -> list[np.ndarray | None]:
-    if active is None:
-        return [None] * cameras
-    edge = round((len(active) / cameras) ** 0.5)
-    if edge * edge * cameras != len(active):
+def grids(values: np.ndarray, cameras: int) -> np.ndarray:
+    """
+    Lay out one value a token [V] as one square grid per camera [cameras, edge, edge].
+
+    Raises ValueError if the tokens do not divide so.
+    """
+    edge = round((len(values) / cameras) ** 0.5)
+    if edge * edge * cameras != len(values):
         raise ValueError(
-            f'cannot lay out {len(active)} tokens: expected a square grid per camera, '
+            f'cannot lay out {len(values)} tokens: expected a square grid per camera, '
             f'{cameras} cameras came'
         )
-    return list(np.asarray(active, bool).reshape(cameras, edge, edge))
+    return np.asarray(values).reshape(cameras, edge, edge)
 
 
-def _shade(image: np.ndarray, active: np.ndarray | None) -> np.ndarray:
-    size = (CAMERA_SIZE, CAMERA_SIZE)
-    view = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+def shade(image: np.ndarray, active: np.ndarray | None, size: int) -> np.ndarray:
+    """
+    Return the image uint8 [size, size, 3] with its reused patches faded.
+
+    active: bool [edge, edge], patches that stay clear; None leaves all of them clear.
+    """
+    shrinks = size < image.shape[0]
+    view = cv2.resize(
+        image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
     if active is None:
         return view
-    mask = cv2.resize(active.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    reused = view * (1 - _SHADE_WEIGHT) + _SHADE * _SHADE_WEIGHT  # [H, W, 3]
+    mask = cv2.resize(active.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
+    reused = view * (1 - _SHADE_WEIGHT) + _SHADE * _SHADE_WEIGHT  # [size, size, 3]
     return np.where(mask[..., None] > 0, view, reused.astype(np.uint8))
 
 
@@ -129,17 +141,18 @@ def _draw_figures(
     pen: ImageDraw.ImageDraw, frame: Frame, width: int, font: ImageFont.FreeTypeFont
 ) -> None:
     line = HEADER + CAMERA_SIZE + FOOTER // 2
-    pen.text((16, line), f'gate: {frame.gate}', _INK, font, anchor='lm')
+    pen.text((16, line), f'gate: {frame.gate}', INK, font, anchor='lm')
     left, right = width // 4, width // 4 + 260
-    pen.rounded_rectangle((left, line - 8, right, line + 8), 4, outline=_DIM)
+    pen.rounded_rectangle((left, line - 8, right, line + 8), 4, outline=DIM)
     if frame.reuse > 0:
         end = left + max(8, round((right - left) * frame.reuse))
-        pen.rounded_rectangle((left, line - 8, end, line + 8), 4, fill=_BAR)
-    pen.text((right + 14, line), f'{frame.reuse:.0%} reused (shaded)', _INK, font, anchor='lm')
+        pen.rounded_rectangle((left, line - 8, end, line + 8), 4, fill=BAR)
+    pen.text((right + 14, line), f'{frame.reuse:.0%} reused (shaded)', INK, font, anchor='lm')
     if frame.milliseconds is not None:
         text = f'{frame.milliseconds:.0f} ms a step'
-        pen.text((width - 16, line), text, _INK, font, anchor='rm')
+        pen.text((width - 16, line), text, INK, font, anchor='rm')
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def typeface(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of everything that is drawn, at a size in px."""
     return ImageFont.load_default(size)  # ships with Pillow: no font package needed

@@ -9,12 +9,10 @@ averaged. Knows nothing of caching: gates are trained later, through the finishe
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import distributed
 from torch import Tensor
 from tqdm import tqdm
 from vla_cache_ros.simulation.tasks import TASKS
@@ -28,6 +26,8 @@ from .demonstrations import TASK_NAMES
 from .frames import Frames
 from .grounding import grounding_targets
 from .grounding import GroundingHeads
+from .processes import average_gradients
+from .processes import join_processes
 from .sequence import action_rows
 from .sequence import choose_tokens
 from .sequence import decode_subset
@@ -186,7 +186,7 @@ class BaseTrainer:
         action, naming, nearby, place = self.losses(rows, keep)
         self.optimizer.zero_grad()
         (action + 0.5 * naming + 0.5 * nearby + 0.5 * place).backward()
-        self._average_gradients()
+        average_gradients(self.parameters, self.world)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         decay = min(EMA, (self.step + 1) / (self.step + 10))
@@ -195,16 +195,6 @@ class BaseTrainer:
             for average, value in pairs:
                 average.lerp_(value, 1 - decay)
         return action.item(), naming.item(), nearby.item(), place.item()
-
-    def _average_gradients(self) -> None:
-        if self.world == 1:
-            return
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients]) / self.world
-        distributed.all_reduce(flat)
-        parts = flat.split([g.numel() for g in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
 
     def _keep_middle(self, module, inputs, output: Tensor) -> None:
         self._middle = output
@@ -216,12 +206,3 @@ class BaseTrainer:
         self.optimizer.load_state_dict(state['optimizer'])
         self.averaged.load_state_dict(state['average'])
         self.step, self.phase = state['step'], tuple(state['phase'])
-
-
-def join_processes() -> tuple[int, int]:
-    """Return this process's rank and the number of processes that torchrun started."""
-    if 'RANK' not in os.environ:
-        return 0, 1
-    if not distributed.is_initialized():
-        distributed.init_process_group('gloo')
-    return distributed.get_rank(), distributed.get_world_size()

@@ -47,7 +47,7 @@ class Frames:
     def _read(self, path: Path) -> np.ndarray:
         images = path.with_suffix('.images.npy')
         if self._encode is None:
-            return np.load(images)
+            return np.load(images, mmap_mode='r')
         kept = self._encoded / f'{path.parent.name}-{path.stem}.npy'
         if not kept.exists():
             np.save(kept.with_suffix('.part.npy'), self._encode(np.load(images)))

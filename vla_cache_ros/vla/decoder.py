@@ -77,10 +77,10 @@ def run_layer(
     cache: Cache,
 ) -> Tensor:
     """
-    Run one decoder layer on rows `[1, R, D]` against a cache that stores and returns K and V.
+    Run one decoder layer on rows `[B, R, D]` against a cache that stores and returns K and V.
 
-    rotary: cosines and sines `[1, R, head_dim]` of the rows' positions. mask: `[1, 1, R, L]`,
-    added to the scores of the L visible slots, None when every row sees all of them.
+    rotary: cosines and sines `[B, R, head_dim]` of the rows' positions. mask: `[B, 1, R or 1, L]`,
+    added to the scores of the L visible slots, or boolean; None when every row sees all.
     """
     return layer(
         hidden,
@@ -99,20 +99,20 @@ def attention_weights(
     keys: Tensor,
 ) -> Tensor:
     """
-    Return the attention `[heads, T, L]` in float32 that rows `[1, T, D]` pay to the cached keys.
+    Return the attention `[B, heads, T, L]` in float32 that rows `[B, T, D]` pay to cached keys.
 
     Fused attention keeps no weights, so they are computed again, for these rows only. hidden: the
-    rows as they entered the layer. keys: `[1, key heads, L, head_dim]`, already rotated.
+    rows as they entered the layer. keys: `[B, key heads, L, head_dim]`, already rotated.
     """
     attention = layer.self_attn
     shape = (*hidden.shape[:2], -1, attention.head_dim)
     query = attention.q_proj(layer.input_layernorm(hidden)).view(shape).transpose(1, 2)
     query, _ = apply_rotary_pos_emb(query, query, *rotary)
     keys = keys.repeat_interleave(attention.num_key_value_groups, dim=1)
-    scores = (query @ keys.transpose(2, 3)).float() * attention.scaling  # [1, heads, T, L]
+    scores = (query @ keys.transpose(2, 3)).float() * attention.scaling  # [B, heads, T, L]
     if mask is not None:
         scores = scores + mask
-    return scores.softmax(-1)[0]
+    return scores.softmax(-1)
 
 
 def logits(language_model: LlamaForCausalLM, hidden: Tensor) -> Tensor:

@@ -44,20 +44,15 @@ class Gate(Protocol):
         """
 
 
-class BudgetGate:
-    """
-    Recompute a fixed share of the tokens, those that score highest.
-
-    The target counts everything: tokens forced by age and recovery are part of the budget, so
-    every cached step recomputes exactly the same number. Only full refreshes come on top.
-    """
+class SeededGate:
+    """Hold the parameters that all gates but dense share, and the random numbers."""
 
     name = ''
     probe_layers: tuple[int, ...] = ()
 
     def __init__(
         self,
-        reuse: float = DEFAULT_REUSE,
+        reuse: float | None = DEFAULT_REUSE,
         max_age: int = DEFAULT_MAX_AGE,
         recovery: float = DEFAULT_RECOVERY,
         seed: int = 0,
@@ -69,16 +64,25 @@ class BudgetGate:
         self.seed = seed
         self.reset()
 
+    def reset(self) -> None:
+        """Start the random numbers anew, so that equal episodes get equal plans."""
+        self.generator = np.random.default_rng(self.seed)
+
+
+class BudgetGate(SeededGate):
+    """
+    Recompute a fixed share of the tokens, those that score highest.
+
+    The target counts everything: tokens forced by age and recovery are part of the budget, so
+    every cached step recomputes exactly the same number. Only full refreshes come on top.
+    """
+
     @classmethod
     def make(
         cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
     ) -> Self:
         """Return the gate from the parameters that all gates share; `layers` has no effect."""
         return cls(DEFAULT_REUSE if reuse is None else reuse, max_age, recovery, seed)
-
-    def reset(self) -> None:
-        """Start the random numbers anew, so that equal episodes get equal plans."""
-        self.generator = np.random.default_rng(self.seed)
 
     def scores(self, patches: np.ndarray, cache: EpisodeCache) -> np.ndarray:
         """Return a score `[V]` per token from patches `[V, 588]` uint8; high = recompute."""
@@ -89,11 +93,14 @@ class BudgetGate:
         patches = patchify(pixels)
         if not cache.valid:
             return full_plan(len(patches), refresh_reason(cache))
-        scores = self.scores(patches, cache)  # [V]
+        return self.choose(self.scores(patches, cache), self.reuse, cache)
+
+    def choose(self, scores: np.ndarray, reuse: float, cache: EpisodeCache) -> StepPlan:
+        """Return the plan that reuses a share of the tokens, those that score lowest `[V]`."""
         active = select(
             scores,
             cache.ages(),
-            budget_size(len(patches), self.reuse, self.max_age),
+            budget_size(scores.size, reuse, self.max_age),
             self.max_age,
             self.recovery,
             self.generator,

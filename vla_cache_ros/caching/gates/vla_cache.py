@@ -29,11 +29,11 @@ from typing import Self
 
 import numpy as np
 from vla_cache_ros.caching.episode_cache import EpisodeCache
-from vla_cache_ros.caching.gates.base import check_parameters
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
+from vla_cache_ros.caching.gates.base import SeededGate
 from vla_cache_ros.caching.patches import cosine_similarity
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.selection import due
@@ -48,7 +48,7 @@ ONE_CAMERA = (130, 120)  # static, task-relevant patches
 PER_CAMERA = (150, 100)  # the same for each of several cameras
 
 
-class VlaCacheGate:
+class VlaCacheGate(SeededGate):
     """Reuse static patches that the instruction does not attend to, more in deeper layers."""
 
     name = 'vla-cache'
@@ -61,18 +61,13 @@ class VlaCacheGate:
         seed: int = 0,
         layers: int = PUBLISHED_LAYERS,
     ) -> None:
-        check_parameters(reuse, max_age, recovery)
-        self.reuse = reuse
-        self.max_age = max_age
-        self.recovery = recovery
-        self.seed = seed
+        super().__init__(reuse, max_age, recovery, seed)
         self.layers = layers
         # a decoder of one layer has none: its only layer always runs in full
         changes = {scaled_layer(layer, layers) for layer in CHANGE_LAYERS}
         self.change_layers = tuple(sorted(layer for layer in changes if layer < layers))
         self.relevance_layer = min(scaled_layer(RELEVANCE_LAYER, layers), layers - 1)
         self.probe_layers = tuple(range(layers))  # min-max runs over the entropy of all layers
-        self.reset()
 
     @classmethod
     def make(
@@ -80,10 +75,6 @@ class VlaCacheGate:
     ) -> Self:
         """Return the gate from the parameters that all gates share."""
         return cls(reuse, max_age, recovery, seed, layers)
-
-    def reset(self) -> None:
-        """Start the random numbers anew, so that equal episodes get equal plans."""
-        self.generator = np.random.default_rng(self.seed)
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""

@@ -1,0 +1,97 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Let policies take turns on the same seeds, and share the seeds with other processes.
+
+Taking turns lets whatever else the machine does fall on all policies alike; the order changes from
+seed to seed, so that what one leaves in the processor's caches does too. Knows no model.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import time
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from vla_cache_ros.evaluation.closed_loop import Actor
+from vla_cache_ros.evaluation.closed_loop import run_episode
+from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
+from vla_cache_ros.evaluation.comparison_entries import Entry
+from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
+from vla_cache_ros.evaluation.comparison_folder import Record
+from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.evaluation.hardware import versions
+
+
+def turn_order(count: int, seed: int) -> list[int]:
+    """
+    Return the order in which `count` entries take their turns at a seed.
+
+    Over `count` seeds in a row (twice as many where it is odd) each entry has every place, and
+    comes right after each other one, equally often. Source: Williams 1949.
+    """
+    first = [(place + 1) // 2 if place % 2 else -(place // 2) for place in range(count)]
+    order = [(entry + seed) % count for entry in first]
+    # an odd design is balanced only together with its mirror image
+    return order[::-1] if count % 2 and (seed // count) % 2 else order
+
+
+def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:
+    """Return the entries without an episode of this seed, in the seed's order."""
+    ordered = (entries[index] for index in turn_order(len(entries), seed))
+    return [entry for entry in ordered if (*entry.key, seed) not in folder.records]
+
+
+def warm_up(policies: Sequence[Actor], env: Any, seed: int) -> None:
+    """Let every policy allocate its buffers and fill the caches of the libraries."""
+    for policy in policies:
+        observation = env.reset(seed)
+        for _ in range(WARMUP_INFERENCES):
+            policy.act(observation)
+
+
+def share_seeds(
+    folder: ComparisonFolder,
+    policies: Mapping[Entry, Actor],
+    env: Any,
+    seeds: Sequence[int],
+    execute_steps: int,
+    shadow: Actor | None = None,
+    shadowed: int = 0,
+) -> int:
+    """
+    Run what is missing of every seed that no other process holds; return how many were held.
+
+    shadow: acts along on the first `shadowed` seeds, for the action error.
+    """
+    machine = {'hardware': hardware(), 'versions': versions()}
+    entries = list(policies)
+    held = 0
+    with tqdm(seeds, unit='seed') as bar:
+        for index, seed in enumerate(bar):
+            with folder.claim(seed) as mine:
+                if not mine:
+                    held += 1
+                    continue
+                for entry in missing(folder, entries, seed):
+                    bar.set_postfix_str(f'{seed}: {entry.name}')
+                    began = time.time()
+                    episode = run_episode(
+                        policies[entry],
+                        env,
+                        seed,
+                        execute_steps,
+                        shadow if index < shadowed else None,
+                    )
+                    record = Record(
+                        run='',
+                        label=entry.label,
+                        requested_reuse=entry.reuse,
+                        episode=episode,
+                        threads=torch.get_num_threads(),
+                        began=began,
+                        ended=time.time(),
+                    )
+                    folder.append(record, machine)
+    return held

@@ -1,0 +1,303 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Train the learned gate through the frozen model: first to look where it looks, then to save.
+
+Stage I fits the selector to the dense model's attention. Stage II trains selector and predictor
+on the action loss and the reused share. Runs in segments: a segment depends on the weights and
+its own number alone, so that an interrupted run resumes to the same curve. Under torchrun every
+process takes its own recordings and gradients are averaged. Source: arXiv 2602.00686.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch import Tensor
+import torch.nn.functional as F
+from vla_cache_ros.caching.gates.gate_folder import save_gate
+from vla_cache_ros.caching.gates.motion_input import MotionInput
+from vla_cache_ros.caching.gates.network import GateConfig
+from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+
+from .calibration import calibrate
+from .processes import average_gradients
+from .processes import join_processes
+from .processes import mean_over_processes
+from .recordings import Recordings
+from .teacher import batch_inputs
+from .teacher import Teacher
+from .towers import learning_rate
+from .unroll import prompt_embedding
+from .unroll import Unroll
+
+LOSSES = ('distill', 'demonstrations')
+FIELDS = ('stage', 'update', 'loss', 'reuse', 'distance', 'weight', 'seconds')
+SEGMENT = 8  # updates of stage II that are unrolled without a break
+STAGE1_SEGMENT = 25
+DUAL_RATE = 0.1
+EXECUTED = 4  # actions of a chunk whose distance to the dense model's is shown
+
+
+@dataclass(frozen=True)
+class GateTraining:
+    """
+    Say how a gate is trained.
+
+    stage1, stage2: updates. batch: frames per update and process. loss: 'distill' (the dense
+    model's own actions, no labels) or 'demonstrations'. target: mean reuse that a dual variable
+    holds, or None for the fixed weight. weight: of the reused share, lambda; where there is a
+    target, its start. peak: learning rate. temperature: of the Gumbel-softmax. language: whether
+    the gate sees the instruction.
+    """
+
+    stage1: int = 200
+    stage2: int = 800
+    batch: int = 8
+    loss: str = 'distill'
+    target: float | None = 0.7
+    weight: float = 0.5
+    peak: float = 1e-3
+    temperature: float = 1.0
+    language: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what a user may mistype."""
+        if self.loss not in LOSSES:
+            raise ValueError(f'loss: expected one of {", ".join(LOSSES)}, got {self.loss!r}')
+        if self.target is not None and not 0 < self.target < 0.9:
+            raise ValueError(f'target: expected a mean reuse from 0 to 0.9, got {self.target}')
+
+
+class GateTrainer:
+    """Hold the frozen model, the gate, its optimizer and the answers it learns from."""
+
+    def __init__(
+        self, checkpoint: str, directories: list[Path], out: Path, training: GateTraining
+    ) -> None:
+        """Start anew, or from OUT/state.pt if it exists; other settings than its are refused."""
+        self.out, self.training = Path(out), training
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.rank, self.world = join_processes()
+        self.vla = load_checkpoint(checkpoint)
+        self.vla.model.requires_grad_(requires_grad=False)
+        oft = self.vla.config.oft
+        if oft is None or self.vla.model.action_head is None:
+            raise ValueError(
+                f'{checkpoint}: expected a model with an L1 action head, found action tokens'
+            )
+        self.recordings = Recordings(directories)
+        self.teacher = self._ask_teacher()
+        config = GateConfig(
+            cameras=oft.num_images,
+            language_dim=self.vla.config.hidden_dim if training.language else 0,
+        )
+        torch.manual_seed(training.seed)
+        self.network = GateNetwork(config)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), training.peak)
+        self.done, self.weight, self.scale = 0, training.weight, None
+        self._seconds = 0.0
+        if (self.out / 'state.pt').exists():
+            self._resume()
+
+    def train(self) -> None:
+        """Run both stages, calibrate and write the gate folder OUT/gate."""
+        training = self.training
+        while self.done < training.stage1:
+            self._segment(1, min(STAGE1_SEGMENT, training.stage1 - self.done))
+        total = training.stage1 + training.stage2
+        while self.done < total:
+            self._segment(2, min(SEGMENT, total - self.done))
+        if self.rank == 0:
+            self.export()
+
+    def export(self) -> None:
+        """Calibrate on the held-out recordings and write OUT/gate."""
+        config = self.network.config
+        calibration = calibrate(self.network.eval(), self.recordings, self._embeddings())
+        default = self.training.target or 0.7
+        record = {k: v for k, v in vars(self.training).items()}
+        record |= {'seconds': round(self._seconds), 'processes': self.world}
+        save_gate(
+            self.out / 'gate',
+            self.network,
+            fingerprint=self.vla.fingerprint,
+            calibration=calibration,
+            default_reuse=default,
+            training=record | {'parameters': sum(p.numel() for p in self.network.parameters())},
+        )
+        print(f'gate for {config.cameras} cameras in {self.out / "gate"}')
+
+    def _segment(self, stage: int, updates: int) -> None:
+        """Run some updates, write their mean to the curve, save; the state is that of its end."""
+        began = time.perf_counter()
+        seed = np.random.SeedSequence((self.training.seed, self.rank, self.done))
+        rng = np.random.default_rng(seed)
+        step = self._align if stage == 1 else self._unroll(updates, rng)
+        figures = []
+        for _ in range(updates):
+            self._set_rate()
+            loss, shown = step(rng)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f'stage {stage}, update {self.done}: expected a finite loss, found '
+                    f'{loss.item()}; {self.out / "state.pt"} holds the last good state: '
+                    'go on from there with a lower --peak'
+                )
+            self.optimizer.zero_grad()
+            if loss.requires_grad:  # else all streams began a recording: nothing was chosen
+                loss.backward()
+            average_gradients(self.network.parameters(), self.world)
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimizer.step()
+            self.done += 1
+            figures.append(shown)
+        self._seconds += time.perf_counter() - began
+        if self.rank == 0:
+            self._report(stage, np.nanmean(np.array(figures), axis=0))
+            self._save()
+
+    def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
+        """Return stage I's loss: scores against the dense model's attention."""
+        inputs, rows = [], []
+        for _ in range(self.training.batch):
+            run = self.recordings.training[rng.integers(len(self.recordings.training))]
+            now = int(rng.integers(1, len(run)))
+            past = rng.integers(0, now, size=self.network.config.tokens)  # [V]
+            seen = self.recordings.frames.images(run[: now + 1])
+            motion = MotionInput()
+            motion.remember(seen[now - 1])
+            patches = np.stack([patchify(image) for image in seen[:now]])  # [now, V, 588]
+            reference = patches[past, np.arange(len(past))]
+            inputs.append(motion(seen[now], reference, now - past))
+            rows.append(run[now])
+        language = None
+        if self.training.language:
+            _, ids, mask, _ = batch_inputs(self.vla, self.recordings, np.array(rows))
+            language = prompt_embedding(self.vla.model, ids, mask)
+        scores, _ = self.network(torch.from_numpy(np.stack(inputs)), language)
+        wanted = torch.from_numpy(self.teacher.saliency[rows])
+        loss = F.mse_loss(scores.sigmoid(), wanted)
+        return loss, (loss.item(), np.nan, np.nan)
+
+    def _unroll(self, updates: int, rng: np.random.Generator):
+        """Return stage II's step over streams that go on from call to call."""
+        training = self.training
+        streams = [iter(list(self.recordings.stream(updates, rng))) for _ in range(training.batch)]
+        unroll = Unroll(self.vla.model, self.network, training.batch, int(rng.integers(2**31)))
+        table = self.recordings.frames.table
+        action = self.vla.statistics().action
+
+        def step(_: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
+            rows, begins = map(np.array, zip(*(next(s) for s in streams), strict=True))
+            inputs = batch_inputs(self.vla, self.recordings, rows)
+            images = self.recordings.frames.images(rows)
+            taken = unroll.step(images, inputs, begins, training.temperature)
+            dense = torch.from_numpy(self.teacher.actions[rows])
+            wanted = dense
+            if training.loss == 'demonstrations':
+                labels = action.normalize(table['actions'][rows]).astype(np.float32)
+                wanted = torch.from_numpy(labels)
+            gated = torch.from_numpy(taken.gated)
+            if not len(gated):
+                return taken.output.sum() * 0, (np.nan, np.nan, np.nan)
+            found = taken.output[gated]
+            task = (found - wanted[gated]).abs().mean()
+            ratios = torch.tensor(self.network.config.ratios)
+            share = (taken.weights * ratios).sum(1).mean()
+            self._balance(task.item(), float(taken.reuse.mean()))
+            loss = task / self.scale - self.weight * share
+            distance = (found - dense[gated])[:, :EXECUTED].abs().mean().item()
+            return loss, (task.item(), float(taken.reuse.mean()), distance)
+
+        return step
+
+    def _balance(self, task: float, reuse: float) -> None:
+        """Follow the task loss's scale; raise reuse's weight while there is too little of it."""
+        task, reuse = mean_over_processes((task, reuse), self.world)
+        self.scale = task if self.scale is None else self.scale + 0.02 * (task - self.scale)
+        if self.training.target is not None:
+            self.weight = max(0.0, self.weight + DUAL_RATE * (self.training.target - reuse))
+
+    def _set_rate(self) -> None:
+        """Warm up and cool down in each stage by itself."""
+        training = self.training
+        if self.done < training.stage1:
+            rate = learning_rate(self.done, training.stage1, training.peak)
+        else:
+            rate = learning_rate(self.done - training.stage1, training.stage2, training.peak)
+        for group in self.optimizer.param_groups:
+            group['lr'] = rate
+
+    def _report(self, stage: int, figures: np.ndarray) -> None:
+        """Append to OUT/gate.csv and print one line."""
+        total = self.training.stage1 + self.training.stage2
+        loss, reuse, distance = figures
+        left = self._seconds / self.done * (total - self.done)
+        path = self.out / 'gate.csv'
+        header = not path.exists()
+        with path.open('a', newline='') as file:
+            log = csv.writer(file)
+            if header:
+                log.writerow(FIELDS)
+            values = (loss, reuse, distance, self.weight)
+            log.writerow([stage, self.done, *(f'{v:.5f}' for v in values), f'{self._seconds:.0f}'])
+        print(
+            f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, reuse {reuse:.2f}, '
+            f'distance to dense {distance:.4f}, weight {self.weight:.2f}, '
+            f'{left / 60:.0f} min left',
+            flush=True,
+        )
+
+    def _save(self) -> None:
+        state = {
+            'network': self.network.state_dict(),
+            'optimizer': self.optimizer.state_dict(),
+            'done': self.done,
+            'weight': self.weight,
+            'scale': self.scale,
+            'seconds': self._seconds,
+            'training': vars(self.training),
+            'fingerprint': self.vla.fingerprint,
+        }
+        torch.save(state, self.out / 'state.part')
+        (self.out / 'state.part').rename(self.out / 'state.pt')
+
+    def _resume(self) -> None:
+        state = torch.load(self.out / 'state.pt', weights_only=True)
+        wanted = {**vars(self.training), 'fingerprint': self.vla.fingerprint}
+        found = {**state['training'], 'fingerprint': state['fingerprint']}
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                raise ValueError(
+                    f'{self.out / "state.pt"}: {key}: expected {value!r} as asked for, found '
+                    f'{found.get(key)!r}; choose another --out or the same settings'
+                )
+        self.network.load_state_dict(state['network'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.done, self.weight, self.scale = state['done'], state['weight'], state['scale']
+        self._seconds = state['seconds']
+
+    def _ask_teacher(self) -> Teacher:
+        """Let one process ask the dense model, the others read its answers."""
+        folder = self.out.resolve().parent  # other gates of these recordings find them there
+        if self.rank == 0:
+            teacher = Teacher(self.vla, self.recordings, folder)
+        mean_over_processes((0.0,), self.world)  # waits for all
+        return teacher if self.rank == 0 else Teacher(self.vla, self.recordings, folder)
+
+    def _embeddings(self) -> dict[str, Tensor]:
+        """Return each instruction's embedding, for a gate that sees language."""
+        found = {}
+        for run in self.recordings.held_out if self.training.language else ():
+            _, ids, mask, _ = batch_inputs(self.vla, self.recordings, run[:1])
+            embedding = prompt_embedding(self.vla.model, ids, mask)[0]
+            found[self.recordings.instruction(run[0])] = embedding
+        return found

@@ -1,0 +1,101 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Ask the dense model, once per frame, what a gate is taught with: its actions and its attention.
+
+The answers are kept beside the run, so that only the first run waits for them. Knows no gate.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import DynamicCache
+from vla_cache_ros.vla import decoder
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.model import PrismaticVLA
+
+from .recordings import Recordings
+from .sequence import pad_prompts
+from .towers import pixel_batch
+
+BATCH = 4
+
+
+class Teacher:
+    """
+    Hold the dense model's answers to every frame.
+
+    actions: float32 `[N, C, A]`, normalised. saliency: float32 `[N, V]`, attention of text and
+    action rows on each visual token, mean over rows, heads and layers, from 0 to 1 per frame.
+    """
+
+    def __init__(self, vla: LoadedVLA, recordings: Recordings, folder: Path) -> None:
+        """Read the answers from a file of this model and these recordings, or make it."""
+        file = folder / f'teacher-{vla.fingerprint[:12]}-{recordings.digest}.npz'
+        if file.exists():
+            answers = np.load(file, allow_pickle=False)
+            self.actions, self.saliency = answers['actions'], answers['saliency']
+            return
+        count = len(recordings.frames)
+        actions, saliency = [], []
+        for start in tqdm(range(0, count, BATCH), unit='batch', desc='dense model', mininterval=5):
+            rows = np.arange(start, min(start + BATCH, count))
+            inputs = batch_inputs(vla, recordings, rows)
+            with torch.inference_mode():
+                answer, attention = dense_step(vla.model, *inputs)
+            actions.append(answer.numpy())
+            saliency.append(spread(attention).numpy())
+        self.actions, self.saliency = np.concatenate(actions), np.concatenate(saliency)
+        partial = file.with_suffix('.part.npz')
+        np.savez(partial, actions=self.actions, saliency=self.saliency)
+        partial.rename(file)
+
+
+def batch_inputs(
+    vla: LoadedVLA, recordings: Recordings, rows: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return pixel values, prompt ids with their mask, and normalised states of some frames."""
+    frames = recordings.frames
+    ids, mask = pad_prompts([vla.prompt_ids(recordings.instruction(row)) for row in rows])
+    states = vla.statistics().proprio.normalize(frames.table['proprio'][rows])
+    values = pixel_batch(frames.images(rows), vla.images)
+    return values, ids, mask, torch.from_numpy(states.astype(np.float32))
+
+
+def dense_step(
+    model: PrismaticVLA, pixel_values: Tensor, ids: Tensor, ids_mask: Tensor, proprio: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return action chunks `[B, C, A]` and the attention `[B, V]` of text and action rows."""
+    visual = model.project(model.vision_features(pixel_values))
+    hidden = model.chunk_embeds(visual, ids, proprio)
+    positions, key_mask, read = model.chunk_rows(hidden.shape[1], ids, ids_mask)
+    llama, tokens = model.language_model.model, visual.shape[1]
+    rotary = llama.rotary_emb(hidden, position_ids=positions)
+    seen = decoder.attention_mask(positions, key_mask, bidirectional=True)  # [B, 1, 1, R]
+    added = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
+    asking = slice(1 + tokens, None)
+    weight = key_mask[:, asking].float()  # [B, rows]; padding asks nothing
+    weight = weight / weight.sum(1, keepdim=True)
+    cache, total = DynamicCache(), 0
+    for index, layer in enumerate(llama.layers):
+        before = hidden
+        hidden = decoder.run_layer(layer, hidden, rotary, seen, cache)
+        attention = decoder.attention_weights(
+            layer,
+            before[:, asking],
+            tuple(table[:, asking] for table in rotary),
+            added,
+            cache.layers[index].keys,
+        )  # [B, heads, rows, R]
+        total = total + torch.einsum('bhrv,br->bv', attention[..., 1 : 1 + tokens], weight)
+    hidden = llama.norm(hidden).gather(1, read[..., None].expand(-1, -1, hidden.shape[-1]))
+    return model.action_head(hidden), total
+
+
+def spread(attention: Tensor) -> Tensor:
+    """Return `[B, V]` stretched to 0 to 1, frame by frame."""
+    low, high = attention.amin(1, keepdim=True), attention.amax(1, keepdim=True)
+    return (attention - low) / (high - low).clamp(min=1e-12)

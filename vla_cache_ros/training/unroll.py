@@ -1,0 +1,133 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Walk through recordings step by step with caches as stale as the gate in training leaves them.
+
+Each stream is one robot: its gate input, its provenance, its random numbers. A step chooses with
+the deployed rules (top k, age limit, recovery) and returns the model's output with a gradient to
+the gate. Knows no loss and no optimizer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
+from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
+from vla_cache_ros.caching.gates.motion_input import CHANNELS
+from vla_cache_ros.caching.gates.motion_input import MotionInput
+from vla_cache_ros.caching.gates.motion_input import SIDE
+from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.caching.provenance import Provenance
+from vla_cache_ros.caching.selection import budget_size
+from vla_cache_ros.caching.selection import select
+from vla_cache_ros.vla.model import PrismaticVLA
+
+from .masked import masked_step
+from .masked import StaleCache
+from .relaxation import sample_ratio
+from .relaxation import soft_mask
+from .relaxation import straight_through
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """
+    Hold one step of all streams.
+
+    output: chunks `[B, C, A]`. gated: the streams `[G]` that the gate decided for; the others
+    began a recording. weights: of the ratios `[G, ratios]`. reuse: share reused `[G]`.
+    """
+
+    output: Tensor
+    gated: np.ndarray
+    weights: Tensor
+    reuse: np.ndarray
+
+
+class Unroll:
+    """Hold the streams of one batch; every stream's first step must begin a recording."""
+
+    def __init__(self, model: PrismaticVLA, network: GateNetwork, streams: int, seed: int) -> None:
+        """
+        Begin with empty caches.
+
+        seed: of recovery and of the ratios' noise.
+        """
+        self._model, self._network = model, network
+        self._inputs = [MotionInput() for _ in range(streams)]
+        self._past = [Provenance(network.config.tokens) for _ in range(streams)]
+        self._cache = StaleCache()
+        self._rng = np.random.default_rng(seed)
+        self._noise = torch.Generator().manual_seed(seed)
+        self._budgets = [
+            budget_size(network.config.tokens, ratio, DEFAULT_MAX_AGE)
+            for ratio in network.config.ratios
+        ]
+
+    def step(
+        self,
+        images: np.ndarray,
+        inputs: tuple[Tensor, Tensor, Tensor, Tensor],
+        begins: Sequence[bool],
+        temperature: float,
+    ) -> Unrolled:
+        """
+        Run one step of every stream.
+
+        images: uint8 `[B, cams, 224, 224, 3]`. inputs: pixel values, prompt ids with their mask,
+        states. begins: whether a stream's recording begins here; everything is recomputed then.
+        """
+        gated = np.flatnonzero(~np.asarray(begins))
+        planes = self.planes(images, begins)
+        scores, logits = self._network(planes, self._language(inputs, gated))
+        weights = sample_ratio(logits, temperature, self._noise)
+        hard = np.ones((len(images), self._network.config.tokens), dtype=bool)
+        for row, stream in enumerate(gated):
+            past = self._past[stream]
+            hard[stream] = select(
+                scores[row].detach().numpy(),
+                past.ages(),
+                self._budgets[int(weights[row].argmax())],
+                DEFAULT_MAX_AGE,
+                DEFAULT_RECOVERY,
+                self._rng,
+            )
+        mask = torch.from_numpy(hard).float()
+        if len(gated):
+            soft = soft_mask(scores, weights, torch.tensor(self._budgets))
+            rows = straight_through(mask[torch.from_numpy(gated)], soft)
+            mask = mask.index_copy(0, torch.from_numpy(gated), rows)
+        output = masked_step(self._model, *inputs, mask, self._cache)
+        for past, image, produced in zip(self._past, images, hard, strict=True):
+            past.commit(produced, patchify(image))
+        return Unrolled(output, gated, weights, 1 - hard[gated].mean(axis=1))
+
+    def planes(self, images: np.ndarray, begins: Sequence[bool]) -> Tensor:
+        """Return what the gate sees of the streams that continue, `[G, cams, 7, 112, 112]`."""
+        found = []
+        for stream, begin in enumerate(begins):
+            if begin:
+                self._inputs[stream].remember(images[stream])
+                self._past[stream] = Provenance(self._network.config.tokens)
+            else:
+                past = self._past[stream]
+                found.append(self._inputs[stream](images[stream], past.pixels, past.ages()))
+        if not found:
+            return torch.empty(0, self._network.config.cameras, CHANNELS, SIDE, SIDE)
+        return torch.from_numpy(np.stack(found))
+
+    def _language(self, inputs: tuple[Tensor, ...], gated: np.ndarray) -> Tensor | None:
+        if not self._network.config.language_dim:
+            return None
+        _, ids, mask, _ = inputs
+        return prompt_embedding(self._model, ids, mask)[torch.from_numpy(gated)]
+
+
+def prompt_embedding(model: PrismaticVLA, ids: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean `[B, D]` of the prompts' token embeddings, padding left out."""
+    weight = mask.float()[..., None]
+    return (model.embed_text(ids).detach() * weight).sum(1) / weight.sum(1)
