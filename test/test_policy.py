@@ -9,8 +9,8 @@ import pytest
 from tiny_model import write_checkpoint
 import torch
 from vla_cache_ros.caching.engine import NonFiniteOutputError
-from vla_cache_ros.caching.gates import GATES
 from vla_cache_ros.caching.gates import make_gate
+from vla_cache_ros.caching.gates import RULES
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
@@ -70,7 +70,7 @@ def test_total_time_contains_every_stage_the_gate_included(oft_folder):
         assert min(parts) > 0 and sum(parts) <= report.latency_ms['total']
 
 
-@pytest.mark.parametrize('name', GATES)
+@pytest.mark.parametrize('name', RULES)
 def test_every_gate_walks_the_corridor(oft_folder, name):
     policy = Policy.from_pretrained(oft_folder, gate=name, reuse=0.5)
     reports = [policy.act(observe(seed // 2))[1] for seed in range(4)]

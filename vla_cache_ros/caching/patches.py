@@ -47,9 +47,11 @@ def unpatchify(patches: np.ndarray, height: int, width: int) -> np.ndarray:
     cameras, rest = divmod(len(patches), rows * columns)
     if rest or height % PATCH or width % PATCH:
         raise ValueError(f'unpatchify: {len(patches)} patches do not fill {height}x{width} images')
-    # [cams, rows, columns, 14, 42] -> [cams, rows, 14, columns, 14 * 3]
-    cut = patches.reshape(cameras, rows, columns, PATCH, PATCH * 3).transpose(0, 1, 3, 2, 4)
-    return cut.reshape(cameras, height, width, 3)
+    # whole lines of 42 bytes as one element each: numpy copies them twice as fast
+    lines = np.ascontiguousarray(patches).view(f'V{PATCH * 3}')  # [V, 14]
+    # [cams, rows, columns, 14] -> [cams, rows, 14, columns]
+    lines = lines.reshape(cameras, rows, columns, PATCH).transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(lines).view(np.uint8).reshape(cameras, height, width, 3)
 
 
 def mean_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -8,9 +8,7 @@ share is the mean over cached steps. Knows nothing of training.
 """
 
 import numpy as np
-import torch
 from torch import Tensor
-from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateNetwork
@@ -20,49 +18,64 @@ from vla_cache_ros.caching.provenance import Provenance
 from .recordings import Recordings
 
 REQUESTS = tuple(round(0.3 + 0.05 * i, 2) for i in range(12))  # 0.30 to 0.85
-HALVINGS = 10
 RECORDINGS = 40
-LIMIT = 64.0  # bias beyond which every step takes an extreme ratio
+WALKS = 3  # per request: what a bias chooses changes what the gate sees next
 
 
 def calibrate(
     network: GateNetwork, recordings: Recordings, language: dict[str, Tensor]
 ) -> dict[float, float]:
     """
-    Return {requested mean reuse: bias} over the held-out recordings, by bisection.
+    Return {requested mean reuse: bias} over held-out recordings, biases never falling.
 
     language: instruction -> embedding, for a network that sees language.
     """
+    ratios = np.array(network.config.ratios)
     found: dict[float, float] = {}
+    bias = 0.0
     for request in REQUESTS:
-        low, high = max(found.values(), default=-LIMIT), LIMIT
-        for _ in range(HALVINGS):
-            bias = (low + high) / 2
-            if mean_reuse(network, recordings, language, bias) < request:
-                low = bias
-            else:
-                high = bias
-        found[request] = (low + high) / 2
+        for _ in range(WALKS):
+            bias = solve(walk(network, recordings, language, bias), ratios, request)
+        found[request] = bias = max([bias, *found.values()])
     return found
 
 
-def mean_reuse(
+def solve(logits: np.ndarray, ratios: np.ndarray, request: float) -> float:
+    """Return the bias with which logits `[steps, ratios]` choose a mean ratio of `request`."""
+    low, high = -1e4, 1e4
+    for _ in range(60):
+        bias = (low + high) / 2
+        if ratios[(logits + bias * ratios).argmax(1)].mean() < request:
+            low = bias
+        else:
+            high = bias
+    return (low + high) / 2
+
+
+def walk(
     network: GateNetwork, recordings: Recordings, language: dict[str, Tensor], bias: float
-) -> float:
-    """Return the mean share that cached steps of the held-out recordings reuse."""
-    saved = SavedGate(network, {0.5: bias}, 0.5, {})
-    gate = LearnedGate(saved, recovery=DEFAULT_RECOVERY)
-    shares = []
-    with torch.inference_mode():
-        for run in recordings.held_out[:RECORDINGS]:
-            gate.reset()
-            if network.config.language_dim:
-                gate.instruct(language[recordings.instruction(run[0])])
-            past = Provenance(network.config.tokens)
-            for index, frame in enumerate(run):
-                images = recordings.frames.images(np.array([frame]))[0]
-                plan = gate.plan(images, past)
-                past.commit(plan.active, patchify(images))
-                if index:
-                    shares.append(1 - plan.active.mean())
-    return float(np.mean(shares))
+) -> np.ndarray:
+    """Return the ratio logits `[steps, ratios]` of all cached steps under a bias."""
+    gate = _Listening(SavedGate(network, {0.5: bias}, 0.5, {}))
+    for run in recordings.held_out[:RECORDINGS]:
+        gate.reset()
+        if network.config.language_dim:
+            gate.instruct(language[recordings.instruction(run[0])])
+        past = Provenance(network.config.tokens)
+        for frame in run:
+            images = recordings.frames.images(np.array([frame]))[0]
+            past.commit(gate.plan(images, past).active, patchify(images))
+    return np.stack(gate.heard)
+
+
+class _Listening(LearnedGate):
+    """Keep the logits of every choice."""
+
+    def __init__(self, saved: SavedGate) -> None:
+        super().__init__(saved)
+        self.heard: list[np.ndarray] = []
+
+    def choose_ratio(self, logits: np.ndarray) -> float:
+        """Choose as ever."""
+        self.heard.append(logits)
+        return super().choose_ratio(logits)

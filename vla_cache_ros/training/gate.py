@@ -41,7 +41,8 @@ LOSSES = ('distill', 'demonstrations')
 FIELDS = ('stage', 'update', 'loss', 'reuse', 'distance', 'weight', 'seconds')
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
-DUAL_RATE = 0.1
+DUAL_RATE = 0.3  # an update
+ENTROPY = 0.02  # keeps the predictor from settling before the selector is good
 EXECUTED = 4  # actions of a chunk whose distance to the dense model's is shown
 
 
@@ -57,12 +58,12 @@ class GateTraining:
     the gate sees the instruction.
     """
 
-    stage1: int = 200
-    stage2: int = 800
+    stage1: int = 800
+    stage2: int = 480
     batch: int = 8
     loss: str = 'distill'
     target: float | None = 0.7
-    weight: float = 0.5
+    weight: float = 3.0
     peak: float = 1e-3
     temperature: float = 1.0
     language: bool = False
@@ -212,10 +213,11 @@ class GateTrainer:
             task = (found - wanted[gated]).abs().mean()
             ratios = torch.tensor(self.network.config.ratios)
             share = (taken.weights * ratios).sum(1).mean()
-            self._balance(task.item(), float(taken.reuse.mean()))
-            loss = task / self.scale - self.weight * share
+            self._balance(task.item(), share.item())
+            entropy = -(taken.weights * taken.weights.clamp(min=1e-9).log()).sum(1).mean()
+            loss = task / self.scale - self.weight * share - ENTROPY * entropy
             distance = (found - dense[gated])[:, :EXECUTED].abs().mean().item()
-            return loss, (task.item(), float(taken.reuse.mean()), distance)
+            return loss, (task.item(), share.item(), distance)
 
         return step
 

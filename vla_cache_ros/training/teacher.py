@@ -28,8 +28,8 @@ class Teacher:
     """
     Hold the dense model's answers to every frame.
 
-    actions: float32 `[N, C, A]`, normalised. saliency: float32 `[N, V]`, attention of text and
-    action rows on each visual token, mean over rows, heads and layers, from 0 to 1 per frame.
+    actions: float32 `[N, C, A]`, normalised. saliency: float32 `[N, V]`, rank from 0 to 1 of each
+    visual token by the attention of text and action rows, mean over rows, heads and layers.
     """
 
     def __init__(self, vla: LoadedVLA, recordings: Recordings, folder: Path) -> None:
@@ -96,6 +96,9 @@ def dense_step(
 
 
 def spread(attention: Tensor) -> Tensor:
-    """Return `[B, V]` stretched to 0 to 1, frame by frame."""
-    low, high = attention.amin(1, keepdim=True), attention.amax(1, keepdim=True)
-    return (attention - low) / (high - low).clamp(min=1e-12)
+    """
+    Return the rank of each token `[B, V]` within its frame, from 0 to 1.
+
+    One token often takes most of the attention: stretched linearly, all others would be 0.
+    """
+    return attention.argsort(1).argsort(1).float() / (attention.shape[1] - 1)

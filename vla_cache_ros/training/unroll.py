@@ -32,6 +32,8 @@ from .relaxation import sample_ratio
 from .relaxation import soft_mask
 from .relaxation import straight_through
 
+EXPLORED = 0.3  # share of steps with a random ratio: the selector must serve every one
+
 
 @dataclass(frozen=True)
 class Unrolled:
@@ -83,15 +85,20 @@ class Unroll:
         """
         gated = np.flatnonzero(~np.asarray(begins))
         planes = self.planes(images, begins)
-        scores, logits = self._network(planes, self._language(inputs, gated))
-        weights = sample_ratio(logits, temperature, self._noise)
+        weights = torch.empty(0, len(self._budgets))
+        if len(gated):
+            scores, logits = self._network(planes, self._language(inputs, gated))
+            weights = sample_ratio(logits, temperature, self._noise)
+            taken, explored = self._explore(weights.argmax(1))
+            # what a random ratio costs says nothing of what the predictor's own would
+            weights = torch.where(explored[:, None], weights.detach(), weights)
         hard = np.ones((len(images), self._network.config.tokens), dtype=bool)
         for row, stream in enumerate(gated):
             past = self._past[stream]
             hard[stream] = select(
                 scores[row].detach().numpy(),
                 past.ages(),
-                self._budgets[int(weights[row].argmax())],
+                self._budgets[int(taken[row])],
                 DEFAULT_MAX_AGE,
                 DEFAULT_RECOVERY,
                 self._rng,
@@ -105,6 +112,12 @@ class Unroll:
         for past, image, produced in zip(self._past, images, hard, strict=True):
             past.commit(produced, patchify(image))
         return Unrolled(output, gated, weights, 1 - hard[gated].mean(axis=1))
+
+    def _explore(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace some of the chosen ratios `[G]` by random ones above the lowest; say which."""
+        random = torch.randint(1, len(self._budgets), chosen.shape, generator=self._noise)
+        explored = torch.rand(chosen.shape, generator=self._noise) < EXPLORED
+        return torch.where(explored, random, chosen), explored
 
     def planes(self, images: np.ndarray, begins: Sequence[bool]) -> Tensor:
         """Return what the gate sees of the streams that continue, `[G, cams, 7, 112, 112]`."""

@@ -9,6 +9,9 @@ the CPU, wherever the model does, and reads no output of the model. Knows nothin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -81,7 +84,7 @@ class FixedLearnedGate(BudgetGate):
         planes = self._input(pixels, cache.pixels, cache.ages())  # [cams, 7, 112, 112]
         if self._input.cut:
             return full_plan(config.tokens, CAMERA_CUT)
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_thread():
             logits, ratio_logits = self._network(torch.from_numpy(planes)[None], self._language)
             scores = logits[0].sigmoid().numpy()  # [V]
         self.ratio = self.choose_ratio(ratio_logits[0].numpy())
@@ -130,3 +133,19 @@ class LearnedGate(FixedLearnedGate):
         weights = np.exp(biased - biased.max())
         self.probabilities = weights / weights.sum()
         return float(self._ratios[biased.argmax()])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """
+    Keep torch to the calling thread for a while.
+
+    The network is so small that a second core gains nothing, but waiting for one that another
+    process has taken costs up to a hundred milliseconds.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -21,6 +21,7 @@ from vla_cache_ros.caching.gates.motion_input import SIDE
 
 CELL = 7  # pixels at half size: one visual token
 TOKENS = (SIDE // CELL) ** 2  # per camera
+LOGIT_BOUND = 4.0  # a predictor that is certain takes no more gradient
 _BOUNDS = {'cameras': (1, 64), 'width': (1, 1024), 'depth': (0, 64), 'language_dim': (0, 16384)}
 
 
@@ -81,6 +82,7 @@ class Trunk(nn.Module):
         """Return the features; language `[B, language_dim]` modulates all cells alike."""
         batch, cameras = inputs.shape[:2]
         hidden = self.stem(inputs.flatten(0, 1))  # [B * cams, width, 16, 16]
+        hidden = hidden.contiguous(memory_format=torch.channels_last)  # faster from here on
         shift = self.camera.repeat(batch, 1)  # [B * cams, width]
         if self.film is not None:
             # embeddings of different models differ in scale by orders of magnitude
@@ -130,7 +132,8 @@ class GateNetwork(nn.Module):
         cells = features.movedim(1, -1)  # [B * cams, 16, 16, width]
         cells = cells.reshape(len(inputs), -1, self.config.width)  # [B, V, width]
         summary = torch.cat([cells.mean(1), cells.amax(1)], dim=1)  # [B, 2 * width]
-        return scores, self.predictor(summary)
+        logits = self.predictor(summary)
+        return scores, LOGIT_BOUND * torch.tanh(logits / LOGIT_BOUND)
 
     def _check(self, inputs: Tensor, language: Tensor | None) -> None:
         config = self.config
