@@ -88,11 +88,14 @@ def gate(
     loss: Annotated[
         str, typer.Option(help='distill (no labels needed) or demonstrations.')
     ] = 'distill',
-    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --weight.')] = 0.7,
-    weight: Annotated[
+    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --price.')] = 0.7,
+    price: Annotated[
         float | None,
-        typer.Option(min=0.0, help='Fixed weight of reuse (lambda) instead of a target.'),
+        typer.Option(min=0.0, help='Fixed price of recomputing (lambda) instead of a target.'),
     ] = None,
+    predictor: Annotated[
+        str, typer.Option(help='regressed, or relaxed as in the paper.')
+    ] = 'regressed',
     stage1: Annotated[int, typer.Option(min=0, help='Updates of stage I.')] = 800,
     stage2: Annotated[int, typer.Option(min=0, help='Updates of stage II.')] = 480,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
@@ -104,16 +107,16 @@ def gate(
     from vla_cache_ros.training.gate import GateTrainer
     from vla_cache_ros.training.gate import GateTraining
 
-    fixed = {} if weight is None else {'weight': weight}
     training = GateTraining(
         stage1=stage1,
         stage2=stage2,
         batch=batch,
         loss=loss,
-        target=target if weight is None else None,
+        predictor=predictor,
+        target=target if price is None else None,
+        price=price,
         peak=peak,
         language=language,
         seed=seed,
-        **fixed,
     )
     GateTrainer(checkpoint, data, out, training).train()

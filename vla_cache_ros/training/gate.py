@@ -27,6 +27,7 @@ from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
 from .calibration import calibrate
+from .predictor_losses import PREDICTORS
 from .processes import average_gradients
 from .processes import join_processes
 from .processes import mean_over_processes
@@ -34,15 +35,14 @@ from .recordings import Recordings
 from .teacher import batch_inputs
 from .teacher import Teacher
 from .towers import learning_rate
+from .towers import pixel_batch
 from .unroll import prompt_embedding
 from .unroll import Unroll
 
 LOSSES = ('distill', 'demonstrations')
-FIELDS = ('stage', 'update', 'loss', 'reuse', 'distance', 'weight', 'seconds')
+FIELDS = ('stage', 'update', 'loss', 'reuse', 'distance', 'price', 'seconds')
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
-DUAL_RATE = 0.3  # an update
-ENTROPY = 0.02  # keeps the predictor from settling before the selector is good
 EXECUTED = 4  # actions of a chunk whose distance to the dense model's is shown
 
 
@@ -52,20 +52,20 @@ class GateTraining:
     Say how a gate is trained.
 
     stage1, stage2: updates. batch: frames per update and process. loss: 'distill' (the dense
-    model's own actions, no labels) or 'demonstrations'. target: mean reuse that a dual variable
-    holds, or None for the fixed weight. weight: of the reused share, lambda; where there is a
-    target, its start. peak: learning rate. temperature: of the Gumbel-softmax. language: whether
-    the gate sees the instruction.
+    model's own actions, no labels) or 'demonstrations'. predictor: one of PREDICTORS. target: mean
+    reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
+    price, None for the predictor's own start. peak: learning rate. language: whether the gate sees
+    the instruction.
     """
 
     stage1: int = 800
     stage2: int = 480
     batch: int = 8
     loss: str = 'distill'
+    predictor: str = 'regressed'
     target: float | None = 0.7
-    weight: float = 3.0
+    price: float | None = None
     peak: float = 1e-3
-    temperature: float = 1.0
     language: bool = False
     seed: int = 0
 
@@ -73,6 +73,10 @@ class GateTraining:
         """Check what a user may mistype."""
         if self.loss not in LOSSES:
             raise ValueError(f'loss: expected one of {", ".join(LOSSES)}, got {self.loss!r}')
+        if self.predictor not in PREDICTORS:
+            raise ValueError(
+                f'predictor: expected one of {", ".join(PREDICTORS)}, got {self.predictor!r}'
+            )
         if self.target is not None and not 0 < self.target < 0.9:
             raise ValueError(f'target: expected a mean reuse from 0 to 0.9, got {self.target}')
 
@@ -103,7 +107,9 @@ class GateTrainer:
         torch.manual_seed(training.seed)
         self.network = GateNetwork(config)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), training.peak)
-        self.done, self.weight, self.scale = 0, training.weight, None
+        self.predictor = PREDICTORS[training.predictor](config.ratios)
+        self.price = self.predictor.start if training.price is None else training.price
+        self.done, self.scale = 0, None
         self._seconds = 0.0
         if (self.out / 'state.pt').exists():
             self._resume()
@@ -166,27 +172,35 @@ class GateTrainer:
             self._save()
 
     def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
-        """Return stage I's loss: scores against the dense model's attention."""
-        inputs, rows = [], []
+        """Return stage I's loss: scores against attention times what has changed."""
+        inputs, pairs = [], []
         for _ in range(self.training.batch):
             run = self.recordings.training[rng.integers(len(self.recordings.training))]
             now = int(rng.integers(1, len(run)))
-            past = rng.integers(0, now, size=self.network.config.tokens)  # [V]
-            seen = self.recordings.frames.images(run[: now + 1])
+            then = int(rng.integers(0, now))  # when all tokens were produced
+            seen = self.recordings.frames.images(run[[then, now - 1, now]])
             motion = MotionInput()
-            motion.remember(seen[now - 1])
-            patches = np.stack([patchify(image) for image in seen[:now]])  # [now, V, 588]
-            reference = patches[past, np.arange(len(past))]
-            inputs.append(motion(seen[now], reference, now - past))
-            rows.append(run[now])
+            motion.remember(seen[1])
+            ages = np.full(self.network.config.tokens, now - then)
+            inputs.append(motion(seen[2], patchify(seen[0]), ages))
+            pairs.append((run[then], run[now]))
+        then, now = np.array(pairs).T
         language = None
         if self.training.language:
-            _, ids, mask, _ = batch_inputs(self.vla, self.recordings, np.array(rows))
+            _, ids, mask, _ = batch_inputs(self.vla, self.recordings, now)
             language = prompt_embedding(self.vla.model, ids, mask)
         scores, _ = self.network(torch.from_numpy(np.stack(inputs)), language)
-        wanted = torch.from_numpy(self.teacher.saliency[rows])
+        with torch.no_grad():
+            change = (self._embedded(now) - self._embedded(then)).norm(dim=-1)  # [B, V]
+            wanted = ranks(torch.from_numpy(self.teacher.attention[now]) * change)
         loss = F.mse_loss(scores.sigmoid(), wanted)
         return loss, (loss.item(), np.nan, np.nan)
+
+    def _embedded(self, rows: np.ndarray) -> Tensor:
+        """Return the decoder's embeddings `[B, V, D]` of some frames' patches."""
+        model = self.vla.model
+        values = pixel_batch(self.recordings.frames.images(rows), self.vla.images)
+        return model.project(model.vision_features(values))
 
     def _unroll(self, updates: int, rng: np.random.Generator):
         """Return stage II's step over streams that go on from call to call."""
@@ -195,12 +209,16 @@ class GateTrainer:
         unroll = Unroll(self.vla.model, self.network, training.batch, int(rng.integers(2**31)))
         table = self.recordings.frames.table
         action = self.vla.statistics().action
+        ratios = torch.tensor(self.network.config.ratios)
+
+        def choose(logits: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
+            return self.predictor.choose(logits, self.price, noise)
 
         def step(_: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
             rows, begins = map(np.array, zip(*(next(s) for s in streams), strict=True))
             inputs = batch_inputs(self.vla, self.recordings, rows)
             images = self.recordings.frames.images(rows)
-            taken = unroll.step(images, inputs, begins, training.temperature)
+            taken = unroll.step(images, inputs, begins, choose)
             dense = torch.from_numpy(self.teacher.actions[rows])
             wanted = dense
             if training.loss == 'demonstrations':
@@ -210,23 +228,25 @@ class GateTrainer:
             if not len(gated):
                 return taken.output.sum() * 0, (np.nan, np.nan, np.nan)
             found = taken.output[gated]
-            task = (found - wanted[gated]).abs().mean()
-            ratios = torch.tensor(self.network.config.ratios)
-            share = (taken.weights * ratios).sum(1).mean()
-            self._balance(task.item(), share.item())
-            entropy = -(taken.weights * taken.weights.clamp(min=1e-9).log()).sum(1).mean()
-            loss = task / self.scale - self.weight * share - ENTROPY * entropy
+            costs = (found - wanted[gated]).abs().mean((1, 2))  # [G]
+            reuse = ratios[taken.taken[taken.own]].tolist()
+            self._balance(costs.mean().item(), reuse)
+            costs = costs / self.scale
+            loss = costs.mean() + self.predictor.loss(taken, costs, self.price)
             distance = (found - dense[gated])[:, :EXECUTED].abs().mean().item()
-            return loss, (task.item(), share.item(), distance)
+            shown = np.mean(reuse) if reuse else np.nan
+            return loss, (costs.mean().item() * self.scale, shown, distance)
 
         return step
 
-    def _balance(self, task: float, reuse: float) -> None:
-        """Follow the task loss's scale; raise reuse's weight while there is too little of it."""
-        task, reuse = mean_over_processes((task, reuse), self.world)
-        self.scale = task if self.scale is None else self.scale + 0.02 * (task - self.scale)
-        if self.training.target is not None:
-            self.weight = max(0.0, self.weight + DUAL_RATE * (self.training.target - reuse))
+    def _balance(self, cost: float, reuse: list[float]) -> None:
+        """Follow the cost's scale; raise the price of recomputing while too little is reused."""
+        values = (cost, float(sum(reuse)), float(len(reuse)))
+        cost, total, count = mean_over_processes(values, self.world)
+        self.scale = cost if self.scale is None else self.scale + 0.02 * (cost - self.scale)
+        if self.training.target is not None and count:
+            missing = self.training.target - total / count
+            self.price = max(0.0, self.price + self.predictor.rate * missing)
 
     def _set_rate(self) -> None:
         """Warm up and cool down in each stage by itself."""
@@ -249,11 +269,11 @@ class GateTrainer:
             log = csv.writer(file)
             if header:
                 log.writerow(FIELDS)
-            values = (loss, reuse, distance, self.weight)
+            values = (loss, reuse, distance, self.price)
             log.writerow([stage, self.done, *(f'{v:.5f}' for v in values), f'{self._seconds:.0f}'])
         print(
             f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, reuse {reuse:.2f}, '
-            f'distance to dense {distance:.4f}, weight {self.weight:.2f}, '
+            f'distance to dense {distance:.4f}, price {self.price:.2f}, '
             f'{left / 60:.0f} min left',
             flush=True,
         )
@@ -263,7 +283,7 @@ class GateTrainer:
             'network': self.network.state_dict(),
             'optimizer': self.optimizer.state_dict(),
             'done': self.done,
-            'weight': self.weight,
+            'price': self.price,
             'scale': self.scale,
             'seconds': self._seconds,
             'training': vars(self.training),
@@ -284,7 +304,7 @@ class GateTrainer:
                 )
         self.network.load_state_dict(state['network'])
         self.optimizer.load_state_dict(state['optimizer'])
-        self.done, self.weight, self.scale = state['done'], state['weight'], state['scale']
+        self.done, self.price, self.scale = state['done'], state['price'], state['scale']
         self._seconds = state['seconds']
 
     def _ask_teacher(self) -> Teacher:
@@ -303,3 +323,12 @@ class GateTrainer:
             embedding = prompt_embedding(self.vla.model, ids, mask)[0]
             found[self.recordings.instruction(run[0])] = embedding
         return found
+
+
+def ranks(values: Tensor) -> Tensor:
+    """
+    Return the rank of each value `[B, V]` within its row, from 0 to 1.
+
+    One token often takes most of the attention: stretched linearly, all others would be near 0.
+    """
+    return values.argsort(1).argsort(1).float() / (values.shape[1] - 1)

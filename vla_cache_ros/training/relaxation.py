@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-STEEPNESS = 0.25  # width of the sigmoid, in standard deviations of a step's scores
+STEEPNESS = 1.0  # width of the sigmoid, in standard deviations of a step's scores
 
 
 def sample_ratio(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:

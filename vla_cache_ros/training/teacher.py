@@ -28,8 +28,8 @@ class Teacher:
     """
     Hold the dense model's answers to every frame.
 
-    actions: float32 `[N, C, A]`, normalised. saliency: float32 `[N, V]`, rank from 0 to 1 of each
-    visual token by the attention of text and action rows, mean over rows, heads and layers.
+    actions: float32 `[N, C, A]`, normalised. attention: float32 `[N, V]` that text and action rows
+    pay to each visual token, mean over rows and heads, sum over layers.
     """
 
     def __init__(self, vla: LoadedVLA, recordings: Recordings, folder: Path) -> None:
@@ -37,20 +37,20 @@ class Teacher:
         file = folder / f'teacher-{vla.fingerprint[:12]}-{recordings.digest}.npz'
         if file.exists():
             answers = np.load(file, allow_pickle=False)
-            self.actions, self.saliency = answers['actions'], answers['saliency']
+            self.actions, self.attention = answers['actions'], answers['attention']
             return
         count = len(recordings.frames)
-        actions, saliency = [], []
+        actions, attentions = [], []
         for start in tqdm(range(0, count, BATCH), unit='batch', desc='dense model', mininterval=5):
             rows = np.arange(start, min(start + BATCH, count))
             inputs = batch_inputs(vla, recordings, rows)
             with torch.inference_mode():
                 answer, attention = dense_step(vla.model, *inputs)
             actions.append(answer.numpy())
-            saliency.append(spread(attention).numpy())
-        self.actions, self.saliency = np.concatenate(actions), np.concatenate(saliency)
+            attentions.append(attention.numpy())
+        self.actions, self.attention = np.concatenate(actions), np.concatenate(attentions)
         partial = file.with_suffix('.part.npz')
-        np.savez(partial, actions=self.actions, saliency=self.saliency)
+        np.savez(partial, actions=self.actions, attention=self.attention)
         partial.rename(file)
 
 
@@ -93,12 +93,3 @@ def dense_step(
         total = total + torch.einsum('bhrv,br->bv', attention[..., 1 : 1 + tokens], weight)
     hidden = llama.norm(hidden).gather(1, read[..., None].expand(-1, -1, hidden.shape[-1]))
     return model.action_head(hidden), total
-
-
-def spread(attention: Tensor) -> Tensor:
-    """
-    Return the rank of each token `[B, V]` within its frame, from 0 to 1.
-
-    One token often takes most of the attention: stretched linearly, all others would be 0.
-    """
-    return attention.argsort(1).argsort(1).float() / (attention.shape[1] - 1)

@@ -8,12 +8,14 @@ the deployed rules (top k, age limit, recovery) and returns the model's output w
 the gate. Knows no loss and no optimizer.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+import torch.nn.functional as F
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.motion_input import CHANNELS
@@ -28,11 +30,13 @@ from vla_cache_ros.vla.model import PrismaticVLA
 
 from .masked import masked_step
 from .masked import StaleCache
-from .relaxation import sample_ratio
 from .relaxation import soft_mask
 from .relaxation import straight_through
 
-EXPLORED = 0.3  # share of steps with a random ratio: the selector must serve every one
+# Share of steps with a random ratio: the selector must serve every one, and what a ratio costs is
+# learned only where it is taken.
+EXPLORED = 0.5
+Choice = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,17 @@ class Unrolled:
     Hold one step of all streams.
 
     output: chunks `[B, C, A]`. gated: the streams `[G]` that the gate decided for; the others
-    began a recording. weights: of the ratios `[G, ratios]`. reuse: share reused `[G]`.
+    began a recording. logits: of the ratios, `[G, ratios]`. weights: of the ratios in the mask's
+    gradient, `[G, ratios]`. taken: index of each ratio `[G]`. own: bool `[G]`, whether it was the
+    predictor's choice, not a random one.
     """
 
     output: Tensor
     gated: np.ndarray
+    logits: Tensor
     weights: Tensor
-    reuse: np.ndarray
+    taken: Tensor
+    own: Tensor
 
 
 class Unroll:
@@ -75,23 +83,26 @@ class Unroll:
         images: np.ndarray,
         inputs: tuple[Tensor, Tensor, Tensor, Tensor],
         begins: Sequence[bool],
-        temperature: float,
+        choose: Choice,
     ) -> Unrolled:
         """
         Run one step of every stream.
 
         images: uint8 `[B, cams, 224, 224, 3]`. inputs: pixel values, prompt ids with their mask,
         states. begins: whether a stream's recording begins here; everything is recomputed then.
+        choose: turns ratio logits into (index taken, weights); some are then taken at random.
         """
         gated = np.flatnonzero(~np.asarray(begins))
         planes = self.planes(images, begins)
-        weights = torch.empty(0, len(self._budgets))
+        logits = weights = torch.empty(0, len(self._budgets))
+        taken = own = torch.empty(0, dtype=torch.long)
         if len(gated):
             scores, logits = self._network(planes, self._language(inputs, gated))
-            weights = sample_ratio(logits, temperature, self._noise)
-            taken, explored = self._explore(weights.argmax(1))
+            chosen, weights = choose(logits, self._noise)
+            taken, own = self._explore(chosen)
             # what a random ratio costs says nothing of what the predictor's own would
-            weights = torch.where(explored[:, None], weights.detach(), weights)
+            random = F.one_hot(taken, len(self._budgets)).float()
+            weights = torch.where(own[:, None], weights, random)
         hard = np.ones((len(images), self._network.config.tokens), dtype=bool)
         for row, stream in enumerate(gated):
             past = self._past[stream]
@@ -111,13 +122,13 @@ class Unroll:
         output = masked_step(self._model, *inputs, mask, self._cache)
         for past, image, produced in zip(self._past, images, hard, strict=True):
             past.commit(produced, patchify(image))
-        return Unrolled(output, gated, weights, 1 - hard[gated].mean(axis=1))
+        return Unrolled(output, gated, logits, weights, taken, own)
 
     def _explore(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Replace some of the chosen ratios `[G]` by random ones above the lowest; say which."""
         random = torch.randint(1, len(self._budgets), chosen.shape, generator=self._noise)
-        explored = torch.rand(chosen.shape, generator=self._noise) < EXPLORED
-        return torch.where(explored, random, chosen), explored
+        own = torch.rand(chosen.shape, generator=self._noise) >= EXPLORED
+        return torch.where(own, chosen, random), own
 
     def planes(self, images: np.ndarray, begins: Sequence[bool]) -> Tensor:
         """Return what the gate sees of the streams that continue, `[G, cams, 7, 112, 112]`."""

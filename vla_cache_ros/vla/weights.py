@@ -99,7 +99,8 @@ def collect(
     found = '; '.join(f'{kind}: {_short(names)}' for kind, names in problems if names)
     if found:
         raise CheckpointError(
-            f'{source}: expected exactly the {len(expected)} tensors of its configuration, found {found}'
+            f'{source}: expected exactly the {len(expected)} tensors of its configuration, '
+            f'found {found}'
         )
     return state
 
