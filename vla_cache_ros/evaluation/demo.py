@@ -18,7 +18,7 @@ import shutil
 from typing import Any
 
 from tqdm import tqdm
-from vla_cache_ros.caching.gates import make_gate
+from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.evaluation.bag_frames import frames
 from vla_cache_ros.evaluation.bag_frames import message_counts
 from vla_cache_ros.evaluation.bag_frames import Span
@@ -93,7 +93,7 @@ def run_demo(
     `out/bag` is not a bag and would be lost.
     """
     resolve(checkpoint)  # a wrong name shall not cost the start of three processes
-    make_gate(gate, reuse)
+    split_gate(gate, reuse)
     _make_room(out)
     parameters = share_file(PARAMETERS)
     runs = [Run('dense'), Run(gate)]

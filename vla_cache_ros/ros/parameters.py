@@ -56,8 +56,9 @@ class VLAParameters:
     )
     gate: str = parameter(
         'dense',
-        'which visual tokens are recomputed at a step: dense (all), random, motion or vla-cache',
-        pattern='dense|random|motion|vla-cache',
+        'which visual tokens are recomputed at a step: dense (all), random, motion, vla-cache, '
+        'learned or learned-fixed; learned@FOLDER takes a gate from elsewhere',
+        pattern='dense|random|motion|vla-cache|(learned|learned-fixed)(@.+)?',
     )
     reuse: float = parameter(
         0.5, 'share of visual tokens that a gate with a budget reuses', low=0.0, high=1.0

@@ -106,7 +106,7 @@ class GateTrainer:
         )
         torch.manual_seed(training.seed)
         self.network = GateNetwork(config)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), training.peak)
+        self.optimizer = self._new_optimizer()
         self.predictor = PREDICTORS[training.predictor](config.ratios)
         self.price = self.predictor.start if training.price is None else training.price
         self.done, self.scale = 0, None
@@ -120,10 +120,17 @@ class GateTrainer:
         while self.done < training.stage1:
             self._segment(1, min(STAGE1_SEGMENT, training.stage1 - self.done))
         total = training.stage1 + training.stage2
+        if self.done == training.stage1:
+            # stage II's gradients are far larger: with stage I's moments its first updates would
+            # throw the weights away
+            self.optimizer = self._new_optimizer()
         while self.done < total:
             self._segment(2, min(SEGMENT, total - self.done))
         if self.rank == 0:
             self.export()
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.network.parameters(), self.training.peak, betas=(0.9, 0.99))
 
     def export(self) -> None:
         """Calibrate on the held-out recordings and write OUT/gate."""

@@ -32,6 +32,8 @@ def soft_mask(scores: Tensor, weights: Tensor, budgets: Tensor) -> Tensor:
     scores: logits `[B, V]`. weights: of the candidates, `[B, ratios]`. budgets: int `[ratios]`,
     tokens that each candidate recomputes.
     """
+    # Only the order counts: without this, "recompute more" would raise all scores for ever.
+    scores = scores - scores.mean(dim=1, keepdim=True)
     ordered = scores.detach().sort(dim=1, descending=True).values  # [B, V]
     width = STEEPNESS * ordered.std(dim=1, keepdim=True).clamp(min=1e-3)  # [B, 1]
     tokens = scores.shape[1]
