@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -86,9 +87,10 @@ class FixedLearnedGate(BudgetGate):
             return full_plan(config.tokens, CAMERA_CUT)
         with torch.inference_mode(), _one_thread():
             logits, ratio_logits = self._network(torch.from_numpy(planes)[None], self._language)
-            scores = logits[0].sigmoid().numpy()  # [V]
         self.ratio = self.choose_ratio(ratio_logits[0].numpy())
-        return self.choose(scores, self.ratio, cache)
+        # by logits: far from zero their sigmoids, which are reported, would be equal
+        plan = self.choose(logits[0].numpy(), self.ratio, cache)
+        return replace(plan, scores=logits[0].sigmoid().numpy())
 
     def choose_ratio(self, logits: np.ndarray) -> float:
         """Return the share to reuse: here the one asked for, whatever the logits `[ratios]`."""
