@@ -13,7 +13,7 @@ import sys
 import threading
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -40,7 +40,8 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
         except ValueError as error:
             print(f'error: {error}', file=sys.stderr)
             return 2
-        executor = SingleThreadedExecutor()
+        # half the time between image and command that the executor with wait sets needs
+        executor = EventsExecutor()
         executor.add_node(node)
         try:
             while not stop_requested.is_set():

@@ -81,7 +81,6 @@ class VLANode(LifecycleNode):
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._reports = self.create_publisher(String, '~/step_report', 10)
-        self._collect = self.create_guard_condition(self._on_outcome)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/pause', self._on_pause)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -158,7 +157,7 @@ class VLANode(LifecycleNode):
             now=lambda: self.get_clock().now().nanoseconds,
             send=self._send,
             renew=self._ticks.reset,
-            wake=self._collect.trigger,
+            wake=self._wake,
             warn=self.get_logger().warning,
             done=self._report,
         )
@@ -223,6 +222,11 @@ class VLANode(LifecycleNode):
             self._jumped = False
             self._controller.clock_jumped()
         self._controller.tick()
+
+    def _wake(self) -> None:
+        executor = self.executor  # None once the node is being closed
+        if executor is not None:
+            executor.create_task(self._on_outcome)
 
     def _on_outcome(self) -> None:
         if self._controller is not None:
