@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from torch import nn
 from torch import Tensor
-import torch.nn.functional as F
 from vla_cache_ros.caching.gates.gate_folder import save_gate
-from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
-from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
+from .alignment import alignment_loss
 from .calibration import calibrate
 from .predictor_losses import PREDICTORS
 from .processes import average_gradients
@@ -35,7 +33,6 @@ from .recordings import Recordings
 from .teacher import batch_inputs
 from .teacher import Teacher
 from .towers import learning_rate
-from .towers import pixel_batch
 from .unroll import prompt_embedding
 from .unroll import Unroll
 
@@ -179,35 +176,11 @@ class GateTrainer:
             self._save()
 
     def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
-        """Return stage I's loss: scores against attention times what has changed."""
-        inputs, pairs = [], []
-        for _ in range(self.training.batch):
-            run = self.recordings.training[rng.integers(len(self.recordings.training))]
-            now = int(rng.integers(1, len(run)))
-            then = int(rng.integers(0, now))  # when all tokens were produced
-            seen = self.recordings.frames.images(run[[then, now - 1, now]])
-            motion = MotionInput()
-            motion.remember(seen[1])
-            ages = np.full(self.network.config.tokens, now - then)
-            inputs.append(motion(seen[2], patchify(seen[0]), ages))
-            pairs.append((run[then], run[now]))
-        then, now = np.array(pairs).T
-        language = None
-        if self.training.language:
-            _, ids, mask, _ = batch_inputs(self.vla, self.recordings, now)
-            language = prompt_embedding(self.vla.model, ids, mask)
-        scores, _ = self.network(torch.from_numpy(np.stack(inputs)), language)
-        with torch.no_grad():
-            change = (self._embedded(now) - self._embedded(then)).norm(dim=-1)  # [B, V]
-            wanted = ranks(torch.from_numpy(self.teacher.attention[now]) * change)
-        loss = F.mse_loss(scores.sigmoid(), wanted)
+        """Return stage I's loss."""
+        loss = alignment_loss(
+            self.vla, self.recordings, self.teacher, self.network, self.training.batch, rng
+        )
         return loss, (loss.item(), np.nan, np.nan)
-
-    def _embedded(self, rows: np.ndarray) -> Tensor:
-        """Return the decoder's embeddings `[B, V, D]` of some frames' patches."""
-        model = self.vla.model
-        values = pixel_batch(self.recordings.frames.images(rows), self.vla.images)
-        return model.project(model.vision_features(values))
 
     def _unroll(self, updates: int, rng: np.random.Generator):
         """Return stage II's step over streams that go on from call to call."""
@@ -330,12 +303,3 @@ class GateTrainer:
             embedding = prompt_embedding(self.vla.model, ids, mask)[0]
             found[self.recordings.instruction(run[0])] = embedding
         return found
-
-
-def ranks(values: Tensor) -> Tensor:
-    """
-    Return the rank of each value `[B, V]` within its row, from 0 to 1.
-
-    One token often takes most of the attention: stretched linearly, all others would be near 0.
-    """
-    return values.argsort(1).argsort(1).float() / (values.shape[1] - 1)

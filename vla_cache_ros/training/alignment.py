@@ -1,0 +1,75 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Stage I of the gate: scores follow what the dense model attends to and what has changed.
+
+Needs two frames of a recording and no cache. Knows nothing of ratios or of the task.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+from vla_cache_ros.caching.gates.motion_input import MotionInput
+from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+
+from .recordings import Recordings
+from .teacher import batch_inputs
+from .teacher import Teacher
+from .towers import pixel_batch
+from .unroll import prompt_embedding
+
+
+def alignment_loss(
+    vla: LoadedVLA,
+    recordings: Recordings,
+    teacher: Teacher,
+    network: GateNetwork,
+    batch: int,
+    rng: np.random.Generator,
+) -> Tensor:
+    """
+    Return the squared error of scores against the rank of attention times change.
+
+    Each sample is a frame whose tokens were all produced at one random earlier frame of its
+    recording; change is the distance of a token's embedding between the two.
+    """
+    inputs, pairs = [], []
+    for _ in range(batch):
+        run = recordings.training[rng.integers(len(recordings.training))]
+        now = int(rng.integers(1, len(run)))
+        then = int(rng.integers(0, now))
+        seen = recordings.frames.images(run[[then, now - 1, now]])
+        motion = MotionInput()
+        motion.remember(seen[1])
+        ages = np.full(network.config.tokens, now - then)
+        inputs.append(motion(seen[2], patchify(seen[0]), ages))
+        pairs.append((run[then], run[now]))
+    then, now = np.array(pairs).T
+    language = None
+    if network.config.language_dim:
+        _, ids, mask, _ = batch_inputs(vla, recordings, now)
+        language = prompt_embedding(vla.model, ids, mask)
+    scores, _ = network(torch.from_numpy(np.stack(inputs)), language)
+    with torch.no_grad():
+        before, after = (_embedded(vla, recordings, rows) for rows in (then, now))
+        change = (after - before).norm(dim=-1)  # [B, V]
+        wanted = ranks(torch.from_numpy(teacher.attention[now]) * change)
+    return F.mse_loss(scores.sigmoid(), wanted)
+
+
+def _embedded(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:
+    """Return the decoder's embeddings `[B, V, D]` of some frames' patches."""
+    values = pixel_batch(recordings.frames.images(rows), vla.images)
+    return vla.model.project(vla.model.vision_features(values))
+
+
+def ranks(values: Tensor) -> Tensor:
+    """
+    Return the rank of each value `[B, V]` within its row, from 0 to 1.
+
+    One token often takes most of the attention: stretched linearly, all others would be near 0.
+    """
+    return values.argsort(1).argsort(1).float() / (values.shape[1] - 1)
