@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from tqdm import tqdm
 from vla_cache_ros.evaluation.closed_loop import summarize
@@ -27,6 +26,7 @@ from vla_cache_ros.evaluation.episode_strip import draw_strip
 from vla_cache_ros.evaluation.episode_trace import GatedActor
 from vla_cache_ros.evaluation.episode_trace import record_episode
 from vla_cache_ros.evaluation.episode_trace import Trace
+from vla_cache_ros.evaluation.report import render
 from vla_cache_ros.evaluation.video import Frame
 from vla_cache_ros.evaluation.video import write_video
 
@@ -115,8 +115,8 @@ def write_outputs(
     write_json(out / 'report.json', figures)
     draw_strip(first, cameras).save(out / 'strip.png', optimize=True)
     write_video(video_frames(first), out / 'episode.mp4', frequency)
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
+    page = render(
+        _TEMPLATE,
         first=first,
         gate=gate,
         cameras=cameras,

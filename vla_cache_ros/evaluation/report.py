@@ -71,8 +71,8 @@ def write_report(
     video: Path | None = None,
 ) -> None:
     """Write the page; the video is embedded, so the page grows by a third over its size."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
+    page = render(
+        _TEMPLATE,
         title=title,
         lead=lead,
         table=table,
@@ -82,3 +82,9 @@ def write_report(
         video=base64.b64encode(video.read_bytes()).decode('ascii') if video else '',
     )
     path.write_text(page, encoding='utf-8')
+
+
+def render(template: Path, **values: object) -> str:
+    """Return a template filled with values, which are escaped."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template.read_text(encoding='utf-8')).render(**values)

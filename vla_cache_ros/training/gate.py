@@ -134,8 +134,7 @@ class GateTrainer:
         config = self.network.config
         calibration = calibrate(self.network.eval(), self.recordings, self._embeddings())
         default = self.training.target or 0.7
-        record = {k: v for k, v in vars(self.training).items()}
-        record |= {'seconds': round(self._seconds), 'processes': self.world}
+        record = vars(self.training) | {'seconds': round(self._seconds), 'processes': self.world}
         save_gate(
             self.out / 'gate',
             self.network,
