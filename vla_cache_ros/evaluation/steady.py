@@ -4,7 +4,8 @@
 Run one episode far longer than any task and see whether time and memory stay flat.
 
 The policy drives the embedded robot and is never reset; the scene changes under it now and then,
-so that there is always something to look at. Knows no gate beyond its name.
+so that there is always something to look at. After each step a dense reference looks at one still
+image: what slows it is the machine, not the episode. Knows no gate beyond its name.
 """
 
 from pathlib import Path
@@ -45,8 +46,9 @@ def run_steady(
     """
     Run the episode; print and write the medians of the first and last 500 steps.
 
-    The cached keys and values, the process memory (MiB) and the total step time (ms) are compared;
-    the very first steps, which warm up, are left out. Raises ValueError for fewer than 1000 steps.
+    Compared are the cached keys and values, the process memory (MiB), the total step time (ms),
+    that of the reference, and the two divided step by step; the very first steps, which warm up,
+    are left out. Raises ValueError for fewer than 1000 steps.
     """
     if steps < 2 * WINDOW:
         raise ValueError(f'steps: expected at least {2 * WINDOW}, got {steps}')
@@ -55,10 +57,11 @@ def run_steady(
     from vla_cache_ros.simulation.tabletop import Tabletop
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
+    dense = Policy.from_pretrained(checkpoint, gate='dense')
     env = Tabletop()
     env.reset_state(seed)
-    task = env.task.name
-    times, memory, cache = np.empty(steps), np.empty(steps), np.empty(steps)
+    task, still = env.task.name, env.observe()
+    times, reference, memory, cache = (np.empty(steps) for _ in range(4))
     for step in tqdm(range(steps), unit='step'):
         if step % _SCENE_STEPS == 0:
             env.reset_state(seed + step // _SCENE_STEPS, task)
@@ -66,11 +69,18 @@ def run_steady(
         for action in chunk.actions[:EXECUTE_STEPS]:
             env.step(action)
         times[step] = report.latency_ms['total']
+        reference[step] = dense.act(still)[1].latency_ms['total']
         memory[step], cache[step] = resident_mib(), policy.cache.memory_bytes() / 2**20
     env.close()
     figures: dict[str, Any] = {
         name: ends(values)
-        for name, values in (('step_ms', times), ('memory_mib', memory), ('cache_mib', cache))
+        for name, values in (
+            ('step_ms', times),
+            ('reference_ms', reference),
+            ('step_over_reference', times / reference),
+            ('memory_mib', memory),
+            ('cache_mib', cache),
+        )
     }
     figures |= {
         'steps': steps,
@@ -84,7 +94,7 @@ def run_steady(
     }
     if json_path is not None:
         write_json(json_path, figures)
-    for name in ('step_ms', 'memory_mib', 'cache_mib'):
-        row = figures[name]
-        print(f'{name:<12}{row["first"]:>10.2f}{row["last"]:>10.2f}{row["ratio"]:>8.3f}')
+    for name, row in figures.items():
+        if isinstance(row, dict) and 'ratio' in row:
+            print(f'{name:<20}{row["first"]:>10.3f}{row["last"]:>10.3f}{row["ratio"]:>8.3f}')
     return figures
