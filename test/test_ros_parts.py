@@ -3,6 +3,7 @@
 """The small parts of the ROS room, without a graph: worker, command log, parameters, domain."""
 
 from dataclasses import fields
+import os
 from pathlib import Path
 import threading
 
@@ -14,6 +15,7 @@ from vla_cache_ros.ros.isolation import isolated_domain
 from vla_cache_ros.ros.parameters import RecorderParameters
 from vla_cache_ros.ros.parameters import SimRobotParameters
 from vla_cache_ros.ros.parameters import VLAParameters
+from vla_cache_ros.ros.worker import NICENESS
 from vla_cache_ros.ros.worker import Worker
 import yaml
 
@@ -75,6 +77,17 @@ def test_worker_hands_an_orders_error_back_and_lives_on():
         worker.order(lambda: 1 / 0).result(10)
     assert worker.order(lambda: 3).result(10) == 3
     assert worker.close(10)
+
+
+def test_the_worker_gives_way_to_the_thread_that_sends_commands():
+    worker = Worker('test')
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    found = worker.order(
+        lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    ).result(5)
+    assert worker.close(5)
+    assert found == NICENESS > before
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_worker_that_hangs_does_not_hold_up_its_end():

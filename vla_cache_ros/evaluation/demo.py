@@ -139,8 +139,8 @@ def _drive(
         module = 'vla_cache_ros.ros'
         bag = [*ros, '-p', f'bag_path:={out / "bag"}']
         # What stands for cameras, arm and disk has machines of its own beside a real robot.
-        processes.start('recorder', f'{module}.recorder', bag, niceness=10)
-        processes.start('sim_robot_node', f'{module}.sim_robot_node', ros, niceness=10)
+        processes.start('recorder', f'{module}.recorder', bag, niceness=19)
+        processes.start('sim_robot_node', f'{module}.sim_robot_node', ros, niceness=19)
         processes.start(
             'vla_node', f'{module}.vla_node', [*ros, '-p', f'model_path:={checkpoint}']
         )

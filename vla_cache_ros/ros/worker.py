@@ -10,7 +10,12 @@ newest replaces an older one. Knows neither ROS nor what a policy returns.
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+import os
 import threading
+
+# Commands go before inference: torch's OpenMP threads, which inherit this, keep spinning for
+# milliseconds after a step, and a command had to wait for the end of their time slice.
+NICENESS = 4
 
 
 class Worker:
@@ -54,6 +59,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             with self._wake:
                 while not (self._orders or self._slot or self._closed):
