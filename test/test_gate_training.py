@@ -7,13 +7,14 @@ import pytest
 import torch
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training import gate as gate_module
+from vla_cache_ros.training import walks
 from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.gate import GateTrainer
 from vla_cache_ros.training.gate import GateTraining
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
 
-SETTINGS = {'stage1': 2, 'stage2': 6, 'batch': 2, 'target': 0.5}
+SETTINGS = {'stage1': 2, 'stage2': 6, 'walks': 1, 'batch': 2, 'target': 0.5}
 
 
 @pytest.fixture(scope='module')
@@ -29,6 +30,8 @@ def data(tmp_path_factory):
 def short(monkeypatch):
     monkeypatch.setattr(gate_module, 'SEGMENT', 3)
     monkeypatch.setattr(gate_module, 'STAGE1_SEGMENT', 1)
+    monkeypatch.setattr(walks, 'STREAMS', 2)
+    monkeypatch.setattr(walks, 'STEPS', 3)
 
 
 def weights(trainer):
@@ -76,13 +79,16 @@ def test_an_interrupted_training_resumes_to_the_same_weights_and_its_gate_drives
 
 
 def test_other_settings_than_those_of_the_run_are_refused(data, tmp_path):
-    GateTrainer('tabletop', [data], tmp_path / 'a', GateTraining(stage1=1, stage2=0)).train()
+    GateTrainer(
+        'tabletop', [data], tmp_path / 'a', GateTraining(stage1=1, stage2=0, walks=1)
+    ).train()
     with pytest.raises(ValueError, match='seed: expected 1 as asked for, found 0'):
-        GateTrainer('tabletop', [data], tmp_path / 'a', GateTraining(stage1=1, stage2=0, seed=1))
+        training = GateTraining(stage1=1, stage2=0, walks=1, seed=1)
+        GateTrainer('tabletop', [data], tmp_path / 'a', training)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp_path):
-    training = GateTraining(stage1=3, stage2=0, batch=1)
+    training = GateTraining(stage1=3, stage2=0, walks=1, batch=1)
     trainer = GateTrainer('tabletop', [data], tmp_path / 'a', training)
     trainer._segment(1, 2)
     with torch.no_grad():
@@ -92,6 +98,15 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
     again = GateTrainer('tabletop', [data], tmp_path / 'a', training)
     assert again.done == 2
     assert torch.isfinite(weights(again)).all()
+
+
+def test_stage_one_can_follow_attention_as_in_the_paper(data, tmp_path):
+    training = GateTraining(stage1=2, stage2=0, align='attention', batch=2)
+    trainer = GateTrainer('tabletop', [data], tmp_path / 'a', training)
+    start = weights(trainer)
+    trainer._segment(1, 2)
+    assert trainer.walks is None
+    assert not torch.equal(start, weights(trainer))
 
 
 def test_without_a_price_the_task_teaches_selector_and_predictor(data, tmp_path):
@@ -121,3 +136,8 @@ def test_recordings_of_one_frame_are_left_out(data):
 def test_a_mistyped_loss_is_refused():
     with pytest.raises(ValueError, match='loss: expected one of distill, demonstrations'):
         GateTraining(loss='distil')
+
+
+def test_a_mistyped_alignment_is_refused():
+    with pytest.raises(ValueError, match='align: expected one of effects, attention'):
+        GateTraining(align='attn')

@@ -96,10 +96,16 @@ def gate(
     predictor: Annotated[
         str, typer.Option(help='regressed, or relaxed as in the paper.')
     ] = 'regressed',
-    stage1: Annotated[int, typer.Option(min=0, help='Updates of stage I.')] = 800,
-    stage2: Annotated[int, typer.Option(min=0, help='Updates of stage II.')] = 480,
+    stage1: Annotated[int, typer.Option(min=0, help='Updates of stage I.')] = 4000,
+    stage2: Annotated[int, typer.Option(min=0, help='Updates of stage II.')] = 160,
+    align: Annotated[
+        str, typer.Option(help='What stage I teaches: effects, or attention as in the paper.')
+    ] = 'effects',
+    walks: Annotated[
+        int, typer.Option(min=1, help='Pieces of about 270 samples that effects are taken from.')
+    ] = 16,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
-    peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 1e-3,
+    peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 2e-3,
     language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = False,
     seed: Seed = 0,
 ) -> None:
@@ -110,6 +116,8 @@ def gate(
     training = GateTraining(
         stage1=stage1,
         stage2=stage2,
+        align=align,
+        walks=walks,
         batch=batch,
         loss=loss,
         predictor=predictor,

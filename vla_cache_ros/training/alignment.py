@@ -1,10 +1,13 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Stage I of the gate: scores follow what the dense model attends to and what has changed.
+Stage I of the gate: before any task loss, scores follow what is known to matter.
 
-Needs two frames of a recording and no cache. Knows nothing of ratios or of the task.
+Either the effect of each token's staleness on the action (training/walks.py), or, nearer to the
+paper, what the dense model attends to times what has changed. Runs no decoder with stale caches.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,7 +25,25 @@ from .towers import pixel_batch
 from .unroll import prompt_embedding
 
 
-def alignment_loss(
+def align_to_effects(
+    network: GateNetwork,
+    planes: Tensor,
+    language: Tensor | None,
+    effects: Tensor,
+    budgets: Sequence[int],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Return the loss of the scores, the ratio logits and what each ratio would leave out.
+
+    planes: the gate's input `[B, cams, 7, 112, 112]`. effects: squares `[B, V]`. budgets: tokens
+    that each ratio recomputes. The last is `[B, ratios]`, of mean 1.
+    """
+    scores, logits = network(planes, language)
+    cost = left_out(scores.detach(), effects, budgets)
+    return effect_loss(scores, effects), logits, cost / cost.mean()
+
+
+def align_to_attention(
     vla: LoadedVLA,
     recordings: Recordings,
     teacher: Teacher,
@@ -58,6 +79,24 @@ def alignment_loss(
         change = (after - before).norm(dim=-1)  # [B, V]
         wanted = ranks(torch.from_numpy(teacher.attention[now]) * change)
     return F.mse_loss(scores.sigmoid(), wanted)
+
+
+def effect_loss(scores: Tensor, effects: Tensor) -> Tensor:
+    """
+    Return the loss at whose minimum scores `[B, V]` are the log of the expected squared effects.
+
+    The negative log-likelihood of an exponential distribution: right for effects that are noisy
+    squares, and a heavy tail of them (cut at 200 times the mean) does not decide alone.
+    """
+    return (effects.clamp(max=200) * torch.exp(-scores) + scores + 1e-3 * scores**2).mean()
+
+
+def left_out(scores: Tensor, effects: Tensor, budgets: Sequence[int]) -> Tensor:
+    """Return the root of the squared effects that each budget leaves out, `[B, budgets]`."""
+    ordered = effects.gather(1, scores.argsort(dim=1, descending=True))
+    total = ordered.sum(1, keepdim=True)
+    taken = torch.cat([torch.zeros_like(total), ordered.cumsum(1)], dim=1)  # [B, V + 1]
+    return (total - taken[:, budgets]).clamp(min=0).sqrt()
 
 
 def _embedded(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:

@@ -1,18 +1,20 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Train the learned gate through the frozen model: first to look where it looks, then to save.
+Train the learned gate through the frozen model: first to know what matters, then to save.
 
-Stage I fits the selector to the dense model's attention. Stage II trains selector and predictor
-on the action loss and the reused share. Runs in segments: a segment depends on the weights and
-its own number alone, so that an interrupted run resumes to the same curve. Under torchrun every
-process takes its own recordings and gradients are averaged. Source: arXiv 2602.00686.
+Stage I fits the selector to the effect of each token's staleness. Stage II trains selector and
+predictor on the action loss and the reused share. Runs in segments: a segment depends on the
+weights and its own number alone, so that an interrupted run resumes to the same curve. Under
+torchrun every process takes its own recordings and gradients are averaged.
+Source: arXiv 2602.00686.
 """
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,24 +25,30 @@ from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
-from .alignment import alignment_loss
+from .alignment import align_to_attention
+from .alignment import align_to_effects
 from .calibration import calibrate
 from .predictor_losses import PREDICTORS
 from .processes import average_gradients
 from .processes import join_processes
 from .processes import mean_over_processes
 from .recordings import Recordings
+from .sensitivity import EXECUTED
+from .sequence import pad_prompts
 from .teacher import batch_inputs
 from .teacher import Teacher
 from .towers import learning_rate
+from .unroll import budgets
 from .unroll import prompt_embedding
 from .unroll import Unroll
+from .walks import Walks
 
 LOSSES = ('distill', 'demonstrations')
+ALIGNMENTS = ('effects', 'attention')
 FIELDS = ('stage', 'update', 'loss', 'reuse', 'distance', 'price', 'seconds')
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
-EXECUTED = 4  # actions of a chunk whose distance to the dense model's is shown
+FINE = 0.15  # of the learning rate is left for stage II where stage I came before it
 
 
 @dataclass(frozen=True)
@@ -48,21 +56,24 @@ class GateTraining:
     """
     Say how a gate is trained.
 
-    stage1, stage2: updates. batch: frames per update and process. loss: 'distill' (the dense
+    stage1, stage2: updates. align: what stage I teaches, one of ALIGNMENTS. walks: pieces of about
+    270 samples for 'effects'. batch: frames per update and process. loss: 'distill' (the dense
     model's own actions, no labels) or 'demonstrations'. predictor: one of PREDICTORS. target: mean
     reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
     price, None for the predictor's own start. peak: learning rate. language: whether the gate sees
     the instruction.
     """
 
-    stage1: int = 800
-    stage2: int = 480
+    stage1: int = 4000
+    stage2: int = 160
+    align: str = 'effects'
+    walks: int = 16
     batch: int = 8
     loss: str = 'distill'
     predictor: str = 'regressed'
     target: float | None = 0.7
     price: float | None = None
-    peak: float = 1e-3
+    peak: float = 2e-3
     language: bool = False
     seed: int = 0
 
@@ -70,6 +81,8 @@ class GateTraining:
         """Check what a user may mistype."""
         if self.loss not in LOSSES:
             raise ValueError(f'loss: expected one of {", ".join(LOSSES)}, got {self.loss!r}')
+        if self.align not in ALIGNMENTS:
+            raise ValueError(f'align: expected one of {", ".join(ALIGNMENTS)}, got {self.align!r}')
         if self.predictor not in PREDICTORS:
             raise ValueError(
                 f'predictor: expected one of {", ".join(PREDICTORS)}, got {self.predictor!r}'
@@ -95,8 +108,14 @@ class GateTrainer:
             raise ValueError(
                 f'{checkpoint}: expected a model with an L1 action head, found action tokens'
             )
+        state = self._saved()  # before hours of asking the model: other settings are refused
         self.recordings = Recordings(directories)
         self.teacher = self._ask_teacher()
+        self.walks = self._walk()
+        self.embeddings = {
+            text: prompt_embedding(self.vla.model, *pad_prompts([self.vla.prompt_ids(text)]))[0]
+            for text in self.recordings.instructions()
+        }
         config = GateConfig(
             cameras=oft.num_images,
             language_dim=self.vla.config.hidden_dim if training.language else 0,
@@ -108,8 +127,11 @@ class GateTrainer:
         self.price = self.predictor.start if training.price is None else training.price
         self.done, self.scale = 0, None
         self._seconds = 0.0
-        if (self.out / 'state.pt').exists():
-            self._resume()
+        if state is not None:
+            self.network.load_state_dict(state['network'])
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.done, self.price = state['done'], state['price']
+            self.scale, self._seconds = state['scale'], state['seconds']
 
     def train(self) -> None:
         """Run both stages, calibrate and write the gate folder OUT/gate."""
@@ -132,7 +154,7 @@ class GateTrainer:
     def export(self) -> None:
         """Calibrate on the held-out recordings and write OUT/gate."""
         config = self.network.config
-        calibration = calibrate(self.network.eval(), self.recordings, self._embeddings())
+        calibration = calibrate(self.network.eval(), self.recordings, self.embeddings)
         default = self.training.target or 0.7
         record = vars(self.training) | {'seconds': round(self._seconds), 'processes': self.world}
         save_gate(
@@ -176,10 +198,23 @@ class GateTrainer:
 
     def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
         """Return stage I's loss."""
-        loss = alignment_loss(
-            self.vla, self.recordings, self.teacher, self.network, self.training.batch, rng
+        batch = self.training.batch
+        if self.walks is None:
+            loss = align_to_attention(
+                self.vla, self.recordings, self.teacher, self.network, batch, rng
+            )
+            return loss, (loss.item(), np.nan, np.nan)
+        count = len(self.walks.frames)
+        samples = rng.choice(np.arange(self.rank, count, self.world), batch)
+        planes = np.stack([self.walks.planes(sample) for sample in samples])
+        loss, logits, cost = align_to_effects(
+            self.network,
+            torch.from_numpy(planes).float(),
+            self._language(self.walks.frames[samples]),
+            torch.from_numpy(self.walks.effects[samples]),
+            budgets(self.network.config),
         )
-        return loss, (loss.item(), np.nan, np.nan)
+        return loss + self.predictor.align(logits, cost), (loss.item(), np.nan, np.nan)
 
     def _unroll(self, updates: int, rng: np.random.Generator):
         """Return stage II's step over streams that go on from call to call."""
@@ -207,7 +242,7 @@ class GateTrainer:
             if not len(gated):
                 return taken.output.sum() * 0, (np.nan, np.nan, np.nan)
             found = taken.output[gated]
-            costs = (found - wanted[gated]).abs().mean((1, 2))  # [G]
+            costs = (found - wanted[gated])[:, :EXECUTED].abs().mean((1, 2))  # [G]
             reuse = ratios[taken.taken[taken.own]].tolist()
             self._balance(costs.mean().item(), reuse)
             costs = costs / self.scale
@@ -233,7 +268,8 @@ class GateTrainer:
         if self.done < training.stage1:
             rate = learning_rate(self.done, training.stage1, training.peak)
         else:
-            rate = learning_rate(self.done - training.stage1, training.stage2, training.peak)
+            peak = training.peak * (FINE if training.stage1 else 1)
+            rate = learning_rate(self.done - training.stage1, training.stage2, peak)
         for group in self.optimizer.param_groups:
             group['lr'] = rate
 
@@ -271,7 +307,10 @@ class GateTrainer:
         torch.save(state, self.out / 'state.part')
         (self.out / 'state.part').rename(self.out / 'state.pt')
 
-    def _resume(self) -> None:
+    def _saved(self) -> dict[str, Any] | None:
+        """Return the state that a run in OUT left, None without one."""
+        if not (self.out / 'state.pt').exists():
+            return None
         state = torch.load(self.out / 'state.pt', weights_only=True)
         wanted = {**vars(self.training), 'fingerprint': self.vla.fingerprint}
         found = {**state['training'], 'fingerprint': state['fingerprint']}
@@ -281,10 +320,7 @@ class GateTrainer:
                     f'{self.out / "state.pt"}: {key}: expected {value!r} as asked for, found '
                     f'{found.get(key)!r}; choose another --out or the same settings'
                 )
-        self.network.load_state_dict(state['network'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.done, self.price, self.scale = state['done'], state['price'], state['scale']
-        self._seconds = state['seconds']
+        return state
 
     def _ask_teacher(self) -> Teacher:
         """Let one process ask the dense model, the others read its answers."""
@@ -294,11 +330,20 @@ class GateTrainer:
         mean_over_processes((0.0,), self.world)  # waits for all
         return teacher if self.rank == 0 else Teacher(self.vla, self.recordings, folder)
 
-    def _embeddings(self) -> dict[str, Tensor]:
-        """Return each instruction's embedding, for a gate that sees language."""
-        found = {}
-        for run in self.recordings.held_out if self.training.language else ():
-            _, ids, mask, _ = batch_inputs(self.vla, self.recordings, run[:1])
-            embedding = prompt_embedding(self.vla.model, ids, mask)[0]
-            found[self.recordings.instruction(run[0])] = embedding
-        return found
+    def _walk(self) -> Walks | None:
+        """Return what stage I learns from, made by all processes together; None without it."""
+        if self.training.align != 'effects' or not self.training.stage1:
+            return None
+        folder = self.out.resolve().parent
+        walks = Walks(
+            self.vla, self.recordings, folder, self.training.walks, self.rank, self.world
+        )
+        mean_over_processes((0.0,), self.world)  # waits for all
+        walks.load()
+        return walks
+
+    def _language(self, frames: np.ndarray) -> Tensor | None:
+        """Return the instructions' embeddings `[B, language_dim]` for a gate that sees them."""
+        if not self.training.language:
+            return None
+        return torch.stack([self.embeddings[self.recordings.instruction(f)] for f in frames])

@@ -36,6 +36,10 @@ class Relaxed:
         weights = sample_ratio(logits, TEMPERATURE, noise)
         return weights.argmax(1), weights
 
+    def align(self, logits: Tensor, cost: Tensor) -> Tensor:
+        """Return 0: which ratio is best is left to the task."""
+        return logits.sum() * 0
+
     def loss(self, step: Unrolled, cost: Tensor, price: float) -> Tensor:
         """Return the price of what the predictor's own choices do not reuse."""
         weights = step.weights[step.own]
@@ -60,6 +64,10 @@ class Regressed:
         """Return the ratios taken `[G]` and one-hot weights `[G, ratios]`, without a gradient."""
         taken = (logits.detach() + price * self._ratios).argmax(1)
         return taken, F.one_hot(taken, len(self._ratios)).float()
+
+    def align(self, logits: Tensor, cost: Tensor) -> Tensor:
+        """Return the error of the predicted cost of every ratio, `[B, ratios]`, of mean 1."""
+        return F.smooth_l1_loss(-logits, cost)
 
     def loss(self, step: Unrolled, cost: Tensor, price: float) -> Tensor:
         """Return the error of the predicted cost; `cost` `[G]` is in units of its running mean."""

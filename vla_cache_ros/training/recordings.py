@@ -51,6 +51,11 @@ class Recordings:
         """Return what the robot was told at a frame."""
         return TASKS[TASK_NAMES[self.frames.table['task'][frame]]].instruction
 
+    def instructions(self) -> list[str]:
+        """Return every instruction that was given, in order of the alphabet."""
+        tasks = np.unique(self.frames.table['task'])
+        return sorted(TASKS[TASK_NAMES[task]].instruction for task in tasks)
+
     def stream(self, length: int, rng: np.random.Generator) -> Iterator[tuple[int, bool]]:
         """
         Yield (frame, whether a recording begins) for so many steps, from random training parts.

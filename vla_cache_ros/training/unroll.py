@@ -21,6 +21,7 @@ from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.motion_input import CHANNELS
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.gates.motion_input import SIDE
+from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.provenance import Provenance
@@ -73,10 +74,7 @@ class Unroll:
         self._cache = StaleCache()
         self._rng = np.random.default_rng(seed)
         self._noise = torch.Generator().manual_seed(seed)
-        self._budgets = [
-            budget_size(network.config.tokens, ratio, DEFAULT_MAX_AGE)
-            for ratio in network.config.ratios
-        ]
+        self._budgets = budgets(network.config)
 
     def step(
         self,
@@ -149,6 +147,11 @@ class Unroll:
             return None
         _, ids, mask, _ = inputs
         return prompt_embedding(self._model, ids, mask)[torch.from_numpy(gated)]
+
+
+def budgets(config: GateConfig) -> list[int]:
+    """Return the tokens that each ratio of a gate recomputes."""
+    return [budget_size(config.tokens, ratio, DEFAULT_MAX_AGE) for ratio in config.ratios]
 
 
 def prompt_embedding(model: PrismaticVLA, ids: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,72 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The effect of a token's staleness is what recomputing that token alone does to the action."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from vla_cache_ros.training.masked import masked_step
+from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.sensitivity import EXECUTED
+from vla_cache_ros.training.sensitivity import sensitivity
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.images import ImagePreprocessor
+
+GOLDEN = Path(__file__).parent / 'data' / 'goldens' / 'oft'
+
+
+@pytest.fixture(scope='module')
+def model():
+    return load_checkpoint(GOLDEN, need_tokenizer=False).model.requires_grad_(False)
+
+
+def inputs(model, images):
+    values = ImagePreprocessor.for_towers(model.config.towers).normalize(images)
+    return values, torch.tensor([[1, 512, 29901, 1724, 29871]]), None, torch.zeros(1, 8)
+
+
+def views():
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 255, (2, 224, 224, 3), dtype=np.uint8)
+    now = before.copy()
+    now[0, :112] = rng.integers(0, 255, (112, 224, 3), dtype=np.uint8)
+    return before, now
+
+
+def filled(model, images):
+    cache = StaleCache()
+    with torch.no_grad():
+        masked_step(model, *inputs(model, images), torch.ones(1, 512), cache)
+    return cache
+
+
+def test_effects_are_those_of_recomputing_one_token_alone(model):
+    before, now = views()
+    cache = filled(model, before)
+    keys = [k.clone() for k in cache.keys]
+    effects = sensitivity(model, inputs(model, now), cache, torch.Generator().manual_seed(3))[0]
+    assert all(torch.equal(k, kept) for k, kept in zip(keys, cache.keys, strict=True))
+
+    signs = torch.randint(0, 2, (1, EXECUTED, 7), generator=torch.Generator().manual_seed(3))
+    signs = signs * 2.0 - 1
+    for token in effects.topk(3).indices.tolist():
+        ends = []
+        for value in (0.49, 0.51):
+            mask = torch.full((1, 512), 0.5)
+            mask[0, token] = value
+            with torch.no_grad():
+                out = masked_step(model, *inputs(model, now), mask, replace(cache))
+            ends.append((out[:, :EXECUTED].double() * signs).sum().item())
+        slope = (ends[1] - ends[0]) / 0.02
+        assert slope**2 == pytest.approx(effects[token].item(), rel=0.05)
+
+
+def test_what_did_not_change_has_no_effect(model):
+    before, now = views()
+    cache = filled(model, before)
+    same = sensitivity(model, inputs(model, before), cache, torch.Generator())
+    changed = sensitivity(model, inputs(model, now), cache, torch.Generator())
+    assert same.max() < 1e-6 * changed.max()

@@ -1,0 +1,43 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure what each token's staleness does to the action: what stage I teaches the selector.
+
+Halfway between the cached keys and values and the new ones, the gradient of the action with
+respect to "how new is this token" tells, for all tokens at once and to first order, how far the
+action moves if that token alone is recomputed. Measured at either end it is far less faithful:
+attention saturates. Knows neither the gate nor its input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from vla_cache_ros.vla.model import PrismaticVLA
+
+from .masked import masked_step
+from .masked import StaleCache
+
+EXECUTED = 4  # actions of a chunk that the robot carries out
+
+
+def sensitivity(
+    model: PrismaticVLA,
+    inputs: Sequence[Tensor | None],
+    cache: StaleCache,
+    generator: torch.Generator,
+) -> Tensor:
+    """
+    Return the square of each token's effect on the executed actions, `[B, V]`, up to a factor.
+
+    Unbiased but noisy: the effect on one random direction of the normalised chunk. inputs: pixel
+    values, prompt ids with their mask, states. cache: filled, left as it is.
+    """
+    tokens = cache.keys[0].shape[2]
+    mask = torch.full((len(inputs[0]), tokens), 0.5, requires_grad=True)
+    # towers take their mask as binary: everything is recomputed there
+    output = masked_step(model, *inputs, mask, replace(cache))[:, :EXECUTED]  # [B, 4, A]
+    signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1
+    (gradient,) = torch.autograd.grad((output * signs).sum(), mask)
+    return gradient**2

@@ -1,0 +1,125 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Walk through recordings with caches of every staleness and note what each token's staleness does.
+
+What comes of it, frames with the ages of their cached tokens and the effects on the action, is all
+that stage I needs: no model is run there. Made once, in pieces that are kept beside the run.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from vla_cache_ros.caching.gates.motion_input import MotionInput
+from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+
+from .masked import masked_step
+from .masked import StaleCache
+from .recordings import Recordings
+from .sensitivity import sensitivity
+from .teacher import batch_inputs
+
+STREAMS, STEPS = 8, 40  # of a piece
+# Share of tokens recomputed at a step, and by what they are chosen: their effect, as a good gate
+# would, or the change of their pixels, or chance.
+BUDGETS = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+CHOSEN_BY_EFFECT, CHOSEN_BY_CHANGE = 0.6, 0.25
+
+
+class Walks:
+    """
+    Hold samples of stale caches.
+
+    frames: int `[N]`, indices into the recordings. ages: int8 `[N, V]`, frames since each token
+    was produced. effects: float32 `[N, V]`, squares, of mean 1.
+    """
+
+    def __init__(
+        self,
+        vla: LoadedVLA,
+        recordings: Recordings,
+        folder: Path,
+        pieces: int,
+        rank: int,
+        world: int,
+    ) -> None:
+        """Make those of this process's pieces that are missing; `load` reads everybody's."""
+        self._recordings = recordings
+        self._folder = folder / f'walks-{vla.fingerprint[:12]}-{recordings.digest}'
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._files = [self._folder / f'{piece:04d}.npz' for piece in range(pieces)]
+        self._planes: dict[int, np.ndarray] = {}
+        missing = [p for p in range(rank, pieces, world) if not self._files[p].exists()]
+        for piece in tqdm(missing, unit='piece', desc='walks', disable=rank > 0):
+            frames, ages, effects = walk(vla, recordings, piece)
+            partial = self._folder / f'{piece:04d}.part.npz'
+            np.savez(partial, frames=frames, ages=ages, effects=effects)
+            partial.rename(self._files[piece])
+
+    def load(self) -> None:
+        """Read all pieces; every process must have made its own."""
+        pieces = [np.load(file, allow_pickle=False) for file in self._files]
+        self.frames, self.ages, self.effects = (
+            np.concatenate([piece[name] for piece in pieces])
+            for name in ('frames', 'ages', 'effects')
+        )
+        self.effects /= self.effects.mean()
+
+    def planes(self, sample: int) -> np.ndarray:
+        """Return what the gate would have seen, float16 `[cams, 7, 112, 112]`; it is kept."""
+        if sample not in self._planes:
+            frame, ages = self.frames[sample], self.ages[sample].astype(np.int64)
+            sources = np.unique([0, 1, *ages])
+            images = self._recordings.frames.images(frame - sources)  # [sources, cams, ...]
+            patches = np.stack([patchify(image) for image in images])  # [sources, V, 588]
+            place = np.searchsorted(sources, ages)
+            motion = MotionInput()
+            motion.remember(images[1])
+            planes = motion(images[0], patches[place, np.arange(len(ages))], ages)
+            self._planes[sample] = planes.astype(np.float16)
+        return self._planes[sample]
+
+
+def walk(
+    vla: LoadedVLA, recordings: Recordings, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return frames `[N]`, ages `[N, V]` and squared effects `[N, V]` along some streams."""
+    rng = np.random.default_rng((seed, STREAMS))
+    noise = torch.Generator().manual_seed(seed)
+    streams = zip(*(recordings.stream(STEPS, rng) for _ in range(STREAMS)), strict=True)
+    cache, ages, produced = StaleCache(), None, None
+    found: list[tuple[int, np.ndarray, np.ndarray]] = []
+    for step in streams:
+        frames, begins = np.array([s[0] for s in step]), [s[1] for s in step]
+        inputs = batch_inputs(vla, recordings, frames)
+        patches = np.stack([patchify(image) for image in recordings.frames.images(frames)])
+        recompute = np.ones(patches.shape[:2], dtype=bool)  # [B, V]
+        if ages is None:
+            ages, produced = np.zeros(recompute.shape, dtype=np.int8), patches.copy()
+        else:
+            ages += 1
+            effects = sensitivity(vla.model, inputs, cache, noise).numpy()
+            for row in np.flatnonzero(~np.array(begins)):
+                found.append((frames[row], ages[row].copy(), effects[row]))
+                scores = _scores(effects[row], patches[row], produced[row], rng)
+                budget = round(rng.choice(BUDGETS) * len(scores))
+                recompute[row, np.argsort(-scores)[budget:]] = False
+        with torch.no_grad():
+            masked_step(vla.model, *inputs, torch.from_numpy(recompute).float(), cache)
+        produced[recompute], ages[recompute] = patches[recompute], 0
+    return tuple(np.stack(part) for part in zip(*found, strict=True))
+
+
+def _scores(
+    effects: np.ndarray, patches: np.ndarray, produced: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return scores `[V]`, high = recompute, of a rule drawn at random."""
+    draw = rng.random()
+    if draw < CHOSEN_BY_EFFECT:
+        return effects
+    if draw < CHOSEN_BY_EFFECT + CHOSEN_BY_CHANGE:
+        return np.abs(patches.astype(np.int16) - produced).mean(1)
+    return rng.random(len(effects))
