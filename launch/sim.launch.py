@@ -31,7 +31,7 @@ PACKAGE = 'vla_cache_ros'
 # Launch arguments that become parameters when given; their defaults are the parameters' own.
 POLICY = {
     'model_path': 'checkpoint folder, Hugging Face hub id or shipped name',
-    'gate': 'dense, random, motion or vla-cache',
+    'gate': 'dense, random, motion, vla-cache, learned or learned-fixed',
     'reuse': 'share of visual tokens to reuse, 0 to 1',
     'device': 'torch device',
     'dry_run': 'true: run the policy but send no command',

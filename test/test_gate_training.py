@@ -10,7 +10,7 @@ from vla_cache_ros.training import gate as gate_module
 from vla_cache_ros.training import walks
 from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.gate import GateTrainer
-from vla_cache_ros.training.gate import GateTraining
+from vla_cache_ros.training.gate_settings import GateTraining
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
 

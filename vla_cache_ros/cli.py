@@ -16,9 +16,10 @@ from typing import Annotated
 import typer
 from vla_cache_ros import __version__
 from vla_cache_ros.cli_training import demos
+from vla_cache_ros.cli_training import distance
 from vla_cache_ros.cli_training import train
 
-DEFAULT_GATE = 'motion'  # what the demo shows beside dense
+DEFAULT_GATE = 'learned'  # what the demo shows beside dense
 TRACEBACK_VARIABLE = 'VLA_CACHE_TRACEBACK'
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(demos)
+app.command()(distance)
 app.add_typer(train, name='train')
 
 Checkpoint = Annotated[

@@ -46,6 +46,25 @@ def demos(
     print(f'{frames} frames in {out}; {share:.1%} of the episodes succeeded')
 
 
+def distance(
+    data: Data,
+    gates: Annotated[
+        list[str],
+        typer.Option('--gate', help='Gate, effects or effects-when-new; may be repeated.'),
+    ],
+    reuses: Annotated[
+        list[float], typer.Option('--reuse', min=0.0, max=1.0, help='May be repeated.')
+    ],
+    checkpoint: Annotated[str, typer.Option(help='Model that the gates belong to.')] = 'tabletop',
+    recordings: Annotated[int, typer.Option(min=1, help='Held-out recordings to use.')] = 30,
+    json: Annotated[Path | None, typer.Option('--json', help='File for the figures.')] = None,
+) -> None:
+    """Measure how far cached actions are from dense ones on held-out recordings."""
+    from vla_cache_ros.training.distance import run_distance
+
+    run_distance(checkpoint, data, gates, reuses, recordings, json)
+
+
 @train.command()
 def towers(
     data: Data,
@@ -106,12 +125,12 @@ def gate(
     ] = 16,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 2e-3,
-    language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = False,
+    language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = True,
     seed: Seed = 0,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
     from vla_cache_ros.training.gate import GateTrainer
-    from vla_cache_ros.training.gate import GateTraining
+    from vla_cache_ros.training.gate_settings import GateTraining
 
     training = GateTraining(
         stage1=stage1,

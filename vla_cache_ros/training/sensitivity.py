@@ -27,15 +27,17 @@ def sensitivity(
     inputs: Sequence[Tensor | None],
     cache: StaleCache,
     generator: torch.Generator,
+    at: float = 0.5,
 ) -> Tensor:
     """
     Return the square of each token's effect on the executed actions, `[B, V]`, up to a factor.
 
     Unbiased but noisy: the effect on one random direction of the normalised chunk. inputs: pixel
-    values, prompt ids with their mask, states. cache: filled, left as it is.
+    values, prompt ids with their mask, states. cache: filled, left as it is. at: where between
+    the cached (0) and the new (1) keys and values; above 0.
     """
     tokens = cache.keys[0].shape[2]
-    mask = torch.full((len(inputs[0]), tokens), 0.5, requires_grad=True)
+    mask = torch.full((len(inputs[0]), tokens), at, requires_grad=True)
     # towers take their mask as binary: everything is recomputed there
     output = masked_step(model, *inputs, mask, replace(cache))[:, :EXECUTED]  # [B, 4, A]
     signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1

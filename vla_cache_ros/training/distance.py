@@ -1,0 +1,134 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure on held-out recordings how far cached actions are from the dense model's.
+
+Quicker and less noisy than success, and needs no robot. Also measures two choosers that no robot
+can have, which know each token's effect (`training/sensitivity.py`): what a gate could reach.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.policy import Policy
+from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
+
+from .masked import masked_step
+from .masked import StaleCache
+from .recordings import Recordings
+from .sensitivity import EXECUTED
+from .sensitivity import sensitivity
+from .teacher import batch_inputs
+
+# Where between the cached (0) and the new (1) keys and values the effect is measured.
+KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}
+Step = tuple[np.ndarray, np.ndarray, float]  # found and dense actions [C, A], share reused
+
+
+def run_distance(
+    checkpoint: str,
+    directories: list[Path],
+    gates: Sequence[str],
+    reuses: Sequence[float],
+    recordings: int,
+    json_path: Path | None,
+) -> list[dict[str, object]]:
+    """
+    Print and write the distance of each gate at each reuse over the first held-out recordings.
+
+    gates: as for `vla-cache evaluate`, or one of KNOWING. Distances are mean absolute differences
+    of the normalised executed actions, per cached step; the first step of a recording is full.
+    """
+    held_out = Recordings(directories)
+    runs = held_out.held_out[:recordings]
+    vla = load_checkpoint(resolve(checkpoint))
+    vla.model.requires_grad_(requires_grad=False)
+    rows = []
+    for gate in gates:
+        for reuse in reuses:
+            if gate in KNOWING:
+                steps = knowing_steps(vla, held_out, runs, reuse, KNOWING[gate])
+            else:
+                steps = gate_steps(checkpoint, held_out, runs, gate, reuse)
+            rows.append({'gate': gate, 'reuse': reuse, **summary(steps)})
+            print(
+                '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
+                'reused {reused:.3f}  n {steps}'.format(**rows[-1]),
+                flush=True,
+            )
+    if json_path is not None:
+        facts = {'checkpoint': checkpoint, 'recordings': len(runs), 'digest': held_out.digest}
+        write_json(
+            json_path, {**facts, 'rows': rows, 'hardware': hardware(), 'versions': versions()}
+        )
+    return rows
+
+
+def summary(steps: Iterator[Step]) -> dict[str, float]:
+    """Return mean, median and 90th percentile of the distance, the share reused, the steps."""
+    found, dense, reused = (np.array(part) for part in zip(*steps, strict=True))
+    distance = np.abs(found - dense)[:, :EXECUTED].mean((1, 2))
+    return {
+        'mean': float(distance.mean()),
+        'median': float(np.median(distance)),
+        'p90': float(np.quantile(distance, 0.9)),
+        'reused': float(reused.mean()),
+        'steps': len(distance),
+    }
+
+
+def gate_steps(
+    checkpoint: str, recordings: Recordings, runs: Sequence[np.ndarray], gate: str, reuse: float
+) -> Iterator[Step]:
+    """Yield every cached step of a gate, as the robot would run it."""
+    cached = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
+    dense = Policy.from_pretrained(checkpoint, gate='dense')
+    for run in runs:
+        cached.reset()
+        for place, frame in enumerate(run):
+            observation = Observation(
+                tuple(recordings.frames.images(np.array([frame]))[0]),
+                recordings.instruction(frame),
+                recordings.frames.table['proprio'][frame],
+            )
+            chunk, report = cached.act(observation)
+            if place:
+                yield chunk.normalized, dense.act(observation)[0].normalized, report.reuse
+
+
+def knowing_steps(
+    vla: LoadedVLA,
+    recordings: Recordings,
+    runs: Sequence[np.ndarray],
+    reuse: float,
+    at: float,
+) -> Iterator[Step]:
+    """Yield every cached step of a chooser that knows the effects, measured at `at`."""
+    noise = torch.Generator().manual_seed(0)
+    for run in runs:
+        cache = StaleCache()
+        for place, frame in enumerate(run):
+            inputs = batch_inputs(vla, recordings, np.array([frame]))
+            with torch.no_grad():
+                fresh = StaleCache()
+                full = torch.ones(1, vla.config.oft.num_images * PATCHES_PER_IMAGE)
+                dense = masked_step(vla.model, *inputs, full, fresh)
+            if not place:
+                cache = fresh
+                continue
+            effects = sum(sensitivity(vla.model, inputs, cache, noise, at) for _ in range(4))
+            mask = torch.zeros_like(full)
+            mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
+            with torch.no_grad():
+                found = masked_step(vla.model, *inputs, mask, cache)
+            yield found[0].numpy(), dense[0].numpy(), 1 - float(mask.mean())

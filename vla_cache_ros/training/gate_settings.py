@@ -1,0 +1,50 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a gate's training: what `vla-cache train gate` takes, checked."""
+
+from dataclasses import dataclass
+
+from .predictor_losses import PREDICTORS
+
+LOSSES = ('distill', 'demonstrations')
+ALIGNMENTS = ('effects', 'attention')
+
+
+@dataclass(frozen=True)
+class GateTraining:
+    """
+    Say how a gate is trained.
+
+    stage1, stage2: updates. align: what stage I teaches, one of ALIGNMENTS. walks: pieces of about
+    270 samples for 'effects'. batch: frames per update and process. loss: 'distill' (the dense
+    model's own actions, no labels) or 'demonstrations'. predictor: one of PREDICTORS. target: mean
+    reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
+    price, None for the predictor's own start. peak: learning rate. language: whether the gate sees
+    the instruction.
+    """
+
+    stage1: int = 4000
+    stage2: int = 160
+    align: str = 'effects'
+    walks: int = 16
+    batch: int = 8
+    loss: str = 'distill'
+    predictor: str = 'regressed'
+    target: float | None = 0.7
+    price: float | None = None
+    peak: float = 2e-3
+    language: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check what a user may mistype."""
+        if self.loss not in LOSSES:
+            raise ValueError(f'loss: expected one of {", ".join(LOSSES)}, got {self.loss!r}')
+        if self.align not in ALIGNMENTS:
+            raise ValueError(f'align: expected one of {", ".join(ALIGNMENTS)}, got {self.align!r}')
+        if self.predictor not in PREDICTORS:
+            raise ValueError(
+                f'predictor: expected one of {", ".join(PREDICTORS)}, got {self.predictor!r}'
+            )
+        if self.target is not None and not 0 < self.target < 0.9:
+            raise ValueError(f'target: expected a mean reuse from 0 to 0.9, got {self.target}')
