@@ -116,7 +116,9 @@ def gate(
         str, typer.Option(help='regressed, or relaxed as in the paper.')
     ] = 'regressed',
     stage1: Annotated[int, typer.Option(min=0, help='Updates of stage I.')] = 4000,
-    stage2: Annotated[int, typer.Option(min=0, help='Updates of stage II.')] = 160,
+    stage2: Annotated[
+        int, typer.Option(min=0, help='Updates of stage II; see docs/method.md.')
+    ] = 0,
     align: Annotated[
         str, typer.Option(help='What stage I teaches: effects, or attention as in the paper.')
     ] = 'effects',

@@ -4,7 +4,7 @@
 Train the learned gate through the frozen model: first to know what matters, then to save.
 
 Stage I fits the selector to the effect of each token's staleness. Stage II trains selector and
-predictor on the action loss and the reused share. Runs in segments: a segment depends on the
+predictor on the action loss and the reused share, as the paper does. Runs in segments: a segment depends on the
 weights and its own number alone, so that an interrupted run resumes to the same curve. Under
 torchrun every process takes its own recordings and gradients are averaged.
 Source: arXiv 2602.00686.
@@ -244,12 +244,11 @@ class GateTrainer:
                 log.writerow(FIELDS)
             values = (loss, reuse, distance, self.price)
             log.writerow([stage, self.done, *(f'{v:.5f}' for v in values), f'{self._seconds:.0f}'])
-        print(
-            f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, reuse {reuse:.2f}, '
-            f'distance to dense {distance:.4f}, price {self.price:.2f}, '
-            f'{left / 60:.0f} min left',
-            flush=True,
-        )
+        shown = f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, '
+        if stage == 2:
+            shown += f'reuse {reuse:.2f}, distance to dense {distance:.4f}, '
+            shown += f'price {self.price:.2f}, '
+        print(f'{shown}{left / 60:.0f} min left', flush=True)
 
     def _save(self) -> None:
         state = {
@@ -280,8 +279,10 @@ class GateTrainer:
                 )
         return state
 
-    def _ask_teacher(self) -> Teacher:
-        """Let one process ask the dense model, the others read its answers."""
+    def _ask_teacher(self) -> Teacher | None:
+        """Let one process ask the dense model, the others read its answers; None if unneeded."""
+        if not self.training.stage2 and self.training.align != 'attention':
+            return None
         folder = self.out.resolve().parent  # other gates of these recordings find them there
         if self.rank == 0:
             teacher = Teacher(self.vla, self.recordings, folder)

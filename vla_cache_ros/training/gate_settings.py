@@ -24,7 +24,7 @@ class GateTraining:
     """
 
     stage1: int = 4000
-    stage2: int = 160
+    stage2: int = 0
     align: str = 'effects'
     walks: int = 16
     batch: int = 8
