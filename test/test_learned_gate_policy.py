@@ -44,6 +44,14 @@ def test_learned_gates_walk_the_corridor(checkpoint, name):
         assert policy.gate.bias == 0
 
 
+def test_the_shipped_gate_belongs_to_the_shipped_model():
+    policy = Policy.from_pretrained('tabletop', gate='learned', reuse=None)
+    policy.act(observe())
+    _, report = policy.act(observe(1))
+    assert policy.gate.reuse == 0.7
+    assert 0 < report.reuse < 0.91
+
+
 def test_a_gate_may_come_from_another_folder(checkpoint, tmp_path):
     fingerprint = load_checkpoint(checkpoint).fingerprint
     other = write_gate(tmp_path / 'other', network(7), fingerprint)

@@ -78,6 +78,7 @@ def test_entry_points_exist(wheel):
         'vla_cache_ros/evaluation/report.html',
         'vla_cache_ros/checkpoints/tabletop/config.json',
         'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',
+        'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',
     ],
 )
 def test_wheel_carries_data(wheel, path):

@@ -4,9 +4,9 @@
 Train the learned gate through the frozen model: first to know what matters, then to save.
 
 Stage I fits the selector to the effect of each token's staleness. Stage II trains selector and
-predictor on the action loss and the reused share, as the paper does. Runs in segments: a segment depends on the
-weights and its own number alone, so that an interrupted run resumes to the same curve. Under
-torchrun every process takes its own recordings and gradients are averaged.
+predictor on the action loss and the reused share, as the paper does. Runs in segments: a segment
+depends on the weights and its own number alone, so that an interrupted run resumes to the same
+curve. Under torchrun every process takes its own recordings and gradients are averaged.
 Source: arXiv 2602.00686.
 """
 
