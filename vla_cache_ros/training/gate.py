@@ -151,7 +151,8 @@ class GateTrainer:
             figures.append(shown)
         self._seconds += time.perf_counter() - began
         if self.rank == 0:
-            self._report(stage, np.nanmean(np.array(figures), axis=0))
+            mean = np.mean if stage == 1 else np.nanmean
+            self._report(stage, mean(np.array(figures), axis=0))
             self._save()
 
     def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
