@@ -2,11 +2,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that several tests share."""
 
+from pathlib import Path
+
 from gate_samples import write_gate
 import pytest
+
+GOLDENS = Path(__file__).parent / 'data' / 'goldens'
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Return the folder of a small learned gate."""
     return write_gate(tmp_path / 'gate')
+
+
+@pytest.fixture
+def policy():
+    """Return a policy that needs no model."""
+    from fake_policy import FakePolicy
+
+    return FakePolicy()
+
+
+@pytest.fixture
+def graph(policy):
+    """Yield vla_node on a live graph of its own, with the fake policy."""
+    from ros_graph import Graph
+    from ros_graph import VLA_PARAMETERS
+    from vla_cache_ros.ros.vla_node import VLANode
+
+    with Graph(VLANode, lambda _: policy, parameters=VLA_PARAMETERS) as graph:
+        yield graph
+
+
+@pytest.fixture(scope='session')
+def causal():
+    """Return the golden OpenVLA model."""
+    from vla_cache_ros.vla.checkpoint import load_checkpoint
+
+    return load_checkpoint(GOLDENS / 'openvla', need_tokenizer=False).model
+
+
+@pytest.fixture(scope='session')
+def oft():
+    """Return the golden OpenVLA-OFT model."""
+    from vla_cache_ros.vla.checkpoint import load_checkpoint
+
+    return load_checkpoint(GOLDENS / 'oft', need_tokenizer=False).model
+
+
+@pytest.fixture(params=['causal', 'oft'])
+def model(request):
+    """Return each of the two in turn."""
+    return request.getfixturevalue(request.param)

@@ -39,6 +39,13 @@ from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
 
 CAMERAS = ('image_raw', 'wrist/image_raw')
+VLA_PARAMETERS = {
+    'image_topics': list(CAMERAS),
+    'control_frequency': 10.0,
+    'execute_steps': 4,
+    'image_timeout': 2.0,  # a busy machine must not look like a silent camera
+    'state_timeout': 2.0,
+}
 PERIOD = 0.04  # s between two images
 ALL_LINES = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

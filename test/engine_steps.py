@@ -1,0 +1,49 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of the slot engine on images that move, for the tests of it."""
+
+import numpy as np
+import torch
+from vla_cache_ros.types import StepPlan
+from vla_cache_ros.vla.images import ImagePreprocessor
+
+LONG = tuple(range(1, 30))  # a prompt
+PROPRIO = np.linspace(-0.5, 0.5, 8).astype(np.float32)
+
+
+def frames(model, count, seed=0):
+    """Return images in which a bright square moves over a noisy but still background."""
+    oft = model.config.oft
+    cameras = 1 if oft is None else oft.num_images
+    still = np.random.default_rng(seed).integers(0, 200, (cameras, 224, 224, 3), dtype=np.uint8)
+    out = []
+    for i in range(count):
+        image = still.copy()
+        image[:, 60:100, 20 + 30 * i : 60 + 30 * i] = 250
+        out.append(image)
+    return out
+
+
+def run(engine, pixels, active=None, ids=LONG, layers=(), probe_layers=()):
+    values = ImagePreprocessor.for_towers(engine.config.towers).normalize(pixels)
+    if active is None:
+        active = np.ones(engine.layout.visual_tokens, dtype=bool)
+    proprio = PROPRIO if engine.layout.proprio else None
+    return engine.step(pixels, values, ids, proprio, StepPlan(active, layers), probe_layers)
+
+
+def nothing(engine):
+    return np.zeros(engine.layout.visual_tokens, dtype=bool)
+
+
+def choice(engine, share, seed):
+    generator = np.random.default_rng(seed)
+    return generator.random(engine.layout.visual_tokens) < share
+
+
+def contents(engine, ids=LONG):
+    """Return K and V `[2, layers, heads, L, head_dim]` in the order of rotary positions."""
+    order = np.argsort(engine.layout.positions(len(ids) - 1))
+    pairs = [[layer.keys[0], layer.values[0]] for layer in engine.cache.layers]
+    stacked = torch.stack([torch.stack(pair) for pair in pairs], dim=1)
+    return stacked[:, :, :, order].numpy()

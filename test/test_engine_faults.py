@@ -1,0 +1,103 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A step that fails or does not fit leaves nothing behind that is trusted later."""
+
+from engine_steps import choice
+from engine_steps import contents
+from engine_steps import frames
+from engine_steps import LONG
+from engine_steps import nothing
+from engine_steps import PROPRIO
+from engine_steps import run
+import numpy as np
+import pytest
+from vla_cache_ros.caching import engine as engine_module
+from vla_cache_ros.caching.engine import NonFiniteOutputError
+from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.types import StepPlan
+from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.images import ImagePreprocessor
+
+
+def test_a_failed_step_is_never_trusted(model, monkeypatch):
+    first, second = frames(model, 2)
+    engine, fresh = SlotEngine(model), SlotEngine(model)
+    run(engine, first)
+    layer, calls = engine_module.decoder.run_layer, []
+
+    def fail(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise MemoryError('out of memory')
+        return layer(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module.decoder, 'run_layer', fail)
+        with pytest.raises(MemoryError):
+            run(engine, second, choice(engine, 0.5, 1))
+    assert not engine.cache.valid and engine.cache.cause == 'step_failed'
+    result, dense = run(engine, second, nothing(engine)), run(fresh, second)
+    assert (result.refresh, result.reuse) == ('step_failed', 0)
+    assert np.abs(result.normalized - dense.normalized).max() < 1e-5
+    assert engine.cache.valid and engine.cache.cause == ''
+
+
+def test_a_non_finite_output_is_an_error_and_leaves_nothing_behind(model):
+    first, second = frames(model, 2)
+    engine, fresh = SlotEngine(model), SlotEngine(model)
+    run(engine, first)
+    values = ImagePreprocessor.for_towers(model.config.towers).normalize(second)
+    proprio = PROPRIO if engine.layout.proprio else None
+    plan = StepPlan(~nothing(engine))
+    with pytest.raises(NonFiniteOutputError, match='finite'):
+        engine.step(second, values * float('nan'), LONG, proprio, plan)
+    assert not engine.cache.valid
+    assert engine.cache.invalidations == {'non_finite_output': 1}
+    result, dense = run(engine, second, nothing(engine)), run(fresh, second)
+    assert result.refresh == 'non_finite_output'
+    assert np.abs(result.normalized - dense.normalized).max() < 1e-5
+
+
+def test_invalidation_names_are_counted_and_unknown_ones_refused(oft):
+    (pixels,) = frames(oft, 1)
+    engine = SlotEngine(oft)
+    assert run(engine, pixels, nothing(engine)).refresh == 'first_step'
+    engine.cache.invalidate('gap_too_long')
+    assert engine.cache.step == 1
+    assert run(engine, pixels, nothing(engine)).refresh == 'gap_too_long'
+    engine.cache.invalidate('episode_reset')
+    engine.cache.invalidate('episode_reset')
+    assert engine.cache.step == 0
+    assert engine.cache.invalidations == {'gap_too_long': 1, 'episode_reset': 2}
+    with pytest.raises(ValueError, match='bored'):
+        engine.cache.invalidate('bored')
+
+
+def test_inputs_that_do_not_fit_leave_the_cache_as_it_was(oft):
+    (pixels,) = frames(oft, 1)
+    engine = SlotEngine(oft)
+    run(engine, pixels)
+    before = contents(engine)
+    values = ImagePreprocessor.for_towers(oft.config.towers).normalize(pixels)
+    plan, tokens = StepPlan(nothing(engine)), engine.layout.visual_tokens
+    ten_kilobytes = range(1, 2500)
+    wrong = [
+        (pixels[:1], values, LONG, PROPRIO, plan, 'images: expected uint8'),
+        (pixels.astype(np.float32), values, LONG, PROPRIO, plan, 'found float32'),
+        (pixels, values[:, :6], LONG, PROPRIO, plan, 'pixel_values: expected'),
+        (pixels, values, ten_kilobytes, PROPRIO, plan, '1 to 64 tokens, found 2498'),
+        (pixels, values, (1,), PROPRIO, plan, '1 to 64 tokens, found 0'),
+        (pixels, values, LONG, None, plan, 'proprio: expected'),
+        (pixels, values, LONG, PROPRIO[:7], plan, 'proprio: expected'),
+        (pixels, values, LONG, PROPRIO, StepPlan(np.ones(256, dtype=bool)), 'bool'),
+        (pixels, values, LONG, PROPRIO, StepPlan(np.ones(tokens)), 'float64'),
+    ]
+    grown = StepPlan(nothing(engine), ((1, ~nothing(engine)),))
+    beyond = StepPlan(nothing(engine), ((4, nothing(engine)),))
+    wrong.append((pixels, values, LONG, PROPRIO, grown, 'subset'))
+    wrong.append((pixels, values, LONG, PROPRIO, beyond, 'layers below 4'))
+    for *arguments, words in wrong:
+        with pytest.raises((InputError, ValueError), match=words):
+            engine.step(*arguments)
+    assert engine.cache.valid and engine.cache.step == 1 and not engine.cache.invalidations
+    assert np.array_equal(contents(engine), before)

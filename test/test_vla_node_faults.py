@@ -1,0 +1,101 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is wrong with its inputs, vla_node stops the arm, says why and goes on after it."""
+
+import numpy as np
+import pytest
+from ros_graph import CAMERAS
+from ros_graph import picture
+
+
+def test_without_images_the_arm_stands_still_and_the_topic_is_named(graph):
+    graph.outside.pictures = dict.fromkeys(CAMERAS)
+    assert graph.transition('configure')
+    assert graph.transition('activate')
+    graph.outside.instruct('go')
+    assert graph.wait(lambda: graph.logged('waiting for image wrist/image_raw'))
+    assert graph.wait(graph.outside.still)
+
+
+def test_one_silent_camera_stops_the_arm_until_it_is_back(graph):
+    graph.healthy_start()
+    assert graph.set_parameter('image_timeout', 0.5).successful
+    spoiled = graph.outside.pictures['wrist/image_raw']
+    graph.outside.pictures['wrist/image_raw'] = None
+    assert graph.wait(lambda: graph.logged('wrist/image_raw: expected a message every 0.5 s'))
+    assert graph.wait(graph.outside.still)
+    graph.outside.pictures['wrist/image_raw'] = spoiled
+    assert graph.wait(graph.outside.moving)
+
+
+SPOILED_PICTURES = {
+    'encoding': (picture(encoding='32FC1'), "came '32FC1'"),
+    'size': (picture(width=8, height=8), 'came 8x8'),
+    'step': (picture(), 'expected a step of at least 192 bytes'),
+    'length': (picture(), 'expected 9216 bytes'),
+    'black': (picture(value=3), 'all-black frame'),
+}
+SPOILED_PICTURES['step'][0].step = 100
+SPOILED_PICTURES['length'][0].height = 48
+SPOILED_PICTURES['length'][0].data = SPOILED_PICTURES['length'][0].data[:-5]
+
+
+@pytest.mark.parametrize('name', SPOILED_PICTURES)
+def test_unusable_picture_stops_the_arm_until_a_good_one_comes(graph, name):
+    graph.healthy_start()
+    message, line = SPOILED_PICTURES[name]
+    graph.outside.pictures['image_raw'] = message
+    assert graph.wait(lambda: graph.logged(line))
+    assert graph.wait(lambda: graph.logged('image_raw: expected'))
+    assert graph.wait(graph.outside.still)
+    graph.outside.pictures['image_raw'] = picture()
+    assert graph.wait(graph.outside.moving)
+
+
+@pytest.mark.parametrize('text', ['', ' \t ', 'x' * 10_000], ids=['empty', 'blank', '10 kB'])
+def test_bad_instruction_stops_the_arm_until_a_good_one_comes(graph, policy, text):
+    graph.healthy_start()
+    graph.outside.instruct(text)
+    length = len(text.strip())
+    assert graph.wait(lambda: graph.logged(f'expected 1 to 1000 characters, came {length}'))
+    assert graph.wait(graph.outside.still)
+    assert all(0 < len(seen.instruction) <= 1000 for seen in policy.observations)
+    graph.outside.instruct('now properly')
+    assert graph.wait(graph.outside.moving)
+
+
+@pytest.mark.parametrize(
+    ('names', 'fingers', 'line'),
+    [
+        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], 'came nan for finger_joint2'),
+        (['elbow'], [0.1], 'expected the joints finger_joint1, finger_joint2, came elbow'),
+    ],
+    ids=['NaN', 'missing'],
+)
+def test_bad_joint_state_stops_the_arm_until_a_good_one_comes(graph, names, fingers, line):
+    graph.healthy_start()
+    good = graph.outside.names, graph.outside.fingers
+    graph.outside.names, graph.outside.fingers = names, fingers
+    assert graph.wait(lambda: graph.logged(line))
+    assert graph.wait(graph.outside.still)
+    graph.outside.names, graph.outside.fingers = good
+    assert graph.wait(graph.outside.moving)
+
+
+def test_stamps_from_the_future_are_named(graph):
+    graph.outside.stamp_offset = 30.0
+    assert graph.transition('configure')
+    assert graph.transition('activate')
+    graph.outside.instruct('go')
+    assert graph.wait(lambda: graph.logged('synchronise the clocks'))
+    assert not graph.outside.moving()
+
+
+def test_action_that_is_not_finite_is_never_sent(graph, policy):
+    graph.healthy_start()
+    policy.action = np.array([0.01, np.nan, 0, 0, 0, 0, 1.0])
+    assert graph.wait(lambda: graph.logged('expected finite actions, came nan'))
+    assert graph.wait(graph.outside.still)
+    assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
+    policy.action = np.full(7, 0.01)
+    assert graph.wait(graph.outside.moving)
