@@ -24,12 +24,13 @@ def frames(model, count, seed=0):
     return out
 
 
-def run(engine, pixels, active=None, ids=LONG, layers=(), probe_layers=()):
+def run(engine, pixels, active=None, ids=LONG, layers=(), probe_layers=(), refresh=''):
     values = ImagePreprocessor.for_towers(engine.config.towers).normalize(pixels)
     if active is None:
         active = np.ones(engine.layout.visual_tokens, dtype=bool)
     proprio = PROPRIO if engine.layout.proprio else None
-    return engine.step(pixels, values, ids, proprio, StepPlan(active, layers), probe_layers)
+    plan = StepPlan(active, layers, refresh)
+    return engine.step(pixels, values, ids, proprio, plan, probe_layers)
 
 
 def nothing(engine):

@@ -113,7 +113,7 @@ def test_without_a_price_the_task_teaches_selector_and_predictor(data, tmp_path)
     settings = {'stage1': 0, 'stage2': 6, 'batch': 2, 'target': None, 'price': 0.0}
     training = GateTraining(predictor='relaxed', **settings)
     trainer = GateTrainer('tabletop', [data], tmp_path / 'a', training)
-    step = trainer._unroll(3, np.random.default_rng(0))
+    step = trainer.task.begin(3, np.random.default_rng(0))
     step(None)
     loss, _ = step(None)
     loss.backward()

@@ -47,7 +47,7 @@ def test_effects_are_those_of_recomputing_one_token_alone(model):
     before, now = views()
     cache = filled(model, before)
     keys = [k.clone() for k in cache.keys]
-    effects = sensitivity(model, inputs(model, now), cache, torch.Generator().manual_seed(3))[0]
+    effects = sensitivity(model, inputs(model, now), cache, torch.Generator().manual_seed(3))[0][0]
     assert all(torch.equal(k, kept) for k, kept in zip(keys, cache.keys, strict=True))
 
     signs = torch.randint(0, 2, (1, EXECUTED, 7), generator=torch.Generator().manual_seed(3))
@@ -67,6 +67,6 @@ def test_effects_are_those_of_recomputing_one_token_alone(model):
 def test_what_did_not_change_has_no_effect(model):
     before, now = views()
     cache = filled(model, before)
-    same = sensitivity(model, inputs(model, before), cache, torch.Generator())
-    changed = sensitivity(model, inputs(model, now), cache, torch.Generator())
+    same = sensitivity(model, inputs(model, before), cache, torch.Generator())[0]
+    changed = sensitivity(model, inputs(model, now), cache, torch.Generator())[0]
     assert same.max() < 1e-6 * changed.max()

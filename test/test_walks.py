@@ -46,8 +46,8 @@ def test_processes_share_the_pieces_and_nothing_is_made_twice(
     walks = Walks(vla, recordings, tmp_path, pieces=2, rank=0, world=2)
     monkeypatch.setattr(module, 'walk', None)
     again = Walks(vla, recordings, tmp_path, pieces=2, rank=0, world=1)
-    walks.load()
-    again.load()
+    walks.load(relative=False)
+    again.load(relative=False)
     assert np.array_equal(walks.effects, again.effects)
     assert walks.effects.mean() == pytest.approx(1, rel=1e-4)
     training = np.concatenate(recordings.training)
@@ -60,7 +60,7 @@ def test_processes_share_the_pieces_and_nothing_is_made_twice(
 
 def test_planes_are_those_of_the_gate_in_that_place(vla, recordings, tmp_path):
     walks = Walks(vla, recordings, tmp_path, pieces=1, rank=0, world=1)
-    walks.load()
+    walks.load(relative=False)
     sample = int(walks.ages.max(1).argmax())
     frame, ages = walks.frames[sample], walks.ages[sample].astype(int)
 

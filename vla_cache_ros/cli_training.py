@@ -126,6 +126,9 @@ def gate(
         int, typer.Option(min=1, help='Pieces of about 270 samples that effects are taken from.')
     ] = 16,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
+    relative: Annotated[
+        bool, typer.Option(help='Let an action error count by how slow the motion is.')
+    ] = True,
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 2e-3,
     language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = True,
     seed: Seed = 0,
@@ -144,6 +147,7 @@ def gate(
         predictor=predictor,
         target=target if price is None else None,
         price=price,
+        relative=relative,
         peak=peak,
         language=language,
         seed=seed,

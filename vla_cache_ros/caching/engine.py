@@ -91,6 +91,7 @@ class SlotEngine:
             model.vision_backbone.cache(self.layout.cameras),
         )
         self._prompt: PromptSlots | None = None
+        self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
     @torch.inference_mode()
     def step(
@@ -123,9 +124,8 @@ class SlotEngine:
                 cache.invalidate(Invalidation.NEW_INSTRUCTION)
             self._prompt = prompt
         first = not cache.valid
-        if first:
-            refresh = plan.refresh or cache.cause or 'first_step'
-            plan = full_plan(self.layout.visual_tokens, refresh)
+        if first and not plan.refresh:
+            plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
         cache.valid = False  # until the step has succeeded
         try:
             result = self._run(
@@ -176,8 +176,10 @@ class SlotEngine:
     ) -> StepResult:
         clock = StageClock(self.device)
         patches = patchify(pixels)
-        features = self._features(pixel_values, plan.active)
+        features = self._features(pixel_values, plan.active, whole=first)
         clock.lap('vision')
+        absent = ~(plan.active | self.cache.present)  # [V]
+        self._unseen = self._bias(absent) if absent.any() else None
 
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
         skip = 0 if first or self.config.bidirectional else 1
@@ -202,14 +204,14 @@ class SlotEngine:
         return StepResult(
             normalized=normalized,
             tokens=tokens,
-            reuse=reuse_share(plan, len(self.cache.layers)),
+            reuse=reuse_share(plan, len(self.cache.layers), int(absent.sum())),
             active=plan.active.copy(),
             ages=self.cache.ages() - 1,
             refresh=plan.refresh,
             latency_ms=clock.laps,
         )
 
-    def _features(self, pixel_values: Tensor, active: np.ndarray) -> Tensor:
+    def _features(self, pixel_values: Tensor, active: np.ndarray, whole: bool) -> Tensor:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
         images = pixel_values.view(self.layout.cameras, -1, *pixel_values.shape[2:])
         images = images.to(self.device, self.cache.dtype)
@@ -217,10 +219,19 @@ class SlotEngine:
         if not active.any():
             return images.new_zeros(0, self.config.vision_dim)
         computed = chosen
-        if not self.reuse_towers:
+        if whole:
+            computed = torch.ones_like(chosen)
+        elif not self.reuse_towers:
             computed = chosen.any(dim=1, keepdim=True).expand_as(chosen)
         features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
-        return features[chosen[computed]] if not self.reuse_towers else features  # [R, V]
+        return features if computed is chosen else features[chosen[computed]]  # [R, V]
+
+    def _bias(self, absent: np.ndarray) -> Tensor:
+        """Return what hides absent tokens `[V]`, added to the scores of all slots: `[slots]`."""
+        bias = torch.zeros(self.layout.size, dtype=self.cache.dtype)
+        visual = self.layout.visual
+        bias[visual.start : visual.stop][torch.from_numpy(absent)] = -torch.inf
+        return bias.to(self.device)
 
     def recompute(
         self,
@@ -242,13 +253,13 @@ class SlotEngine:
         cache.window.rows = rows
         hidden = embeds
         probes: dict[int, Tensor] = {}
-        rotary, mask = prompt.at(rows)
+        rotary, mask = prompt.at(rows, self._unseen)
         for index, layer in enumerate(llama.layers):
             if index in cuts:
                 keep = self._kept(rows, cuts[index])
                 cache.window.rows = rows = rows[keep]
                 hidden = hidden[:, keep]
-                rotary, mask = prompt.at(rows)
+                rotary, mask = prompt.at(rows, self._unseen)
             before = hidden
             hidden = decoder.run_layer(layer, hidden, rotary, mask, cache.kv)
             if index in probe_layers:

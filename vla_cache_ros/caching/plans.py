@@ -38,9 +38,13 @@ def produced(plan: StepPlan) -> np.ndarray:
     return plan.layers[-1][1] if plan.layers else plan.active
 
 
-def reuse_share(plan: StepPlan, layers: int) -> float:
-    """Return the share of visual token-layers that the plan takes from the cache."""
+def reuse_share(plan: StepPlan, layers: int, absent: int = 0) -> float:
+    """
+    Return the share of visual token-layers that the plan takes from the cache.
+
+    absent: tokens that are neither computed nor cached.
+    """
     counts = np.full(layers, np.count_nonzero(plan.active))
     for layer, active in plan.layers:
         counts[layer:] = np.count_nonzero(active)
-    return 1.0 - float(counts.sum()) / (layers * plan.active.size)
+    return 1.0 - float((counts + absent).sum()) / (layers * plan.active.size)

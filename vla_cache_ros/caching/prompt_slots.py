@@ -70,7 +70,16 @@ class PromptSlots:
         rows = torch.tensor([*slots, *layout.text[:text]], device=device)
         return cls(tuple(ids), len(positions), rows, embeds, cos[0], sin[0], mask)
 
-    def at(self, rows: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        """Return the rotary tables `[1, R, head_dim]` and the mask `[1, 1, R, L]` of rows."""
+    def at(
+        self, rows: Tensor, unseen: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """
+        Return the rotary tables `[1, R, head_dim]` and the mask `[1, 1, R or 1, L]` of rows.
+
+        unseen: added for all rows alike, `[slots]`, None where every slot holds something.
+        """
         mask = None if self.mask is None else self.mask[rows][None, None]
+        if unseen is not None:
+            hidden = unseen[None, None, None, : self.used]
+            mask = hidden if mask is None else mask + hidden
         return (self.cos[rows][None], self.sin[rows][None]), mask

@@ -38,6 +38,15 @@ class Provenance:
         self.valid = True
         self.cause = ''
 
+    @property
+    def present(self) -> np.ndarray:
+        """Return bool `[V]`: the tokens that were produced since the cache became valid."""
+        return self.produced_step >= 0
+
     def ages(self) -> np.ndarray:
-        """Return int `[V]`: the age of each token at the coming step, 1 if just produced."""
+        """
+        Return int `[V]`: the age of each token at the coming step, 1 if just produced.
+
+        A token that is not present counts as older than the episode.
+        """
         return self.step - self.produced_step

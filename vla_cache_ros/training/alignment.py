@@ -25,24 +25,6 @@ from .towers import pixel_batch
 from .unroll import prompt_embedding
 
 
-def align_to_effects(
-    network: GateNetwork,
-    planes: Tensor,
-    language: Tensor | None,
-    effects: Tensor,
-    budgets: Sequence[int],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """
-    Return the loss of the scores, the ratio logits and what each ratio would leave out.
-
-    planes: the gate's input `[B, cams, 7, 112, 112]`. effects: squares `[B, V]`. budgets: tokens
-    that each ratio recomputes. The last is `[B, ratios]`, of mean 1.
-    """
-    scores, logits = network(planes, language)
-    cost = left_out(scores.detach(), effects, budgets)
-    return effect_loss(scores, effects), logits, cost / cost.mean()
-
-
 def align_to_attention(
     vla: LoadedVLA,
     recordings: Recordings,

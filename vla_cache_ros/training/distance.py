@@ -126,7 +126,7 @@ def knowing_steps(
             if not place:
                 cache = fresh
                 continue
-            effects = sum(sensitivity(vla.model, inputs, cache, noise, at) for _ in range(4))
+            effects = sum(sensitivity(vla.model, inputs, cache, noise, at)[0] for _ in range(4))
             mask = torch.zeros_like(full)
             mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
             with torch.no_grad():

@@ -25,7 +25,8 @@ from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
 from .alignment import align_to_attention
-from .alignment import align_to_effects
+from .alignment import effect_loss
+from .alignment import left_out
 from .calibration import calibrate
 from .gate_settings import GateTraining
 from .predictor_losses import PREDICTORS
@@ -33,17 +34,16 @@ from .processes import average_gradients
 from .processes import join_processes
 from .processes import mean_over_processes
 from .recordings import Recordings
-from .sensitivity import EXECUTED
 from .sequence import pad_prompts
-from .teacher import batch_inputs
+from .task_stage import TaskStage
 from .teacher import Teacher
 from .towers import learning_rate
 from .unroll import budgets
 from .unroll import prompt_embedding
-from .unroll import Unroll
 from .walks import Walks
 
-FIELDS = ('stage', 'update', 'loss', 'reuse', 'distance', 'price', 'seconds')
+FIELDS = ('stage', 'update', 'loss', 'covered', 'reuse', 'distance', 'price', 'seconds')
+COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
 FINE = 0.15  # of the learning rate is left for stage II where stage I came before it
@@ -82,14 +82,16 @@ class GateTrainer:
         self.network = GateNetwork(config)
         self.optimizer = self._new_optimizer()
         self.predictor = PREDICTORS[training.predictor](config.ratios)
-        self.price = self.predictor.start if training.price is None else training.price
-        self.done, self.scale = 0, None
-        self._seconds = 0.0
+        self.task = TaskStage(
+            self.vla, self.recordings, self.teacher, self.network, self.predictor, training,
+            self.world,
+        )  # fmt: skip
+        self.done, self._seconds = 0, 0.0
         if state is not None:
             self.network.load_state_dict(state['network'])
             self.optimizer.load_state_dict(state['optimizer'])
-            self.done, self.price = state['done'], state['price']
-            self.scale, self._seconds = state['scale'], state['seconds']
+            self.done, self._seconds = state['done'], state['seconds']
+            self.task.price, self.task.scale = state['price'], state['scale']
 
     def train(self) -> None:
         """Run both stages, calibrate and write the gate folder OUT/gate."""
@@ -130,7 +132,7 @@ class GateTrainer:
         began = time.perf_counter()
         seed = np.random.SeedSequence((self.training.seed, self.rank, self.done))
         rng = np.random.default_rng(seed)
-        step = self._align if stage == 1 else self._unroll(updates, rng)
+        step = self._align if stage == 1 else self.task.begin(updates, rng)
         figures = []
         for _ in range(updates):
             self._set_rate()
@@ -156,70 +158,26 @@ class GateTrainer:
             self._save()
 
     def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
-        """Return stage I's loss."""
+        """Return stage I's loss, and with it what the figures call `covered`."""
         batch = self.training.batch
         if self.walks is None:
             loss = align_to_attention(
                 self.vla, self.recordings, self.teacher, self.network, batch, rng
             )
-            return loss, (loss.item(), np.nan, np.nan)
+            return loss, (loss.item(), np.nan, np.nan, np.nan)
         count = len(self.walks.frames)
         samples = rng.choice(np.arange(self.rank, count, self.world), batch)
         planes = np.stack([self.walks.planes(sample) for sample in samples])
-        loss, logits, cost = align_to_effects(
-            self.network,
-            torch.from_numpy(planes).float(),
-            self._language(self.walks.frames[samples]),
-            torch.from_numpy(self.walks.effects[samples]),
-            budgets(self.network.config),
+        effects = torch.from_numpy(self.walks.effects[samples])
+        scores, logits = self.network(
+            torch.from_numpy(planes).float(), self._language(self.walks.frames[samples])
         )
-        return loss + self.predictor.align(logits, cost), (loss.item(), np.nan, np.nan)
-
-    def _unroll(self, updates: int, rng: np.random.Generator):
-        """Return stage II's step over streams that go on from call to call."""
-        training = self.training
-        streams = [iter(list(self.recordings.stream(updates, rng))) for _ in range(training.batch)]
-        unroll = Unroll(self.vla.model, self.network, training.batch, int(rng.integers(2**31)))
-        table = self.recordings.frames.table
-        action = self.vla.statistics().action
-        ratios = torch.tensor(self.network.config.ratios)
-
-        def choose(logits: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor]:
-            return self.predictor.choose(logits, self.price, noise)
-
-        def step(_: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
-            rows, begins = map(np.array, zip(*(next(s) for s in streams), strict=True))
-            inputs = batch_inputs(self.vla, self.recordings, rows)
-            images = self.recordings.frames.images(rows)
-            taken = unroll.step(images, inputs, begins, choose)
-            dense = torch.from_numpy(self.teacher.actions[rows])
-            wanted = dense
-            if training.loss == 'demonstrations':
-                labels = action.normalize(table['actions'][rows]).astype(np.float32)
-                wanted = torch.from_numpy(labels)
-            gated = torch.from_numpy(taken.gated)
-            if not len(gated):
-                return taken.output.sum() * 0, (np.nan, np.nan, np.nan)
-            found = taken.output[gated]
-            costs = (found - wanted[gated])[:, :EXECUTED].abs().mean((1, 2))  # [G]
-            reuse = ratios[taken.taken[taken.own]].tolist()
-            self._balance(costs.mean().item(), reuse)
-            costs = costs / self.scale
-            loss = costs.mean() + self.predictor.loss(taken, costs, self.price)
-            distance = (found - dense[gated])[:, :EXECUTED].abs().mean().item()
-            shown = np.mean(reuse) if reuse else np.nan
-            return loss, (costs.mean().item() * self.scale, shown, distance)
-
-        return step
-
-    def _balance(self, cost: float, reuse: list[float]) -> None:
-        """Follow the cost's scale; raise the price of recomputing while too little is reused."""
-        values = (cost, float(sum(reuse)), float(len(reuse)))
-        cost, total, count = mean_over_processes(values, self.world)
-        self.scale = cost if self.scale is None else self.scale + 0.02 * (cost - self.scale)
-        if self.training.target is not None and count:
-            missing = self.training.target - total / count
-            self.price = max(0.0, self.price + self.predictor.rate * missing)
+        cost = left_out(scores.detach(), effects, budgets(self.network.config))
+        loss = effect_loss(scores, effects)
+        best = round(COVERED * effects.shape[1])
+        covered = 1 - left_out(scores.detach(), effects, [best])[:, 0] ** 2 / effects.sum(1)
+        shown = (loss.item(), covered.mean().item(), np.nan, np.nan)
+        return loss + self.predictor.align(logits, cost / cost.mean()), shown
 
     def _set_rate(self) -> None:
         """Warm up and cool down in each stage by itself."""
@@ -235,7 +193,7 @@ class GateTrainer:
     def _report(self, stage: int, figures: np.ndarray) -> None:
         """Append to OUT/gate.csv and print one line."""
         total = self.training.stage1 + self.training.stage2
-        loss, reuse, distance = figures
+        loss, covered, reuse, distance = figures
         left = self._seconds / self.done * (total - self.done)
         path = self.out / 'gate.csv'
         header = not path.exists()
@@ -243,12 +201,14 @@ class GateTrainer:
             log = csv.writer(file)
             if header:
                 log.writerow(FIELDS)
-            values = (loss, reuse, distance, self.price)
+            values = (loss, covered, reuse, distance, self.task.price)
             log.writerow([stage, self.done, *(f'{v:.5f}' for v in values), f'{self._seconds:.0f}'])
         shown = f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, '
         if stage == 2:
             shown += f'reuse {reuse:.2f}, distance to dense {distance:.4f}, '
-            shown += f'price {self.price:.2f}, '
+            shown += f'price {self.task.price:.2f}, '
+        elif np.isfinite(covered):
+            shown += f'{covered:.0%} of the effects in {COVERED:.0%} of the tokens, '
         print(f'{shown}{left / 60:.0f} min left', flush=True)
 
     def _save(self) -> None:
@@ -256,8 +216,8 @@ class GateTrainer:
             'network': self.network.state_dict(),
             'optimizer': self.optimizer.state_dict(),
             'done': self.done,
-            'price': self.price,
-            'scale': self.scale,
+            'price': self.task.price,
+            'scale': self.task.scale,
             'seconds': self._seconds,
             'training': vars(self.training),
             'fingerprint': self.vla.fingerprint,
@@ -296,10 +256,16 @@ class GateTrainer:
             return None
         folder = self.out.resolve().parent
         walks = Walks(
-            self.vla, self.recordings, folder, self.training.walks, self.rank, self.world
+            self.vla,
+            self.recordings,
+            folder,
+            self.training.walks,
+            self.rank,
+            self.world,
+            labelled=self.training.loss == 'demonstrations',
         )
         mean_over_processes((0.0,), self.world)  # waits for all
-        walks.load()
+        walks.load(self.training.relative)
         return walks
 
     def _language(self, frames: np.ndarray) -> Tensor | None:

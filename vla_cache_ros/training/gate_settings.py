@@ -19,7 +19,8 @@ class GateTraining:
     270 samples for 'effects'. batch: frames per update and process. loss: 'distill' (the dense
     model's own actions, no labels) or 'demonstrations'. predictor: one of PREDICTORS. target: mean
     reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
-    price, None for the predictor's own start. peak: learning rate. language: whether the gate sees
+    price, None for the predictor's own start. relative: whether an action error counts by how slow
+    the motion is. peak: learning rate. language: whether the gate sees
     the instruction.
     """
 
@@ -32,6 +33,7 @@ class GateTraining:
     predictor: str = 'regressed'
     target: float | None = 0.7
     price: float | None = None
+    relative: bool = True
     peak: float = 2e-3
     language: bool = True
     seed: int = 0

@@ -20,6 +20,7 @@ from .masked import masked_step
 from .masked import StaleCache
 
 EXECUTED = 4  # actions of a chunk that the robot carries out
+SLOW = 0.1  # normalised translation per action, below which an error does not count more
 
 
 def sensitivity(
@@ -28,18 +29,33 @@ def sensitivity(
     cache: StaleCache,
     generator: torch.Generator,
     at: float = 0.5,
-) -> Tensor:
+    labels: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """
-    Return the square of each token's effect on the executed actions, `[B, V]`, up to a factor.
+    Return the square of each token's effect `[B, V]`, up to a factor, and the actions `[B, 4, A]`.
 
-    Unbiased but noisy: the effect on one random direction of the normalised chunk. inputs: pixel
-    values, prompt ids with their mask, states. cache: filled, left as it is. at: where between
-    the cached (0) and the new (1) keys and values; above 0.
+    inputs: pixel values, prompt ids with their mask, states. cache: filled, left as it is. at:
+    where between the cached (0) and the new (1) keys and values; above 0. labels: normalised
+    chunks `[B, C, A]`; the effect is then that on the L1 distance to them. Without labels it is
+    that on one random direction of the executed actions, unbiased for all of them but noisy.
     """
     tokens = cache.keys[0].shape[2]
     mask = torch.full((len(inputs[0]), tokens), at, requires_grad=True)
     # towers take their mask as binary: everything is recomputed there
     output = masked_step(model, *inputs, mask, replace(cache))[:, :EXECUTED]  # [B, 4, A]
-    signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1
+    if labels is None:
+        signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1
+    else:
+        signs = (output.detach() - labels[:, :EXECUTED]).sign()
     (gradient,) = torch.autograd.grad((output * signs).sum(), mask)
-    return gradient**2
+    return gradient**2, output.detach()
+
+
+def precision(actions: Tensor) -> Tensor:
+    """
+    Return what an error weighs `[B]` beside normalised actions `[B, 4, A]`: more in slow motion.
+
+    The same millimetre decides a grasp and is corrected on the way to it.
+    """
+    speed = actions[:, :, :3].norm(dim=2).mean(1)
+    return 1 / (speed + SLOW)

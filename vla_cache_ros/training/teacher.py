@@ -65,6 +65,12 @@ def batch_inputs(
     return values, ids, mask, torch.from_numpy(states.astype(np.float32))
 
 
+def batch_labels(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:
+    """Return the actions that some frames are labelled with, normalised `[B, C, A]`."""
+    labels = vla.statistics().action.normalize(recordings.frames.table['actions'][rows])
+    return torch.from_numpy(labels.astype(np.float32))
+
+
 def dense_step(
     model: PrismaticVLA, pixel_values: Tensor, ids: Tensor, ids_mask: Tensor, proprio: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,10 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from .masked import masked_step
 from .masked import StaleCache
 from .recordings import Recordings
+from .sensitivity import precision
 from .sensitivity import sensitivity
 from .teacher import batch_inputs
+from .teacher import batch_labels
 
 STREAMS, STEPS = 8, 40  # of a piece
 # Share of tokens recomputed at a step, and by what they are chosen: their effect, as a good gate
@@ -34,7 +36,8 @@ class Walks:
     Hold samples of stale caches.
 
     frames: int `[N]`, indices into the recordings. ages: int8 `[N, V]`, frames since each token
-    was produced. effects: float32 `[N, V]`, squares, of mean 1.
+    was produced. effects: float32 `[N, V]`, squares, of mean 1. precision: float32 `[N]`, what an
+    error weighs there.
     """
 
     def __init__(
@@ -45,27 +48,38 @@ class Walks:
         pieces: int,
         rank: int,
         world: int,
+        labelled: bool = False,
     ) -> None:
-        """Make those of this process's pieces that are missing; `load` reads everybody's."""
+        """
+        Make those of this process's pieces that are missing; `load` reads everybody's.
+
+        labelled: whether effects are those on the distance to the recordings' own actions.
+        """
         self._recordings = recordings
-        self._folder = folder / f'walks-{vla.fingerprint[:12]}-{recordings.digest}'
+        kind = 'demonstrations' if labelled else 'distill'
+        self._folder = folder / f'walks-{kind}-{vla.fingerprint[:12]}-{recordings.digest}'
         self._folder.mkdir(parents=True, exist_ok=True)
         self._files = [self._folder / f'{piece:04d}.npz' for piece in range(pieces)]
         self._planes: dict[int, np.ndarray] = {}
         missing = [p for p in range(rank, pieces, world) if not self._files[p].exists()]
         for piece in tqdm(missing, unit='piece', desc='walks', disable=rank > 0):
-            frames, ages, effects = walk(vla, recordings, piece)
             partial = self._folder / f'{piece:04d}.part.npz'
-            np.savez(partial, frames=frames, ages=ages, effects=effects)
+            np.savez(partial, **walk(vla, recordings, piece, labelled))
             partial.rename(self._files[piece])
 
-    def load(self) -> None:
-        """Read all pieces; every process must have made its own."""
+    def load(self, relative: bool) -> None:
+        """
+        Read all pieces; every process must have made its own.
+
+        relative: whether an effect counts by how precise the actions have to be there.
+        """
         pieces = [np.load(file, allow_pickle=False) for file in self._files]
-        self.frames, self.ages, self.effects = (
+        self.frames, self.ages, self.effects, self.precision = (
             np.concatenate([piece[name] for piece in pieces])
-            for name in ('frames', 'ages', 'effects')
+            for name in ('frames', 'ages', 'effects', 'precision')
         )
+        if relative:
+            self.effects *= self.precision[:, None] ** 2
         self.effects /= self.effects.mean()
 
     def planes(self, sample: int) -> np.ndarray:
@@ -84,14 +98,15 @@ class Walks:
 
 
 def walk(
-    vla: LoadedVLA, recordings: Recordings, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return frames `[N]`, ages `[N, V]` and squared effects `[N, V]` along some streams."""
+    vla: LoadedVLA, recordings: Recordings, seed: int, labelled: bool
+) -> dict[str, np.ndarray]:
+    """Return the samples of some streams: what `Walks` holds, effects not yet scaled."""
     rng = np.random.default_rng((seed, STREAMS))
     noise = torch.Generator().manual_seed(seed)
     streams = zip(*(recordings.stream(STEPS, rng) for _ in range(STREAMS)), strict=True)
     cache, ages, produced = StaleCache(), None, None
-    found: list[tuple[int, np.ndarray, np.ndarray]] = []
+    names = ('frames', 'ages', 'effects', 'precision')
+    found: list[tuple[int, np.ndarray, np.ndarray, float]] = []
     for step in streams:
         frames, begins = np.array([s[0] for s in step]), [s[1] for s in step]
         inputs = batch_inputs(vla, recordings, frames)
@@ -101,16 +116,18 @@ def walk(
             ages, produced = np.zeros(recompute.shape, dtype=np.int8), patches.copy()
         else:
             ages += 1
-            effects = sensitivity(vla.model, inputs, cache, noise).numpy()
+            labels = batch_labels(vla, recordings, frames) if labelled else None
+            squares, actions = sensitivity(vla.model, inputs, cache, noise, labels=labels)
+            effects, weights = squares.numpy(), precision(actions).numpy()
             for row in np.flatnonzero(~np.array(begins)):
-                found.append((frames[row], ages[row].copy(), effects[row]))
+                found.append((frames[row], ages[row].copy(), effects[row], weights[row]))
                 scores = _scores(effects[row], patches[row], produced[row], rng)
                 budget = round(rng.choice(BUDGETS) * len(scores))
                 recompute[row, np.argsort(-scores)[budget:]] = False
         with torch.no_grad():
             masked_step(vla.model, *inputs, torch.from_numpy(recompute).float(), cache)
         produced[recompute], ages[recompute] = patches[recompute], 0
-    return tuple(np.stack(part) for part in zip(*found, strict=True))
+    return dict(zip(names, map(np.stack, zip(*found, strict=True)), strict=True))
 
 
 def _scores(

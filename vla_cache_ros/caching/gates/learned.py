@@ -23,7 +23,9 @@ from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
+from vla_cache_ros.caching.gates.motion_input import AGE_SCALE
 from vla_cache_ros.caching.gates.motion_input import MotionInput
+from vla_cache_ros.caching.patches import PATCH_VALUES
 from vla_cache_ros.types import StepPlan
 
 CAMERA_CUT = 'camera_cut'
@@ -50,6 +52,7 @@ class FixedLearnedGate(BudgetGate):
         self._network = saved.network
         self._input = MotionInput()
         self._language: Tensor | None = None
+        self.first_share = 1.0
         self.language_dim = saved.network.config.language_dim
         super().__init__(saved.default_reuse if reuse is None else reuse, max_age, recovery, seed)
 
@@ -72,25 +75,43 @@ class FixedLearnedGate(BudgetGate):
         """
         Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
 
-        Everything is recomputed on an invalid cache and where a camera shows another scene. Raises
-        ValueError for another number of cameras, or if a gate that needs it has no instruction.
+        On an invalid cache the first share is computed, at the next step the rest too. Everything
+        is recomputed where a camera shows another scene. Raises ValueError for another number of
+        cameras, or if a gate that needs it has no instruction.
         """
         config = self._network.config
         if len(pixels) != config.cameras:
             raise ValueError(f'images: expected {config.cameras} cameras, found {len(pixels)}')
         self.ratio = 0.0
         if not cache.valid:
-            self._input.remember(pixels)
-            return full_plan(config.tokens, refresh_reason(cache))
+            return self._first_plan(pixels, refresh_reason(cache))
         planes = self._input(pixels, cache.pixels, cache.ages())  # [cams, 7, 112, 112]
         if self._input.cut:
             return full_plan(config.tokens, CAMERA_CUT)
-        with torch.inference_mode(), _one_thread():
-            logits, ratio_logits = self._network(torch.from_numpy(planes)[None], self._language)
-        self.ratio = self.choose_ratio(ratio_logits[0].numpy())
+        logits, ratio_logits = self._ask(planes)
+        self.ratio = self.choose_ratio(ratio_logits)
         # by logits: far from zero their sigmoids, which are reported, would be equal
-        plan = self.choose(logits[0].numpy(), self.ratio, cache)
-        return replace(plan, scores=logits[0].sigmoid().numpy())
+        plan = self.choose(logits, self.ratio, cache)
+        return replace(plan, active=plan.active | ~cache.present, scores=_sigmoid(logits))
+
+    def _first_plan(self, pixels: np.ndarray, reason: str) -> StepPlan:
+        """Return the plan for an empty cache: the first share, as if all pictures had changed."""
+        tokens = self._network.config.tokens
+        if self.first_share == 1:
+            self._input.remember(pixels)
+            return full_plan(tokens, reason)
+        self._input.reset()
+        nothing = np.zeros((tokens, PATCH_VALUES), dtype=np.uint8)
+        logits, _ = self._ask(self._input(pixels, nothing, np.full(tokens, AGE_SCALE)))
+        active = np.zeros(tokens, dtype=bool)
+        active[np.argsort(-logits, kind='stable')[: round(self.first_share * tokens)]] = True
+        return StepPlan(active, refresh=reason, scores=_sigmoid(logits))
+
+    def _ask(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the network's score logits `[V]` and ratio logits `[ratios]`."""
+        with torch.inference_mode(), _one_thread():
+            logits, ratios = self._network(torch.from_numpy(planes)[None], self._language)
+        return logits[0].numpy(), ratios[0].numpy()
 
     def choose_ratio(self, logits: np.ndarray) -> float:
         """Return the share to reuse: here the one asked for, whatever the logits `[ratios]`."""
@@ -135,6 +156,10 @@ class LearnedGate(FixedLearnedGate):
         weights = np.exp(biased - biased.max())
         self.probabilities = weights / weights.sum()
         return float(self._ratios[biased.argmax()])
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits).sigmoid().numpy()
 
 
 @contextmanager
