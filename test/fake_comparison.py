@@ -92,4 +92,5 @@ def definition(label, gate, reuse=None):
         'gate': gate,
         'gate_fingerprint': None,
         'recovery': None,
+        'first_share': None,
     }

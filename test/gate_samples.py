@@ -29,7 +29,7 @@ def saved(seed=0, **sizes):
     return SavedGate(network(seed, **sizes), CALIBRATION, 0.5, {})
 
 
-def write_gate(folder, made=None, fingerprint=FINGERPRINT):
+def write_gate(folder, made=None, fingerprint=FINGERPRINT, first_share=1.0):
     save_gate(
         folder,
         made or network(),
@@ -37,6 +37,7 @@ def write_gate(folder, made=None, fingerprint=FINGERPRINT):
         calibration=CALIBRATION,
         default_reuse=0.5,
         training={'updates': 3},
+        first_share=first_share,
     )
     return folder
 

@@ -91,9 +91,11 @@ def test_a_gate_that_cannot_be_loaded_is_named_and_leaves_no_trace(tmp_path, che
     run_compare(tmp_path / 'out', ['x=motion'], [0.5], 1, 0, str(folder))
 
 
-def test_recovery_is_set_where_the_gate_has_it_and_refused_where_not(checkpoint, monkeypatch):
+def test_options_are_set_where_the_gate_has_them_and_refused_where_not(checkpoint, monkeypatch):
     assert load_policy(Entry('m', 'motion', recovery=0.0), 'model').gate.recovery == 0.0
     assert load_policy(Entry('m', 'motion'), 'model').gate.recovery == 0.02
+    with pytest.raises(ValueError, match="m: expected a gate with first_share, got 'motion'"):
+        load_policy(Entry('m', 'motion', first=1.0), 'model')
     bare = FakeGatePolicy()
     del bare.gate.recovery
     monkeypatch.setattr(Policy, 'from_pretrained', lambda *_, **__: bare)

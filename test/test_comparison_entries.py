@@ -20,6 +20,7 @@ from vla_cache_ros.evaluation.comparison_entries import RULES
         ('dense', Entry('dense', 'dense')),
         ('learned,recovery=0', Entry('learned,recovery=0', 'learned', recovery=0.0)),
         ('plain=learned,recovery=0', Entry('plain', 'learned', recovery=0.0)),
+        ('learned,first=1', Entry('learned,first=1', 'learned', first=1.0)),
         ('no-stage-1=learned@runs/a', Entry('no-stage-1', 'learned', 'runs/a')),
         ('learned@runs/a=b,reuse=0.7', Entry('learned@a=b', 'learned', 'runs/a=b', reuse=0.7)),
     ],

@@ -38,7 +38,7 @@ def test_a_saved_gate_comes_back_with_the_same_scores(tmp_path, language_dim):
 
 def test_the_description_says_what_the_gate_was_made_for(folder):
     content = json.loads((folder / 'gate.json').read_text())
-    assert content['format'] == 1 and content['model_fingerprint'] == FINGERPRINT
+    assert content['format'] == 2 and content['model_fingerprint'] == FINGERPRINT
     assert (content['cameras'], content['tokens']) == (2, 512)
     assert content['calibration'] == {'0.2': -8.0, '0.5': 0.0, '0.9': 8.0}
     assert {path.name for path in folder.iterdir()} == {'gate.json', 'gate.safetensors'}
@@ -77,8 +77,8 @@ REFUSALS = {
     'no weights': (lambda f: (f / 'gate.safetensors').unlink(), 'expected the file'),
     'broken JSON': (lambda f: (f / 'gate.json').write_text('{"form'), 'expected JSON'),
     'a list': (lambda f: (f / 'gate.json').write_text('[]'), 'expected an object, found list'),
-    'no format': (edit(format=None), 'expected format 1, found None'),
-    'other format': (edit(format=2), 'expected format 1, found 2'),
+    'no format': (edit(format=None), 'expected format 2, found None'),
+    'other format': (edit(format=1), 'expected format 2, found 1'),
     'missing key': (edit(calibration=None), "missing ['calibration']"),
     'other cameras': (edit(cameras=1), 'number of cameras: expected 2, found 1'),
     'other tokens': (edit(tokens=392), 'number of tokens: expected 512, found 392'),
@@ -97,6 +97,7 @@ REFUSALS = {
     'reuse above one': (edit(calibration={'1.5': 1}), 'at least one reuse from 0 to 1'),
     'falling bias': (edit(calibration={'0.2': 1, '0.6': 0}), 'expected no bias to fall'),
     'default outside': (edit(default_reuse=0.95), 'default_reuse: expected 0.2 to 0.9'),
+    'first share zero': (edit(first_share=0), 'first_share: expected more than 0, to 1, found 0'),
     'NaN default': (edit(default_reuse=float('nan')), 'default_reuse: expected 0.2 to 0.9'),
     'other width': (
         edit(config__width=24),

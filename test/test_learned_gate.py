@@ -8,6 +8,7 @@ from gate_samples import gate_of
 from gate_samples import NAMES
 from gate_samples import play
 from gate_samples import saved
+from gate_samples import write_gate
 import numpy as np
 import pytest
 from test_motion_input import view
@@ -30,6 +31,21 @@ def test_an_invalid_cache_gets_a_full_plan_that_says_why(name, folder):
         gate.plan(255 * (view() < 128).astype(np.uint8), cache).refresh == 'gap_too_long'
     )  # and no cut
     assert gate.ratio == 0
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_first_step_computes_its_share_by_score_and_the_second_adds_the_rest(name, tmp_path):
+    gate = gate_of(name, write_gate(tmp_path / 'gate', first_share=0.75), reuse=0.6, recovery=0)
+    first, second, *later = play(gate)
+    assert first.refresh == 'first_step' and first.active.sum() == 384
+    assert first.scores[first.active].min() >= first.scores[~first.active].max()
+    budget = budget_size(512, gate.reuse if name == 'learned-fixed' else 0.9, gate.max_age)
+    assert second.active[~first.active].all() and not second.refresh
+    assert second.active.sum() >= 128 + budget
+    if name == 'learned-fixed':
+        assert [plan.active.sum() for plan in (second, *later)] == [128 + budget, *4 * [budget]]
+    whole = gate_of(name, write_gate(tmp_path / 'whole', first_share=1.0))
+    assert play(whole)[0].active.all()
 
 
 @pytest.mark.parametrize('reuse', [0.0, 0.3, 0.7, 0.95])

@@ -74,7 +74,7 @@ def compare(
     gates: Annotated[
         list[str] | None,
         typer.Option(
-            '--gate', help='[label=]gate[@folder][,recovery=X][,reuse=Y]; may be repeated.'
+            '--gate', help='[label=]gate[@folder][,recovery=X][,first=X][,reuse=X]; repeat.'
         ),
     ] = None,
     reuses: Annotated[

@@ -91,12 +91,15 @@ def base(
     full_every: Annotated[
         int | None, typer.Option(min=1, help='Take all visual tokens at every N-th update.')
     ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help='Finished checkpoint to train on, instead of towers.')
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
     from vla_cache_ros.training.base import BaseTrainer
 
-    BaseTrainer(data, out, towers, seed).train(until, batch, keep, peak, full_every)
+    BaseTrainer(data, out, towers, seed, checkpoint).train(until, batch, keep, peak, full_every)
 
 
 @train.command()
@@ -131,6 +134,10 @@ def gate(
     ] = True,
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 2e-3,
     language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = True,
+    first_share: Annotated[
+        float,
+        typer.Option(help="Share of the tokens that an episode's first step computes, 1 for all."),
+    ] = 0.8,
     seed: Seed = 0,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
@@ -150,6 +157,7 @@ def gate(
         relative=relative,
         peak=peak,
         language=language,
+        first_share=first_share,
         seed=seed,
     )
     GateTrainer(checkpoint, data, out, training).train()

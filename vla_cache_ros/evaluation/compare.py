@@ -91,10 +91,12 @@ def load_policy(entry: Entry, checkpoint: str) -> Actor:
         )
     except ValueError as error:
         raise ValueError(f'{entry.name}: {error}') from error
-    if entry.recovery is not None:
-        if not hasattr(policy.gate, 'recovery'):
-            raise ValueError(f'{entry.name}: expected a gate with recovery, got {entry.gate!r}')
-        policy.gate.recovery = entry.recovery
+    for name, value in (('recovery', entry.recovery), ('first_share', entry.first)):
+        if value is None:
+            continue
+        if not hasattr(policy.gate, name):
+            raise ValueError(f'{entry.name}: expected a gate with {name}, got {entry.gate!r}')
+        setattr(policy.gate, name, value)
     return policy
 
 

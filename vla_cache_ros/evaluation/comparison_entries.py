@@ -22,7 +22,7 @@ GATE_FOLDER = 'gate'  # beside the model, where the checkpoint has its own
 _FORM = re.compile(
     r'(?:(?P<label>[^=@,|]+)=)?(?P<gate>[^=@,|]+)(?:@(?P<folder>[^,]+))?(?P<options>(?:,[^,]+)*)'
 )
-_OPTIONS = ('recovery', 'reuse')
+_OPTIONS = ('recovery', 'first', 'reuse')
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Entry:
     """
     Hold one contender; label and reuse together name it.
 
-    gate: name. folder: of a trained gate, None for the checkpoint's own. recovery: None leaves it
-    to the gate. reuse: requested share, None leaves it to the gate.
+    gate: name. folder: of a trained gate, None for the checkpoint's own. recovery, first: the
+    gate's recovery and first share. reuse: requested share. None leaves each of them to the gate.
     """
 
     label: str
@@ -39,6 +39,7 @@ class Entry:
     folder: str | None = None
     recovery: float | None = None
     reuse: float | None = None
+    first: float | None = None
 
     @property
     def key(self) -> tuple[str, float | None]:
@@ -68,6 +69,7 @@ class Entry:
             'gate': self.gate,
             'gate_fingerprint': fingerprint(folder) if folder and folder.is_dir() else None,
             'recovery': self.recovery,
+            'first_share': self.first,
         }
 
 
@@ -78,7 +80,7 @@ def entry_name(label: str, reuse: float | None) -> str:
 
 def parse_entry(text: str) -> Entry:
     """
-    Read `[label=]gate[@folder][,recovery=X][,reuse=Y]`.
+    Read `[label=]gate[@folder][,recovery=X][,first=X][,reuse=X]`.
 
     Raises:
         ValueError: the text has another form or a share is not from 0 to 1.
@@ -87,22 +89,23 @@ def parse_entry(text: str) -> Entry:
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(
-            f'gate: expected [label=]gate[@folder][,recovery=X][,reuse=Y], got {text!r}'
+            f'gate: expected [label=]gate[@folder][,recovery=X][,first=X][,reuse=X], got {text!r}'
         )
     label, gate, folder = match['label'], match['gate'], match['folder']
     options: dict[str, float] = {}
+    form = ', '.join(f'{name}=X' for name in _OPTIONS)
     for item in match['options'].split(',')[1:]:
         name, _, value = item.partition('=')
         if name not in _OPTIONS or name in options:
-            raise ValueError(f'gate {text!r}: expected recovery=X or reuse=Y once, got {item!r}')
+            raise ValueError(f'gate {text!r}: expected {form} once, got {item!r}')
         options[name] = _share(text, name, value)
     if gate == DENSE and options:
         raise ValueError(f'gate {text!r}: dense recomputes everything and takes no options')
     if label is None:
         label = gate if folder is None else f'{gate}@{Path(folder).name}'
-        if 'recovery' in options:
-            label += f',recovery={options["recovery"]:g}'
-    return Entry(label, gate, folder, options.get('recovery'), options.get('reuse'))
+        named = [name for name in ('recovery', 'first') if name in options]
+        label += ''.join(f',{name}={options[name]:g}' for name in named)
+    return Entry(label, gate, folder, *map(options.get, ('recovery', 'reuse', 'first')))
 
 
 def expand(texts: Sequence[str], reuses: Sequence[float]) -> list[Entry]:

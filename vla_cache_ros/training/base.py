@@ -10,6 +10,7 @@ averaged. Knows nothing of caching: gates are trained later, through the finishe
 import csv
 import json
 from pathlib import Path
+import shutil
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.vla.actions import DatasetStatistics
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
@@ -46,11 +49,20 @@ EMA = 0.998
 class BaseTrainer:
     """Hold the model, its training-only heads and the optimizer of stage 2."""
 
-    def __init__(self, directories: list[Path], out: Path, towers: Path | None, seed: int = 0):
+    def __init__(
+        self,
+        directories: list[Path],
+        out: Path,
+        towers: Path | None,
+        seed: int = 0,
+        start: str | None = None,
+    ):
         """
-        Start from OUT/base.pt if it exists, else from the towers of stage 1.
+        Start from OUT/base.pt if it exists, else from a checkpoint, else from towers of stage 1.
 
-        directories: shards of demonstrations.py. The statistics are fixed by the first run.
+        directories: shards of demonstrations.py. The statistics are fixed by the first run, or by
+        the checkpoint. start: a finished model of this kind, to train on; only the action loss
+        teaches it then, since no checkpoint has the training-only heads.
         """
         self.out = Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -77,6 +89,12 @@ class BaseTrainer:
         if towers is not None:
             state = torch.load(towers, weights_only=True)
             self.model.vision_backbone.load_state_dict(state['towers'])
+        stats = self.out / 'dataset_statistics.json'
+        self.auxiliary = 0.5 if start is None else 0.0
+        if start is not None:
+            folder = resolve(start)
+            self.model.load_state_dict(load_checkpoint(folder).model.state_dict())
+            shutil.copyfile(folder / stats.name, stats)
         self.averaged = init_model(self.model.config, seed)
         self.averaged.load_state_dict(self.model.state_dict())
         if (self.out / 'base.pt').exists():
@@ -87,7 +105,6 @@ class BaseTrainer:
         features = self.out / 'features'
         features.mkdir(exist_ok=True)
         self.frames = Frames(directories, self.rank, self.world, self.encode, features)
-        stats = self.out / 'dataset_statistics.json'
         if not stats.exists():
             table = self.frames.table
             content = dataset_statistics(table['actions'], table['proprio'])
@@ -185,7 +202,7 @@ class BaseTrainer:
         rows = self.rng.integers(len(self.frames), size=batch)
         action, naming, nearby, place = self.losses(rows, keep)
         self.optimizer.zero_grad()
-        (action + 0.5 * naming + 0.5 * nearby + 0.5 * place).backward()
+        (action + self.auxiliary * (naming + nearby + place)).backward()
         average_gradients(self.parameters, self.world)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()

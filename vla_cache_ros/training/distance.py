@@ -27,6 +27,7 @@ from .masked import masked_step
 from .masked import StaleCache
 from .recordings import Recordings
 from .sensitivity import EXECUTED
+from .sensitivity import precision
 from .sensitivity import sensitivity
 from .teacher import batch_inputs
 
@@ -63,6 +64,7 @@ def run_distance(
             rows.append({'gate': gate, 'reuse': reuse, **summary(steps)})
             print(
                 '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
+                'weighed {weighed:.4f}  '
                 'reused {reused:.3f}  n {steps}'.format(**rows[-1]),
                 flush=True,
             )
@@ -75,11 +77,17 @@ def run_distance(
 
 
 def summary(steps: Iterator[Step]) -> dict[str, float]:
-    """Return mean, median and 90th percentile of the distance, the share reused, the steps."""
+    """
+    Return mean, median and 90th percentile of the distance, the share reused, the steps.
+
+    weighed: the mean of the distance times how precise the motion has to be.
+    """
     found, dense, reused = (np.array(part) for part in zip(*steps, strict=True))
     distance = np.abs(found - dense)[:, :EXECUTED].mean((1, 2))
+    weights = precision(torch.from_numpy(dense[:, :EXECUTED])).numpy()
     return {
         'mean': float(distance.mean()),
+        'weighed': float((distance * weights).mean()),
         'median': float(np.median(distance)),
         'p90': float(np.quantile(distance, 0.9)),
         'reused': float(reused.mean()),

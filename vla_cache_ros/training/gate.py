@@ -123,6 +123,7 @@ class GateTrainer:
             fingerprint=self.vla.fingerprint,
             calibration=calibration,
             default_reuse=default,
+            first_share=self.training.first_share,
             training=record | {'parameters': sum(p.numel() for p in self.network.parameters())},
         )
         print(f'gate for {config.cameras} cameras in {self.out / "gate"}')
@@ -173,11 +174,12 @@ class GateTrainer:
             torch.from_numpy(planes).float(), self._language(self.walks.frames[samples])
         )
         cost = left_out(scores.detach(), effects, budgets(self.network.config))
-        loss = effect_loss(scores, effects)
+        # the selector has to know the order within a step, the predictor how much is at stake
+        loss = effect_loss(scores, effects / effects.mean(1, keepdim=True))
         best = round(COVERED * effects.shape[1])
         covered = 1 - left_out(scores.detach(), effects, [best])[:, 0] ** 2 / effects.sum(1)
         shown = (loss.item(), covered.mean().item(), np.nan, np.nan)
-        return loss + self.predictor.align(logits, cost / cost.mean()), shown
+        return loss + self.predictor.align(logits, cost / self.walks.typical), shown
 
     def _set_rate(self) -> None:
         """Warm up and cool down in each stage by itself."""

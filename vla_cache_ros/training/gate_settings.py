@@ -20,8 +20,8 @@ class GateTraining:
     model's own actions, no labels) or 'demonstrations'. predictor: one of PREDICTORS. target: mean
     reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
     price, None for the predictor's own start. relative: whether an action error counts by how slow
-    the motion is. peak: learning rate. language: whether the gate sees
-    the instruction.
+    the motion is. peak: learning rate. language: whether the gate sees the instruction.
+    first_share: of the visual tokens, which an episode's first step shall compute.
     """
 
     stage1: int = 4000
@@ -36,6 +36,7 @@ class GateTraining:
     relative: bool = True
     peak: float = 2e-3
     language: bool = True
+    first_share: float = 0.8
     seed: int = 0
 
     def __post_init__(self) -> None:

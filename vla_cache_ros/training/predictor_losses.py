@@ -66,7 +66,7 @@ class Regressed:
         return taken, F.one_hot(taken, len(self._ratios)).float()
 
     def align(self, logits: Tensor, cost: Tensor) -> Tensor:
-        """Return the error of the predicted cost of every ratio, `[B, ratios]`, of mean 1."""
+        """Return the error of the predicted cost of every ratio, `[B, ratios]`, about 1."""
         return F.smooth_l1_loss(-logits, cost)
 
     def loss(self, step: Unrolled, cost: Tensor, price: float) -> Tensor:

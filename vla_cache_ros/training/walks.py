@@ -37,7 +37,7 @@ class Walks:
 
     frames: int `[N]`, indices into the recordings. ages: int8 `[N, V]`, frames since each token
     was produced. effects: float32 `[N, V]`, squares, of mean 1. precision: float32 `[N]`, what an
-    error weighs there.
+    error weighs there. typical: half of the mean effect of all tokens of a sample together.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Walks:
         if relative:
             self.effects *= self.precision[:, None] ** 2
         self.effects /= self.effects.mean()
+        self.typical = float(np.sqrt(self.effects.sum(1)).mean()) / 2
 
     def planes(self, sample: int) -> np.ndarray:
         """Return what the gate would have seen, float16 `[cams, 7, 112, 112]`; it is kept."""

@@ -28,7 +28,7 @@ from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = 'gate'  # within a checkpoint
 WEIGHTS = 'gate.safetensors'
 DESCRIPTION = 'gate.json'
@@ -40,6 +40,7 @@ KEYS = (
     'model_fingerprint',
     'calibration',
     'default_reuse',
+    'first_share',
     'training',
 )
 
@@ -51,13 +52,15 @@ class SavedGate:
 
     calibration: requested mean reuse over cached steps -> bias of the ratio logits, both rising.
     default_reuse: what is requested where nobody asks, within the calibration. training: how it
-    was made, for people. Raises ValueError for a value out of range.
+    was made, for people. first_share: of the tokens, which an episode's first step computes; the
+    second adds the rest. Raises ValueError for a value out of range.
     """
 
     network: GateNetwork
     calibration: Mapping[float, float]
     default_reuse: float
     training: Mapping[str, Any]
+    first_share: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the calibration and the default."""
@@ -71,6 +74,8 @@ class SavedGate:
         if biases != sorted(biases):
             raise ValueError(f'calibration: expected no bias to fall as reuse rises, got {points}')
         self.bias(self.default_reuse, 'default_reuse')
+        if not 0 < self.first_share <= 1:
+            raise ValueError(f'first_share: expected more than 0, to 1, found {self.first_share}')
 
     def bias(self, reuse: float, name: str = 'reuse') -> float:
         """Return the bias for a mean reuse; raises ValueError outside the calibrated range."""
@@ -92,6 +97,7 @@ def save_gate(
     calibration: Mapping[float, float],
     default_reuse: float,
     training: Mapping[str, Any],
+    first_share: float = 1.0,
 ) -> None:
     """
     Write a gate folder that `load_gate_folder` reads; see SavedGate for the arguments.
@@ -99,7 +105,7 @@ def save_gate(
     fingerprint: of the model it was trained on. A folder that is there is replaced; one that is
     half replaced does not load. Raises ValueError, before writing, for a value out of range.
     """
-    SavedGate(network, calibration, default_reuse, training)
+    SavedGate(network, calibration, default_reuse, training, first_share)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = network.config
@@ -111,6 +117,7 @@ def save_gate(
         'model_fingerprint': fingerprint,
         'calibration': {str(float(k)): float(v) for k, v in sorted(calibration.items())},
         'default_reuse': float(default_reuse),
+        'first_share': float(first_share),
         'training': dict(training),
     }
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
@@ -159,8 +166,8 @@ def load_gate_folder(folder: str | Path | None, *, fingerprint: str, cameras: in
             raise ValueError(f'config.cameras: expected {cameras}, found {config.cameras}')
         network = _network(config, folder / WEIGHTS)
         calibration = {float(k): _number('bias', v) for k, v in content['calibration'].items()}
-        default = _number('default_reuse', content['default_reuse'])
-        return SavedGate(network, calibration, default, content['training'])
+        default, first = (_number(k, content[k]) for k in ('default_reuse', 'first_share'))
+        return SavedGate(network, calibration, default, content['training'], first)
     except CheckpointError:
         raise
     except (TypeError, ValueError) as error:

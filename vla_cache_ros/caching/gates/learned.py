@@ -36,6 +36,7 @@ class FixedLearnedGate(BudgetGate):
     Recompute a fixed share of the tokens, those that the selector scores highest.
 
     language_dim: length of the embedding that `instruct` takes, 0 if the gate sees no language.
+    first_share: of the tokens, which an episode's first step computes; the second adds the rest.
     ratio: share that the last plan reuses, before age limit and recovery; 0 for a full plan.
     """
 
@@ -52,7 +53,7 @@ class FixedLearnedGate(BudgetGate):
         self._network = saved.network
         self._input = MotionInput()
         self._language: Tensor | None = None
-        self.first_share = 1.0
+        self.first_share = saved.first_share
         self.language_dim = saved.network.config.language_dim
         super().__init__(saved.default_reuse if reuse is None else reuse, max_age, recovery, seed)
 
@@ -90,8 +91,10 @@ class FixedLearnedGate(BudgetGate):
             return full_plan(config.tokens, CAMERA_CUT)
         logits, ratio_logits = self._ask(planes)
         self.ratio = self.choose_ratio(ratio_logits)
-        # by logits: far from zero their sigmoids, which are reported, would be equal
-        plan = self.choose(logits, self.ratio, cache)
+        # by logits: far from zero their sigmoids, which are reported, would be equal; the absent
+        # come on top of the budget
+        wanted = np.where(cache.present, logits, -np.inf)
+        plan = self.choose(wanted, self.ratio, cache)
         return replace(plan, active=plan.active | ~cache.present, scores=_sigmoid(logits))
 
     def _first_plan(self, pixels: np.ndarray, reason: str) -> StepPlan:
