@@ -17,6 +17,7 @@ from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.selection import budget_size
+from vla_cache_ros.caching.selection import refresh_quota
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -41,9 +42,11 @@ def test_a_first_step_computes_its_share_by_score_and_the_second_adds_the_rest(n
     assert first.scores[first.active].min() >= first.scores[~first.active].max()
     budget = budget_size(512, gate.reuse if name == 'learned-fixed' else 0.9, gate.max_age)
     assert second.active[~first.active].all() and not second.refresh
-    assert second.active.sum() >= 128 + budget
+    # of the budget, what age demands may fall on those that are added anyway
+    assert second.active.sum() >= 128 + budget - refresh_quota(512, gate.max_age)
     if name == 'learned-fixed':
-        assert [plan.active.sum() for plan in (second, *later)] == [128 + budget, *4 * [budget]]
+        assert second.active.sum() <= 128 + budget
+        assert [plan.active.sum() for plan in later] == 4 * [budget]
     whole = gate_of(name, write_gate(tmp_path / 'whole', first_share=1.0))
     assert play(whole)[0].active.all()
 
