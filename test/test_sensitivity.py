@@ -11,6 +11,7 @@ import torch
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.sensitivity import EXECUTED
+from vla_cache_ros.training.sensitivity import precision
 from vla_cache_ros.training.sensitivity import sensitivity
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
@@ -70,3 +71,29 @@ def test_what_did_not_change_has_no_effect(model):
     same = sensitivity(model, inputs(model, before), cache, torch.Generator())[0]
     changed = sensitivity(model, inputs(model, now), cache, torch.Generator())[0]
     assert same.max() < 1e-6 * changed.max()
+
+
+def test_with_labels_the_effect_is_that_on_the_distance_to_them(model):
+    before, now = views()
+    cache = filled(model, before)
+    labels = torch.rand(1, 8, 7, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    effects, actions = sensitivity(
+        model, inputs(model, now), cache, torch.Generator(), labels=labels
+    )
+    assert actions.shape == (1, EXECUTED, 7)
+    token = int(effects[0].argmax())
+    distances = []
+    for value in (0.499, 0.501):
+        mask = torch.full((1, 512), 0.5)
+        mask[0, token] = value
+        with torch.no_grad():
+            out = masked_step(model, *inputs(model, now), mask, replace(cache))
+        distances.append((out - labels)[:, :EXECUTED].double().abs().sum().item())
+    slope = (distances[1] - distances[0]) / 0.002
+    assert slope**2 == pytest.approx(effects[0, token].item(), rel=0.05)
+
+
+def test_an_error_weighs_more_the_slower_the_motion():
+    actions = torch.zeros(3, EXECUTED, 7)
+    actions[1, :, 0], actions[2, :, 2] = 0.5, -1.0
+    assert precision(actions).tolist() == pytest.approx([10, 1 / 0.6, 1 / 1.1])

@@ -58,6 +58,25 @@ def test_processes_share_the_pieces_and_nothing_is_made_twice(
     assert (episode[walks.frames[:, None] - walks.ages] == episode[walks.frames][:, None]).all()
 
 
+def test_walks_on_labels_and_without_are_kept_apart(vla, recordings, tmp_path):
+    plain = Walks(vla, recordings, tmp_path, pieces=1, rank=0, world=1)
+    labelled = Walks(vla, recordings, tmp_path, pieces=1, rank=0, world=1, labelled=True)
+    plain.load(relative=False)
+    labelled.load(relative=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert plain.frames[0] == labelled.frames[0]  # the same streams
+    assert not np.allclose(plain.effects[0], labelled.effects[0])
+
+
+def test_relative_effects_count_by_how_precise_the_motion_has_to_be(vla, recordings, tmp_path):
+    absolute = Walks(vla, recordings, tmp_path, pieces=1, rank=0, world=1)
+    absolute.load(relative=False)
+    weighed = Walks(vla, recordings, tmp_path, pieces=1, rank=0, world=1)
+    weighed.load(relative=True)
+    factor = weighed.effects.sum(1) / absolute.effects.sum(1)
+    assert factor / factor[0] == pytest.approx((weighed.precision / weighed.precision[0]) ** 2)
+
+
 def test_planes_are_those_of_the_gate_in_that_place(vla, recordings, tmp_path):
     walks = Walks(vla, recordings, tmp_path, pieces=1, rank=0, world=1)
     walks.load(relative=False)

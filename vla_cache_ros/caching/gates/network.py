@@ -36,7 +36,7 @@ class GateConfig:
     """
 
     cameras: int = 2
-    width: int = 40
+    width: int = 32
     depth: int = 3
     ratios: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9)
     language_dim: int = 0
