@@ -174,8 +174,7 @@ class GateTrainer:
             torch.from_numpy(planes).float(), self._language(self.walks.frames[samples])
         )
         cost = left_out(scores.detach(), effects, budgets(self.network.config))
-        # the selector has to know the order within a step, the predictor how much is at stake
-        loss = effect_loss(scores, effects / effects.mean(1, keepdim=True))
+        loss = effect_loss(scores, effects)
         best = round(COVERED * effects.shape[1])
         covered = 1 - left_out(scores.detach(), effects, [best])[:, 0] ** 2 / effects.sum(1)
         shown = (loss.item(), covered.mean().item(), np.nan, np.nan)
