@@ -110,7 +110,7 @@ def gate(
     loss: Annotated[
         str, typer.Option(help='distill (no labels needed) or demonstrations.')
     ] = 'distill',
-    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --price.')] = 0.7,
+    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --price.')] = 0.77,
     price: Annotated[
         float | None,
         typer.Option(min=0.0, help='Fixed price of recomputing (lambda) instead of a target.'),
@@ -127,7 +127,7 @@ def gate(
     ] = 'effects',
     walks: Annotated[
         int, typer.Option(min=1, help='Pieces of about 270 samples that effects are taken from.')
-    ] = 16,
+    ] = 24,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
     relative: Annotated[
         bool, typer.Option(help='Let an action error count by how slow the motion is.')
@@ -137,7 +137,7 @@ def gate(
     first_share: Annotated[
         float,
         typer.Option(help="Share of the tokens that an episode's first step computes, 1 for all."),
-    ] = 0.8,
+    ] = 0.75,
     seed: Seed = 0,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""

@@ -23,7 +23,10 @@ WALKS = 3  # per request: what a bias chooses changes what the gate sees next
 
 
 def calibrate(
-    network: GateNetwork, recordings: Recordings, language: dict[str, Tensor]
+    network: GateNetwork,
+    recordings: Recordings,
+    language: dict[str, Tensor],
+    first_share: float = 1.0,
 ) -> dict[float, float]:
     """
     Return {requested mean reuse: bias} over held-out recordings, biases never falling.
@@ -35,7 +38,8 @@ def calibrate(
     bias = 0.0
     for request in REQUESTS:
         for _ in range(WALKS):
-            bias = solve(walk(network, recordings, language, bias), ratios, request)
+            logits = walk(network, recordings, language, bias, first_share)
+            bias = solve(logits, ratios, request)
         found[request] = bias = max([bias, *found.values()])
     return found
 
@@ -53,10 +57,14 @@ def solve(logits: np.ndarray, ratios: np.ndarray, request: float) -> float:
 
 
 def walk(
-    network: GateNetwork, recordings: Recordings, language: dict[str, Tensor], bias: float
+    network: GateNetwork,
+    recordings: Recordings,
+    language: dict[str, Tensor],
+    bias: float,
+    first_share: float,
 ) -> np.ndarray:
     """Return the ratio logits `[steps, ratios]` of all cached steps under a bias."""
-    gate = _Listening(SavedGate(network, {0.5: bias}, 0.5, {}))
+    gate = _Listening(SavedGate(network, {0.5: bias}, 0.5, {}, first_share))
     for run in recordings.held_out[:RECORDINGS]:
         gate.reset()
         if network.config.language_dim:

@@ -114,8 +114,10 @@ class GateTrainer:
     def export(self) -> None:
         """Calibrate on the held-out recordings and write OUT/gate."""
         config = self.network.config
-        calibration = calibrate(self.network.eval(), self.recordings, self.embeddings)
-        default = self.training.target or 0.7
+        calibration = calibrate(
+            self.network.eval(), self.recordings, self.embeddings, self.training.first_share
+        )
+        default = self.training.target or GateTraining.target
         record = vars(self.training) | {'seconds': round(self._seconds), 'processes': self.world}
         save_gate(
             self.out / 'gate',

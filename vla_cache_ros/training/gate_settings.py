@@ -27,16 +27,16 @@ class GateTraining:
     stage1: int = 4000
     stage2: int = 0
     align: str = 'effects'
-    walks: int = 16
+    walks: int = 24
     batch: int = 8
     loss: str = 'distill'
     predictor: str = 'regressed'
-    target: float | None = 0.7
+    target: float | None = 0.77
     price: float | None = None
     relative: bool = True
     peak: float = 2e-3
     language: bool = True
-    first_share: float = 0.8
+    first_share: float = 0.75
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -58,4 +58,4 @@ def precision(actions: Tensor) -> Tensor:
     The same millimetre decides a grasp and is corrected on the way to it.
     """
     speed = actions[:, :, :3].norm(dim=2).mean(1)
-    return 1 / (speed + SLOW)
+    return (speed + SLOW) ** -2

@@ -38,7 +38,7 @@ class GateConfig:
     cameras: int = 2
     width: int = 32
     depth: int = 3
-    ratios: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9)
+    ratios: tuple[float, ...] = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
     language_dim: int = 0
 
     def __post_init__(self) -> None:
