@@ -221,6 +221,7 @@ def test_phases_are_compared_within_episodes_and_refreshes_set_apart():
     assert cached['difference_ci95'] == pytest.approx([0.3, 0.3])
     assert cached['quiet'] == {'mean': pytest.approx((0.9 * 3 + 0.1) / 4), 'inferences': 4}
     assert every['difference'] == pytest.approx(0.45 - 0.6)
+    assert figures['chosen']['difference'] is None  # this gate does not choose
     assert 'difference +30.0 points (95 % +30.0 to +30.0, 3 episodes)' in phase_line(cached)
 
 
@@ -252,7 +253,7 @@ def test_report_has_every_inference_of_every_episode(out):
         assert all(sum(record['active']) == 256 for record in others)
         assert all(record['score_quantiles'] for record in others)
         assert all(record['action_difference'] > 0 for record in others)
-    assert {'cached', 'all'} == set(figures['phases'])
+    assert {'chosen', 'cached', 'all'} == set(figures['phases'])
 
 
 def test_page_is_self_contained(out):

@@ -6,6 +6,7 @@ Turn watched episodes into plain JSON figures: per inference, and reuse per phas
 Draws and prints nothing.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,24 +62,33 @@ def phase_figures(traces: Sequence[Trace]) -> dict[str, Any]:
     """
     Return mean reuse in quiet and in contact phases: of `cached` inferences and of `all`.
 
-    Each has, per phase, the mean over its inferences and their number. `difference` is quiet minus
-    contact over episodes, with a paired bootstrap interval; an episode counts where it has both
-    phases (`per_episode`: seed and its two means). Without such an episode it is None.
+    `chosen` is the ratio where the gate chose one: unlike reuse it leaves out what an episode's
+    second step adds to its first. Each has, per phase, the mean over its inferences and their
+    number. `difference` is quiet minus contact over episodes, with a paired bootstrap interval; an
+    episode counts where it has both phases (`per_episode`: seed and its two means). Without such
+    an episode it is None.
     """
-    return {
-        'cached': _phase_figures(traces, cached=True),
-        'all': _phase_figures(traces, cached=False),
-    }
+    return {kind: _phase_figures(traces, value) for kind, value in _KINDS.items()}
 
 
-def _phase_figures(traces: Sequence[Trace], cached: bool) -> dict[str, Any]:
+_KINDS: dict[str, Callable[[Inference], float | None]] = {
+    'chosen': lambda inference: inference.ratio,
+    'cached': lambda inference: None if inference.report.refresh else inference.report.reuse,
+    'all': lambda inference: inference.report.reuse,
+}
+
+
+def _phase_figures(
+    traces: Sequence[Trace], value: Callable[[Inference], float | None]
+) -> dict[str, Any]:
     reuse: dict[str, list[float]] = {QUIET: [], CONTACT: []}
     pairs = []
     for trace in traces:
         own: dict[str, list[float]] = {QUIET: [], CONTACT: []}
         for inference in trace.inferences:
-            if not (cached and inference.report.refresh):
-                own[inference.phase].append(float(inference.report.reuse))
+            found = value(inference)
+            if found is not None:
+                own[inference.phase].append(float(found))
         for name, values in own.items():
             reuse[name] += values
         if all(own.values()):

@@ -45,10 +45,14 @@ def time_plots(trace: Trace) -> str:
 
 def phase_plot(phases: Mapping[str, Any], gate: str) -> str:
     """Return reuse in quiet and in contact phases as SVG, one line per episode."""
-    figure = Figure(figsize=(9, 4.2), layout='constrained')
-    titles = {'cached': 'inferences from the cache', 'all': 'all inferences'}
+    figure = Figure(figsize=(11, 4.2), layout='constrained')
+    titles = {
+        'chosen': 'chosen by the gate',
+        'cached': 'inferences from the cache',
+        'all': 'all inferences',
+    }
     for axis, (kind, title) in zip(
-        figure.subplots(1, 2, sharey=True), titles.items(), strict=True
+        figure.subplots(1, len(titles), sharey=True), titles.items(), strict=True
     ):
         _plot_phases(axis, phases[kind], title)
     figure.axes[0].set_ylabel('visual tokens reused, mean per episode')

@@ -162,7 +162,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         f'{np.mean(off):.2f} mm an action',
     ]
     for kind, phases in figures.get('phases', {}).items():
-        lines.append(f'reuse of {kind} inferences: {phase_line(phases)}')
+        lines.append(f'reuse, {kind}: {phase_line(phases)}')
     return lines
 
 
