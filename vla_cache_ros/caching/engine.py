@@ -29,6 +29,7 @@ from vla_cache_ros.caching.plans import check_plan
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.plans import produced
 from vla_cache_ros.caching.plans import reuse_share
+from vla_cache_ros.caching.prompt_slots import hide
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla import decoder
@@ -179,7 +180,7 @@ class SlotEngine:
         features = self._features(pixel_values, plan.active, whole=first)
         clock.lap('vision')
         absent = ~(plan.active | self.cache.present)  # [V]
-        self._unseen = self._bias(absent) if absent.any() else None
+        self._unseen = hide(absent, self.layout, self.cache.layers[0].keys)
 
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
         skip = 0 if first or self.config.bidirectional else 1
@@ -225,13 +226,6 @@ class SlotEngine:
             computed = chosen.any(dim=1, keepdim=True).expand_as(chosen)
         features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
         return features if computed is chosen else features[chosen[computed]]  # [R, V]
-
-    def _bias(self, absent: np.ndarray) -> Tensor:
-        """Return what hides absent tokens `[V]`, added to the scores of all slots: `[slots]`."""
-        bias = torch.zeros(self.layout.size, dtype=self.cache.dtype)
-        visual = self.layout.visual
-        bias[visual.start : visual.stop][torch.from_numpy(absent)] = -torch.inf
-        return bias.to(self.device)
 
     def recompute(
         self,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from vla_cache_ros.caching.layout import BOS
@@ -83,3 +84,17 @@ class PromptSlots:
             hidden = unseen[None, None, None, : self.used]
             mask = hidden if mask is None else mask + hidden
         return (self.cos[rows][None], self.sin[rows][None]), mask
+
+
+def hide(absent: np.ndarray, layout: SlotLayout, like: Tensor) -> Tensor | None:
+    """
+    Return what keeps absent tokens from being seen, `[slots]` to add to scores, None without any.
+
+    absent: bool `[V]`, visual tokens whose slots hold nothing. like: gives type and device.
+    """
+    if not absent.any():
+        return None
+    bias = like.new_zeros(layout.size)
+    visual = layout.visual
+    bias[visual.start : visual.stop][torch.from_numpy(absent).to(like.device)] = -torch.inf
+    return bias
