@@ -47,6 +47,10 @@ def test_a_first_step_computes_its_share_by_score_and_the_second_adds_the_rest(n
     if name == 'learned-fixed':
         assert second.active.sum() <= 128 + budget
         assert [plan.active.sum() for plan in later] == 4 * [budget]
+    cache = FakeCache()
+    cache.apply(view(), gate.plan(view(), cache))
+    cache.invalidate('gap_too_long')
+    assert gate.plan(view(), cache).active.all()  # the arm may be at work
     whole = gate_of(name, write_gate(tmp_path / 'whole', first_share=1.0))
     assert play(whole)[0].active.all()
 

@@ -76,8 +76,9 @@ class FixedLearnedGate(BudgetGate):
         """
         Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
 
-        On an invalid cache the first share is computed, at the next step the rest too. Everything
-        is recomputed where a camera shows another scene. Raises ValueError for another number of
+        An episode's first step computes the first share, the second the rest too. Everything is
+        recomputed on a cache that is invalid later on, as after a gap, when the arm may be at
+        work, and where a camera shows another scene. Raises ValueError for another number of
         cameras, or if a gate that needs it has no instruction.
         """
         config = self._network.config
@@ -85,7 +86,10 @@ class FixedLearnedGate(BudgetGate):
             raise ValueError(f'images: expected {config.cameras} cameras, found {len(pixels)}')
         self.ratio = 0.0
         if not cache.valid:
-            return self._first_plan(pixels, refresh_reason(cache))
+            if self.first_share < 1 and not cache.step:
+                return self._first_plan(pixels, refresh_reason(cache))
+            self._input.remember(pixels)
+            return full_plan(config.tokens, refresh_reason(cache))
         planes = self._input(pixels, cache.pixels, cache.ages())  # [cams, 7, 112, 112]
         if self._input.cut:
             return full_plan(config.tokens, CAMERA_CUT)
@@ -98,11 +102,8 @@ class FixedLearnedGate(BudgetGate):
         return replace(plan, active=plan.active | ~cache.present, scores=_sigmoid(logits))
 
     def _first_plan(self, pixels: np.ndarray, reason: str) -> StepPlan:
-        """Return the plan for an empty cache: the first share, as if all pictures had changed."""
+        """Return the plan of an episode's first step: its share, as if all had changed."""
         tokens = self._network.config.tokens
-        if self.first_share == 1:
-            self._input.remember(pixels)
-            return full_plan(tokens, reason)
         self._input.reset()
         nothing = np.zeros((tokens, PATCH_VALUES), dtype=np.uint8)
         logits, _ = self._ask(self._input(pixels, nothing, np.full(tokens, AGE_SCALE)))
