@@ -21,7 +21,7 @@ def test_network_has_less_than_a_million_parameters_and_three_parts_to_freeze(si
 def test_network_gives_a_logit_a_token_and_one_a_ratio_undecided_at_first():
     made = GateNetwork(GateConfig())
     scores, ratios = made(inputs(3))
-    assert scores.shape == (3, 512) and ratios.shape == (3, 6)
+    assert scores.shape == (3, 512) and ratios.shape == (3, len(GateConfig().ratios))
     assert scores.abs().max() < 0.1 and ratios.abs().max() < 0.1
 
 

@@ -100,7 +100,7 @@ def test_no_token_is_reused_beyond_the_maximum_age(folder):
 
 
 def test_a_higher_requested_reuse_never_lowers_the_chosen_ratio():
-    logits = np.random.default_rng(0).normal(0, 3, (200, 6))
+    logits = np.random.default_rng(0).normal(0, 3, (200, len(GateConfig().ratios)))
     requests = np.linspace(0.2, 0.9, 15)
     gates = [LearnedGate(saved(), reuse) for reuse in requests]
     chosen = np.array([[gate.choose_ratio(row) for row in logits] for gate in gates])
