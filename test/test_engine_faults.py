@@ -12,10 +12,10 @@ from engine_steps import run
 import numpy as np
 import pytest
 from vla_cache_ros.caching import engine as engine_module
-from vla_cache_ros.caching.engine import NonFiniteOutputError
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from tiny_model import write_checkpoint
 import torch
-from vla_cache_ros.caching.engine import NonFiniteOutputError
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates import RULES
 from vla_cache_ros.policy import Policy
@@ -16,6 +15,7 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.errors import NonFiniteOutputError
 
 STAGES = ('preprocess', 'gate', 'vision', 'decoder', 'decode')
 

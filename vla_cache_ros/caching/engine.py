@@ -35,11 +35,8 @@ from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.errors import NonFiniteOutputError
 from vla_cache_ros.vla.model import PrismaticVLA
-
-
-class NonFiniteOutputError(RuntimeError):
-    """Say that the model's output held a NaN or an infinity; the cache has been invalidated."""
 
 
 @dataclass(frozen=True)

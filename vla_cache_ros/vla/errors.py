@@ -9,3 +9,7 @@ class CheckpointError(ValueError):
 
 class InputError(ValueError):
     """Say which input of a step is wrong: what was expected and what came."""
+
+
+class NonFiniteOutputError(RuntimeError):
+    """Say that the model's output held a NaN or an infinity; the cache has been invalidated."""
