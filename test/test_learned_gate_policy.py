@@ -48,7 +48,7 @@ def test_the_shipped_gate_belongs_to_the_shipped_model():
     policy = Policy.from_pretrained('tabletop', gate='learned', reuse=None)
     policy.act(observe())
     _, report = policy.act(observe(1))
-    assert policy.gate.reuse == 0.78
+    assert policy.gate.reuse == 0.77
     assert 0 < report.reuse < 0.91
 
 

@@ -110,7 +110,7 @@ def gate(
     loss: Annotated[
         str, typer.Option(help='distill (no labels needed) or demonstrations.')
     ] = 'distill',
-    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --price.')] = 0.78,
+    target: Annotated[float | None, typer.Option(help='Mean reuse to hold; see --price.')] = 0.77,
     price: Annotated[
         float | None,
         typer.Option(min=0.0, help='Fixed price of recomputing (lambda) instead of a target.'),
@@ -137,7 +137,7 @@ def gate(
     first_share: Annotated[
         float,
         typer.Option(help="Share of the tokens that an episode's first step computes, 1 for all."),
-    ] = 0.7,
+    ] = 0.75,
     seed: Seed = 0,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""

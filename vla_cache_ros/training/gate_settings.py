@@ -31,12 +31,12 @@ class GateTraining:
     batch: int = 8
     loss: str = 'distill'
     predictor: str = 'regressed'
-    target: float | None = 0.78
+    target: float | None = 0.77
     price: float | None = None
     relative: bool = True
     peak: float = 2e-3
     language: bool = True
-    first_share: float = 0.7
+    first_share: float = 0.75
     seed: int = 0
 
     def __post_init__(self) -> None:
