@@ -60,7 +60,7 @@ def _styles(entries: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     return {
         label: (
             _DENSE_COLOR if gate == DENSE else _COLORS[index % len(_COLORS)],
-            _MARKERS[index % len(_MARKERS)],
+            _MARKERS[(index + index // len(_COLORS)) % len(_MARKERS)],  # no pair comes twice
         )
         for index, (label, gate) in enumerate(gates.items())
     }
