@@ -141,3 +141,8 @@ def test_a_mistyped_loss_is_refused():
 def test_a_mistyped_alignment_is_refused():
     with pytest.raises(ValueError, match='align: expected one of effects, attention'):
         GateTraining(align='attn')
+
+
+def test_a_first_step_without_any_token_is_refused_before_training():
+    with pytest.raises(ValueError, match='first_share: expected more than 0, to 1, got 0'):
+        GateTraining(first_share=0)

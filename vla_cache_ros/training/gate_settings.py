@@ -51,3 +51,5 @@ class GateTraining:
             )
         if self.target is not None and not 0 < self.target < 0.9:
             raise ValueError(f'target: expected a mean reuse from 0 to 0.9, got {self.target}')
+        if not 0 < self.first_share <= 1:
+            raise ValueError(f'first_share: expected more than 0, to 1, got {self.first_share}')
