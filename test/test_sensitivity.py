@@ -96,4 +96,4 @@ def test_with_labels_the_effect_is_that_on_the_distance_to_them(model):
 def test_an_error_weighs_more_the_slower_the_motion():
     actions = torch.zeros(3, EXECUTED, 7)
     actions[1, :, 0], actions[2, :, 2] = 0.5, -1.0
-    assert precision(actions).tolist() == pytest.approx([10, 1 / 0.6, 1 / 1.1])
+    assert precision(actions).tolist() == pytest.approx([100, 0.6**-2, 1.1**-2])
