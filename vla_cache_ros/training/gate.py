@@ -156,8 +156,10 @@ class GateTrainer:
             figures.append(shown)
         self._seconds += time.perf_counter() - began
         if self.rank == 0:
-            mean = np.mean if stage == 1 else np.nanmean
-            self._report(stage, mean(np.array(figures), axis=0))
+            known = [
+                [v for v in column if np.isfinite(v)] for column in zip(*figures, strict=True)
+            ]
+            self._report(stage, [np.mean(column) if column else np.nan for column in known])
             self._save()
 
     def _align(self, rng: np.random.Generator) -> tuple[Tensor, tuple[float, ...]]:
@@ -193,7 +195,7 @@ class GateTrainer:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
 
-    def _report(self, stage: int, figures: np.ndarray) -> None:
+    def _report(self, stage: int, figures: list[float]) -> None:
         """Append to OUT/gate.csv and print one line."""
         total = self.training.stage1 + self.training.stage2
         loss, covered, reuse, distance = figures
