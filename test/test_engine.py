@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from tiny_model import tiny_config
 import torch
-from vla_cache_ros.caching import engine as engine_module
 from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.caching.episode_cache import SlotLayer
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.vla.images import ImagePreprocessor
@@ -186,13 +186,13 @@ def test_bos_is_computed_once_an_episode_when_causal(causal, monkeypatch):
     (pixels,) = frames(causal, 1)
     engine = SlotEngine(causal)
     written = []
-    layer = engine_module.decoder.run_layer
+    update = SlotLayer.update
 
-    def spy(*arguments):
-        written.append(engine.cache.window.rows.tolist())
-        return layer(*arguments)
+    def spy(layer, *arguments):
+        written.append(layer.window.rows.tolist())
+        return update(layer, *arguments)
 
-    monkeypatch.setattr(engine_module.decoder, 'run_layer', spy)
+    monkeypatch.setattr(SlotLayer, 'update', spy)
     run(engine, pixels)
     assert 0 in written[0]
     written.clear()

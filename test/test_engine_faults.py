@@ -11,8 +11,8 @@ from engine_steps import PROPRIO
 from engine_steps import run
 import numpy as np
 import pytest
-from vla_cache_ros.caching import engine as engine_module
 from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.caching.episode_cache import SlotLayer
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.errors import NonFiniteOutputError
@@ -23,16 +23,16 @@ def test_a_failed_step_is_never_trusted(model, monkeypatch):
     first, second = frames(model, 2)
     engine, fresh = SlotEngine(model), SlotEngine(model)
     run(engine, first)
-    layer, calls = engine_module.decoder.run_layer, []
+    update, calls = SlotLayer.update, []
 
     def fail(*arguments):
         calls.append(1)
         if len(calls) == 3:
             raise MemoryError('out of memory')
-        return layer(*arguments)
+        return update(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module.decoder, 'run_layer', fail)
+        patch.setattr(SlotLayer, 'update', fail)
         with pytest.raises(MemoryError):
             run(engine, second, choice(engine, 0.5, 1))
     assert not engine.cache.valid and engine.cache.cause == 'step_failed'

@@ -43,9 +43,16 @@ class Policy:
     statistics: bounds of the data set whose units the actions have. cache: the episode cache.
     """
 
-    def __init__(self, vla: LoadedVLA, gate: Gate, unnorm_key: str | None = None) -> None:
+    def __init__(
+        self,
+        vla: LoadedVLA,
+        gate: Gate,
+        unnorm_key: str | None = None,
+        capture: bool = True,
+        decoding: str = 'jacobi',
+    ) -> None:
         """
-        Join a model and a gate.
+        Join a model and a gate; see `from_pretrained` for the arguments.
 
         Raises CheckpointError if the statistics do not fit the model or the key is unknown.
         """
@@ -53,7 +60,12 @@ class Policy:
         self.statistics = vla.statistics(unnorm_key)
         self._vla = vla
         self._check_statistics()
-        self._engine = SlotEngine(vla.model, action_dim=len(self.statistics.action))
+        self._engine = SlotEngine(
+            vla.model,
+            action_dim=len(self.statistics.action),
+            capture=capture,
+            decoding=decoding,
+        )
         self.cache = self._engine.cache
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instruction: tuple[str, list[int]] = ('', [])
@@ -69,6 +81,8 @@ class Policy:
         reuse: float | None = 0.5,
         unnorm_key: str | None = None,
         seed: int = 0,
+        capture: bool = True,
+        decoding: str = 'jacobi',
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -84,9 +98,12 @@ class Policy:
             unnorm_key: data set whose statistics scale the actions; may be left out where the
                 checkpoint has one.
             seed: of the gate's random numbers, for a gate given by name.
+            capture: run steps that are prepared when the policy is made; False runs the layers of
+                transformers one by one, for comparison. The actions are the same.
+            decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
 
         Raises:
-            ValueError: unknown gate, device or dtype, reuse out of range, no learned gate there.
+            ValueError: unknown gate, decoding, device or dtype, reuse out of range, no learned gate there.
             CheckpointError: (a ValueError) what is wrong with the checkpoint or its gate.
 
         """
@@ -111,7 +128,7 @@ class Policy:
                 fingerprint=vla.fingerprint,
                 cameras=1 if oft is None else oft.num_images,
             )
-        return cls(vla, gate, unnorm_key)
+        return cls(vla, gate, unnorm_key, capture, decoding)
 
     @property
     def num_images(self) -> int:
@@ -194,6 +211,7 @@ class Policy:
             active=result.active,
             ages=result.ages,
             refresh=result.refresh,
+            passes=result.passes,
             latency_ms={
                 'preprocess': 1e3 * (preprocessed - begin),
                 'gate': 1e3 * (planned - preprocessed),

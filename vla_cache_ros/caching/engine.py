@@ -1,12 +1,9 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Recompute chosen slots against the episode cache: the one primitive behind every step.
+Take one control step: towers, decoder, action, as a transaction on the episode's cache.
 
-A dense step recomputes all slots, a cached step the active ones, a decoded token one. Each layer
-writes the rows' keys and values into their slots and attends to every visible slot: when causal
-those at no higher position, in OpenVLA-OFT all. Knows neither why a slot is active nor what an
-action means.
+Knows neither why a token is active nor what an action means.
 """
 
 from __future__ import annotations
@@ -18,8 +15,10 @@ from dataclasses import field
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.caching.attention import Attention
 from vla_cache_ros.caching.clock import StageClock
+from vla_cache_ros.caching.decoding import check_finite
+from vla_cache_ros.caching.decoding import greedy
+from vla_cache_ros.caching.decoding import jacobi
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.layout import SlotLayout
@@ -31,12 +30,14 @@ from vla_cache_ros.caching.plans import produced
 from vla_cache_ros.caching.plans import reuse_share
 from vla_cache_ros.caching.prompt_slots import hide
 from vla_cache_ros.caching.prompt_slots import PromptSlots
+from vla_cache_ros.caching.slot_decoder import SlotDecoder
 from vla_cache_ros.types import StepPlan
-from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.errors import NonFiniteOutputError
 from vla_cache_ros.vla.model import PrismaticVLA
+
+DECODINGS = ('jacobi', 'greedy')
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class StepResult:
     normalized: float64 `[C, A]` in [-1, 1]. tokens: the action token ids `[C * A]` of a
     discrete model, else None. reuse: share of visual token-layers taken from the cache. active:
     bool `[V]`, tokens recomputed at the first layer. ages: int `[V]`, 0 = produced now.
-    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `decoder`, `decode`.
+    refresh: why everything was recomputed, or ''. passes: of the decoder after the first, for
+    action tokens. latency_ms: `vision`, `decoder`, `decode`.
     """
 
     normalized: np.ndarray
@@ -56,6 +58,7 @@ class StepResult:
     active: np.ndarray
     ages: np.ndarray
     refresh: str
+    passes: int = 0
     latency_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -66,6 +69,8 @@ class SlotEngine:
     action_dim: action tokens of a causal model. text_capacity: longest prompt, without BOS.
     reuse_towers: whether the vision towers too compute active patches alone, against their own
     cached keys and values; otherwise they run whole for every camera with an active patch.
+    capture: run fused layers; False runs those of transformers. decoding: of a causal model's
+    action tokens, `jacobi` or `greedy`: the same tokens.
     """
 
     def __init__(
@@ -74,7 +79,11 @@ class SlotEngine:
         action_dim: int = 7,
         text_capacity: int = TEXT_CAPACITY,
         reuse_towers: bool = True,
+        capture: bool = True,
+        decoding: str = 'jacobi',
     ) -> None:
+        if decoding not in DECODINGS:
+            raise ValueError(f'decoding: expected one of {", ".join(DECODINGS)}, got {decoding!r}')
         self.model = model
         self.reuse_towers = reuse_towers
         self.config = model.config
@@ -88,6 +97,10 @@ class SlotEngine:
             weight.detach(),
             model.vision_backbone.cache(self.layout.cameras),
         )
+        self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
+        causal = not model.config.bidirectional
+        self._guesses = self.layout.actions - 1 if causal and decoding == 'jacobi' else 0
+        self._guess: list[int] = []
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
@@ -160,7 +173,7 @@ class SlotEngine:
         wanted = tuple(int(i) for i in ids)
         if self._prompt is not None and self._prompt.ids == wanted:
             return self._prompt
-        return PromptSlots.build(self.model, self.layout, wanted)
+        return PromptSlots.build(self.model, self.layout, wanted, self._guesses)
 
     def _run(
         self,
@@ -178,21 +191,16 @@ class SlotEngine:
         clock.lap('vision')
         absent = ~(plan.active | self.cache.present)  # [V]
         self._unseen = hide(absent, self.layout, self.cache.layers[0].keys)
-
-        # BOS sees nothing but itself when causal: computed once, it stays right for the episode
-        skip = 0 if first or self.config.bidirectional else 1
-        fixed = prompt.embeds[:, skip:]
-        if self.layout.proprio:
-            state = torch.from_numpy(np.asarray(proprio, dtype=np.float32))[None]
-            state = state.to(self.device, fixed.dtype)
-            fixed[:, 1] = self.model.proprio_projector(state)
-        embeds = torch.cat([self.model.project(features)[None], fixed], dim=1)  # [1, R, D]
+        fixed, fixed_rows = self._fixed(prompt, proprio, first)
+        embeds = torch.cat([self.model.project(features), fixed])  # [R, D]
         visual = torch.from_numpy(np.flatnonzero(plan.active)) + self.layout.visual.start
-        rows = torch.cat([visual.to(self.device), prompt.rows[skip:]])  # [R]
-        hidden = self.recompute(prompt, embeds, rows, plan, probe_layers)
+        rows = torch.cat([visual.to(self.device), fixed_rows])  # [R]
+        hidden = self._decoder.recompute(
+            prompt, embeds, rows, plan, probe_layers, prompt.read, self._unseen
+        )
         clock.lap('decoder')
 
-        normalized, tokens = self._decode(prompt, hidden)
+        normalized, tokens, passes = self._decode(prompt, hidden)
         clock.lap('decode')
         if not np.isfinite(normalized).all():
             raise NonFiniteOutputError(
@@ -206,8 +214,26 @@ class SlotEngine:
             active=plan.active.copy(),
             ages=self.cache.ages() - 1,
             refresh=plan.refresh,
+            passes=passes,
             latency_ms=clock.laps,
         )
+
+    def _fixed(
+        self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return embeddings `[F, D]` and slots `[F]` of what a step computes besides images."""
+        embeds = prompt.embeds
+        if self.layout.proprio:
+            state = torch.from_numpy(np.asarray(proprio, dtype=np.float32))[None]
+            embeds[1] = self.model.proprio_projector(state.to(self.device, embeds.dtype))[0]
+        if self._guesses:
+            if first:
+                self._guess = self.tokens.middle(self._guesses)
+            guess = torch.tensor(self._guess, device=self.device)
+            embeds[1 : 1 + self._guesses] = self.model.embed_text(guess)
+        # BOS sees nothing but itself when causal: computed once, it stays right for the episode
+        skip = 0 if first or self.config.bidirectional else 1
+        return embeds[skip:], prompt.rows[skip:]
 
     def _features(self, pixel_values: Tensor, active: np.ndarray, whole: bool) -> Tensor:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
@@ -224,97 +250,32 @@ class SlotEngine:
         features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
         return features if computed is chosen else features[chosen[computed]]  # [R, V]
 
-    def recompute(
-        self,
-        prompt: PromptSlots,
-        embeds: Tensor,
-        rows: Tensor,
-        plan: StepPlan | None = None,
-        probe_layers: tuple[int, ...] = (),
-    ) -> Tensor:
+    def _decode(
+        self, prompt: PromptSlots, hidden: Tensor
+    ) -> tuple[np.ndarray, np.ndarray | None, int]:
         """
-        Recompute the slots `rows` `[R]` against the cache, from their embeddings `[1, R, D]`.
+        Return the normalised actions `[C, A]`, the token ids of a discrete model, and passes.
 
-        With a plan the visual rows, which come first, shrink at the plan's layers. Returns the
-        hidden states of the rows that are left, after the final norm.
+        hidden: of the rows `prompt.read`, each of which predicts the next token.
         """
-        cache, llama = self.cache, self.model.language_model.model
-        cuts = dict(plan.layers) if plan is not None else {}
-        cache.window.visible = prompt.used
-        cache.window.rows = rows
-        hidden = embeds
-        probes: dict[int, Tensor] = {}
-        rotary, mask = prompt.at(rows, self._unseen)
-        for index, layer in enumerate(llama.layers):
-            if index in cuts:
-                keep = self._kept(rows, cuts[index])
-                cache.window.rows = rows = rows[keep]
-                hidden = hidden[:, keep]
-                rotary, mask = prompt.at(rows, self._unseen)
-            before = hidden
-            hidden = decoder.run_layer(layer, hidden, rotary, mask, cache.kv)
-            if index in probe_layers:
-                probes[index] = self._text_attention(index, prompt, before, rotary, mask)
-        if probes:
-            cache.attention = Attention.gather(probes)
-        return llama.norm(hidden)
-
-    def _kept(self, rows: Tensor, active: np.ndarray) -> Tensor:
-        """Return the indices of the rows that are active or not visual."""
-        visual = self.layout.visual
-        table = torch.ones(self.layout.size, dtype=torch.bool)
-        table[visual.start : visual.stop] = torch.from_numpy(active)
-        return table.to(self.device)[rows].nonzero()[:, 0]
-
-    def _text_attention(
-        self,
-        index: int,
-        prompt: PromptSlots,
-        hidden: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-    ) -> Tensor:
-        """Return the attention `[heads, text, V]` of the text rows, which stand last."""
-        text, visual = prompt.text, self.layout.visual
-        weights = decoder.attention_weights(
-            self.model.language_model.model.layers[index],
-            hidden[:, -text:],
-            (rotary[0][:, -text:], rotary[1][:, -text:]),
-            None if mask is None else mask[:, :, -text:],
-            self.cache.layers[index].keys[:, :, : prompt.used],
-        )[0]  # [heads, text, L]
-        return weights[..., visual.start : visual.stop]
-
-    def _decode(self, prompt: PromptSlots, hidden: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the normalised actions `[C, A]` and, if discrete, the token ids."""
         oft, model = self.config.oft, self.model
-        if oft is None:
-            tokens = self._generate(prompt, hidden)
-            return self.tokens.decode(tokens)[None], tokens
-        # the last text row, then all action rows but the last: each predicts the next token
-        start = hidden.shape[1] - prompt.text - 1 - self.layout.actions
-        actions = hidden[:, start : start + self.layout.actions - 1]
-        read = torch.cat([hidden[:, -1:], actions], dim=1)  # [1, C * A, D]
         if model.action_head is not None:
-            return model.action_head(read)[0].to('cpu', torch.float64).numpy(), None
-        logits = model.logits(read[0])  # [C * A, vocabulary]
-        _check_finite(logits)
-        tokens = logits.argmax(-1).cpu().numpy()
-        return self.tokens.decode(tokens).reshape(oft.chunk, oft.action_dim), tokens
+            return model.action_head(hidden[None])[0].to('cpu', torch.float64).numpy(), None, 0
+        logits = model.logits(hidden)  # [C * A, vocabulary], or [1, vocabulary] if greedy
+        if oft is not None:
+            check_finite(logits)
+            tokens = logits.argmax(-1).cpu().numpy()
+            return self.tokens.decode(tokens).reshape(oft.chunk, oft.action_dim), tokens, 0
 
-    def _generate(self, prompt: PromptSlots, hidden: Tensor) -> np.ndarray:
-        """Decode greedily, one token and one slot after the other; an early end is no end."""
-        tokens = []
-        for slot in self.layout.action_slots:
-            logits = self.model.logits(hidden[:, -1])  # [1, vocabulary]
-            _check_finite(logits)
-            tokens.append(logits.argmax(-1))
-            if len(tokens) < self.layout.actions:
-                embeds = self.model.embed_text(tokens[-1])[None]  # [1, 1, D]
-                hidden = self.recompute(prompt, embeds, torch.tensor([slot], device=self.device))
-        return torch.cat(tokens).cpu().numpy()
+        def proceed(tokens: list[int], index: int) -> Tensor:
+            slots = self.layout.action_slots[index : index + len(tokens)]
+            embeds = model.embed_text(torch.tensor(tokens, device=self.device))
+            rows = torch.tensor(slots, device=self.device)
+            return model.logits(self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen))
 
-
-def _check_finite(logits: Tensor) -> None:
-    if not torch.isfinite(logits).all():
-        raise NonFiniteOutputError('model output: expected finite logits, found NaN or infinity')
+        if self._guesses:
+            tokens, passes = jacobi(logits, self._guess, self.layout.actions, proceed)
+            self._guess = tokens[:-1].tolist()
+        else:
+            tokens, passes = greedy(logits, self.layout.actions, proceed)
+        return self.tokens.decode(tokens)[None], tokens, passes

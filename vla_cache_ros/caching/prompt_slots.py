@@ -27,15 +27,17 @@ class PromptSlots:
     Hold what depends on the instruction alone; L is the number of slots in use.
 
     ids: the prompt from BOS to the blank. rows: the slots `[F]` besides the visual ones that a
-    step recomputes, BOS first and text last. embeds: their embeddings `[1, F, D]`, zeros for
-    proprio and actions. cos, sin: `[L, head_dim]`. mask: `[L, L]`, added to the scores, None when
-    all slots see each other.
+    step recomputes, BOS first and text last. embeds: their embeddings `[F, D]`, zeros for proprio
+    and actions. read: the rows that actions are read from, counted from the end: the last of the
+    text, then the action slots that predict another one. cos, sin: `[L, head_dim]`. mask:
+    `[L, L]`, added to the scores, None when all slots see each other.
     """
 
     ids: tuple[int, ...]
     used: int
     rows: Tensor
     embeds: Tensor
+    read: Tensor
     cos: Tensor
     sin: Tensor
     mask: Tensor | None
@@ -46,21 +48,31 @@ class PromptSlots:
         return len(self.ids) - 1
 
     @classmethod
-    def build(cls, model: PrismaticVLA, layout: SlotLayout, ids: Sequence[int]) -> PromptSlots:
-        """Return the slots of a prompt; raises InputError if it does not fit the layout."""
+    def build(
+        cls, model: PrismaticVLA, layout: SlotLayout, ids: Sequence[int], guesses: int = 0
+    ) -> PromptSlots:
+        """
+        Return the slots of a prompt; raises InputError if it does not fit the layout.
+
+        guesses: action tokens that a step of a causal model computes along with the prompt.
+        """
         text = len(ids) - 1
         positions = torch.from_numpy(layout.positions(text))  # [L]
         weight = model.language_model.lm_head.weight
         device = weight.device
-        slots = [BOS]
+        slots, after = [BOS], 0  # rows between those that are read and the text
         if model.config.bidirectional:
             slots += [*layout.proprio_slots, *layout.action_slots, *layout.stop_slots]
+            guesses, after = layout.actions - 1, 2  # the last action slot and the stop
+        else:
+            slots += layout.action_slots[:guesses]
         embedded = model.embed_text(torch.tensor([*ids, STOP_ID], device=device))  # [T + 1, D]
-        embeds = weight.new_zeros(1, len(slots) + text, weight.shape[1])
-        embeds[0, 0] = embedded[0]
-        embeds[0, len(slots) :] = embedded[1:-1]
+        embeds = weight.new_zeros(len(slots) + text, weight.shape[1])
+        embeds[0] = embedded[0]
+        embeds[len(slots) :] = embedded[1:-1]
         if layout.stop:
-            embeds[0, len(slots) - 1] = embedded[-1]
+            embeds[len(slots) - 1] = embedded[-1]
+        read = torch.tensor([-1, *(row - guesses - after - text for row in range(guesses))])
         positions = positions.to(device)
         cos, sin = model.language_model.model.rotary_emb(embeds, position_ids=positions[None])
         mask = None
@@ -69,7 +81,8 @@ class PromptSlots:
             mask = weight.new_zeros(later.shape)
             mask.masked_fill_(later, torch.finfo(weight.dtype).min)
         rows = torch.tensor([*slots, *layout.text[:text]], device=device)
-        return cls(tuple(ids), len(positions), rows, embeds, cos[0], sin[0], mask)
+        read = read.to(device)
+        return cls(tuple(ids), len(positions), rows, embeds, read, cos[0], sin[0], mask)
 
     def at(
         self, rows: Tensor, unseen: Tensor | None = None

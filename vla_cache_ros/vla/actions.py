@@ -136,3 +136,7 @@ class ActionTokens:
         centers = (edges[:-1] + edges[1:]) / 2  # [bins - 1]
         index = np.clip(self.vocab_end - np.asarray(ids) - 1, 0, self.bins - 2)
         return centers[index]
+
+    def middle(self, count: int) -> list[int]:
+        """Return the ids `[count]` of the bin in the middle: a robot that stands still."""
+        return [self.vocab_end - self.bins // 2] * count
