@@ -74,8 +74,9 @@ def test_bidirectional_masked_steps_equal_gathered_steps():
         for layer, (keys, values) in enumerate(zip(cache.keys, cache.values, strict=True)):
             visual = slice(1, 513)
             kept = engine.cache.layers[layer]
-            assert torch.allclose(kept.keys[0, :, visual], keys[row], atol=1e-5)
-            assert torch.allclose(kept.values[0, :, visual], values[row], atol=1e-5)
+            # keys reach 8, where 1e-5 would be ten roundings
+            assert torch.allclose(kept.keys[0, :, visual], keys[row], atol=5e-5)
+            assert torch.allclose(kept.values[0, :, visual], values[row], atol=5e-5)
 
 
 def test_causal_masked_steps_equal_gathered_steps():

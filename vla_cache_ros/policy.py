@@ -103,7 +103,8 @@ class Policy:
             decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
 
         Raises:
-            ValueError: unknown gate, decoding, device or dtype, reuse out of range, no learned gate there.
+            ValueError: unknown gate, device, dtype or decoding, reuse out of range, no learned
+                gate there.
             CheckpointError: (a ValueError) what is wrong with the checkpoint or its gate.
 
         """

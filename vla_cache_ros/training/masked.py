@@ -157,8 +157,8 @@ def _tower(
         k, v = kv.unflatten(2, (2, attention.heads, -1)).permute(2, 0, 3, 1, 4)
         q = q.unflatten(2, (attention.heads, -1)).transpose(1, 2)
         out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        x = x + block.ls1(attention.proj(out))
-        x = x + block.ls2(block.mlp(block.norm2(x)))
+        x = block.ls1(x, attention.proj(out))
+        x = block.ls2(x, block.mlp(block.norm2(x)))
     return x[:, tower.prefix_tokens :], after
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 import torch
@@ -96,15 +98,25 @@ class ImagePreprocessor:
 
         Each camera gives three channels for each tower, in the towers' order.
         """
-        writable = np.require(pixels, requirements='W')  # torch refuses read-only buffers
-        x = torch.from_numpy(writable).permute(0, 3, 1, 2).float().div_(255.0)  # [cams, 3, H, W]
-        shape = (1, 3, 1, 1)
-        parts = [
-            (x - torch.tensor(m).view(shape)).div_(torch.tensor(s).view(shape))
-            for m, s in zip(self.means, self.stds, strict=True)
+        channels = len(self._levels)
+        values = np.empty((len(pixels), channels, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
+        for image, planes in zip(pixels, values, strict=True):
+            colours = cv2.split(image)
+            for channel, plane in enumerate(planes):
+                cv2.LUT(colours[channel % 3], self._levels[channel], dst=plane)
+        return torch.from_numpy(values).reshape(1, -1, IMAGE_SIZE, IMAGE_SIZE)
+
+    @cached_property
+    def _levels(self) -> np.ndarray:
+        """Return what each grey level becomes in each channel, float32 `[channels, 1, 256]`."""
+        levels = torch.arange(256).float().div_(255.0)
+        pairs = [
+            (mean, std)
+            for means, stds in zip(self.means, self.stds, strict=True)
+            for mean, std in zip(means, stds, strict=True)
         ]
-        stacked = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return stacked.reshape(1, -1, IMAGE_SIZE, IMAGE_SIZE)
+        rows = [(levels - mean).div_(torch.tensor(std)) for mean, std in pairs]
+        return torch.stack(rows)[:, None].numpy()
 
 
 def resize(image: np.ndarray) -> np.ndarray:

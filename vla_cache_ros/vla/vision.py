@@ -85,14 +85,21 @@ class _Mlp(nn.Module):
 
 
 class _LayerScale(nn.Module):
-    """Scale each channel; the published files call the weight `scale_factor`."""
+    """Add an output, each channel scaled; the published files call the weight `scale_factor`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.scale_factor = nn.Parameter(torch.ones(dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale_factor
+    def forward(self, x: Tensor, output: Tensor) -> Tensor:
+        return torch.addcmul(x, output, self.scale_factor)
+
+
+class _Residual(nn.Module):
+    """Add an output as it is."""
+
+    def forward(self, x: Tensor, output: Tensor) -> Tensor:
+        return x + output
 
 
 class _Block(nn.Module):
@@ -103,19 +110,19 @@ class _Block(nn.Module):
         dim = config.embed_dim
         self.norm1 = nn.LayerNorm(dim, eps=_EPS)
         self.attn = _Attention(dim, config.num_heads)
-        self.ls1 = _LayerScale(dim) if config.layer_scale else nn.Identity()
+        self.ls1 = _LayerScale(dim) if config.layer_scale else _Residual()
         self.norm2 = nn.LayerNorm(dim, eps=_EPS)
         self.mlp = _Mlp(dim, int(dim * config.mlp_ratio))
-        self.ls2 = _LayerScale(dim) if config.layer_scale else nn.Identity()
+        self.ls2 = _LayerScale(dim) if config.layer_scale else _Residual()
 
     def forward(self, x: Tensor, cache: Tensor | None = None) -> Tensor:
-        x = x + self.ls1(self.attn(self.norm1(x), cache))
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        x = self.ls1(x, self.attn(self.norm1(x), cache))
+        return self.ls2(x, self.mlp(self.norm2(x)))
 
     def recompute(self, x: Tensor, rows: Rows, cache: Tensor) -> Tensor:
         """Return the output of the rows `[R, D]`, attending to those and to what is cached."""
-        x = x + self.ls1(self.attn.recompute(self.norm1(x), rows, cache))
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        x = self.ls1(x, self.attn.recompute(self.norm1(x), rows, cache))
+        return self.ls2(x, self.mlp(self.norm2(x)))
 
 
 class _PatchEmbed(nn.Module):
