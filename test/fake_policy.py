@@ -20,6 +20,9 @@ class FakePolicy:
         self.delay, self.error = 0.0, None
         self.observations, self.resets, self.invalidations = [], [], {}
 
+    def prepare(self):
+        """Do nothing: no step is slower than another."""
+
     def act(self, observation):
         """Return eight times the action, after the delay, unless there is an error to raise."""
         self.observations.append(observation)

@@ -241,7 +241,7 @@ def test_memory_stays_flat_over_an_episode(tiny):
 )
 def test_slots_are_fixed_and_positions_follow_the_reference(layout):
     spans = [range(1), layout.visual, layout.proprio_slots, layout.action_slots]
-    spans += [layout.stop_slots, layout.text]
+    spans += [layout.stop_slots, layout.text, [layout.spare]]
     assert [slot for span in spans for slot in span] == list(range(layout.size))
     assert layout.camera(layout.cameras - 1).stop == layout.visual.stop
     for text in (1, 20, 64):

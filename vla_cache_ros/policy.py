@@ -174,6 +174,15 @@ class Policy:
             raise ValueError(f'cause: expected one of {", ".join(known)}, got {cause!r}')
         self.cache.invalidate(cause)
 
+    def prepare(self) -> None:
+        """
+        Record on a GPU every shape that a step can take, so that none is slow because it is new.
+
+        To be called by the thread that will act, before an episode.
+        """
+        self._engine.prepare()
+        self.cache.invalidate(Invalidation.EPISODE_RESET)
+
     def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
         """
         Return the next actions and a report of the step.
@@ -196,12 +205,13 @@ class Policy:
         self._instruct(observation.instruction, ids)
         preprocessed = time.perf_counter()
 
+        features = self._engine.look(pixel_values)  # a GPU has something to do during the gate
         plan = self.gate.plan(pixels, self.cache)
         planned = time.perf_counter()
 
         step = self.cache.step
         result = self._engine.step(
-            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers
+            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features
         )
         epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
         actions = self.statistics.action.denormalize(result.normalized, epsilon)

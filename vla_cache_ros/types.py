@@ -69,8 +69,8 @@ class StepReport:
     active: bool [V], the tokens recomputed at the first layer.
     ages: int [V], steps since each visual token was last produced (0 = this step).
     refresh: why everything was recomputed, '' if it was not.
-    passes: of the decoder, after the first, to decode action tokens; 0 for continuous actions.
     latency_ms: wall-clock ms of `preprocess`, `gate`, `vision`, `decoder`, `decode`, `total`.
+    passes: of the decoder, after the first, to decode action tokens; 0 for continuous actions.
     """
 
     step: int
@@ -79,5 +79,5 @@ class StepReport:
     active: np.ndarray
     ages: np.ndarray
     refresh: str = ''
-    passes: int = 0
     latency_ms: Mapping[str, float] = field(default_factory=dict)
+    passes: int = 0

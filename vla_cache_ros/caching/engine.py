@@ -15,6 +15,7 @@ from dataclasses import field
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.caching.captured import CapturedDecoder
 from vla_cache_ros.caching.clock import StageClock
 from vla_cache_ros.caching.decoding import check_finite
 from vla_cache_ros.caching.decoding import greedy
@@ -48,8 +49,8 @@ class StepResult:
     normalized: float64 `[C, A]` in [-1, 1]. tokens: the action token ids `[C * A]` of a
     discrete model, else None. reuse: share of visual token-layers taken from the cache. active:
     bool `[V]`, tokens recomputed at the first layer. ages: int `[V]`, 0 = produced now.
-    refresh: why everything was recomputed, or ''. passes: of the decoder after the first, for
-    action tokens. latency_ms: `vision`, `decoder`, `decode`.
+    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `decoder`, `decode`.
+    passes: of the decoder after the first, for action tokens.
     """
 
     normalized: np.ndarray
@@ -58,8 +59,8 @@ class StepResult:
     active: np.ndarray
     ages: np.ndarray
     refresh: str
-    passes: int = 0
     latency_ms: dict[str, float] = field(default_factory=dict)
+    passes: int = 0
 
 
 class SlotEngine:
@@ -68,8 +69,9 @@ class SlotEngine:
 
     action_dim: action tokens of a causal model. text_capacity: longest prompt, without BOS.
     reuse_towers: whether the vision towers too compute active patches alone, against their own
-    cached keys and values; otherwise they run whole for every camera with an active patch.
-    capture: run fused layers; False runs those of transformers. decoding: of a causal model's
+    cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
+    is busy with them while the CPU runs the gate. capture: run fused layers, on a GPU as recorded
+    graphs; False runs those of transformers. decoding: of a causal model's
     action tokens, `jacobi` or `greedy`: the same tokens.
     """
 
@@ -78,14 +80,13 @@ class SlotEngine:
         model: PrismaticVLA,
         action_dim: int = 7,
         text_capacity: int = TEXT_CAPACITY,
-        reuse_towers: bool = True,
+        reuse_towers: bool | None = None,
         capture: bool = True,
         decoding: str = 'jacobi',
     ) -> None:
         if decoding not in DECODINGS:
             raise ValueError(f'decoding: expected one of {", ".join(DECODINGS)}, got {decoding!r}')
         self.model = model
-        self.reuse_towers = reuse_towers
         self.config = model.config
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
         self.tokens = ActionTokens(model.config.action_vocab_end, model.config.n_action_bins)
@@ -97,7 +98,11 @@ class SlotEngine:
             weight.detach(),
             model.vision_backbone.cache(self.layout.cameras),
         )
+        gpu = self.device.type == 'cuda'
+        self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
         self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
+        if gpu and capture:
+            self._decoder = CapturedDecoder(model, self.layout, self.cache)
         causal = not model.config.bidirectional
         self._guesses = self.layout.actions - 1 if causal and decoding == 'jacobi' else 0
         self._guess: list[int] = []
@@ -113,6 +118,7 @@ class SlotEngine:
         proprio: np.ndarray | None,
         plan: StepPlan,
         probe_layers: Sequence[int] = (),
+        features: Tensor | None = None,
     ) -> StepResult:
         """
         Run one control step.
@@ -122,7 +128,7 @@ class SlotEngine:
         proprio: normalised `[P]`, None if the model takes none. plan: which visual tokens to
         recompute; all are if the cache is not valid or, where attention is bidirectional, the
         instruction is new. probe_layers: layers whose attention from text to visual tokens is
-        recorded in `cache.attention`.
+        recorded in `cache.attention`. features: what `look` returned for these images.
 
         Raises InputError, without touching the cache, for inputs that do not fit the model, and
         NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
@@ -140,7 +146,7 @@ class SlotEngine:
         cache.valid = False  # until the step has succeeded
         try:
             result = self._run(
-                pixels, pixel_values, prompt, proprio, plan, first, tuple(probe_layers)
+                pixels, pixel_values, prompt, proprio, plan, first, tuple(probe_layers), features
             )
         except NonFiniteOutputError:
             cache.invalidate(Invalidation.NON_FINITE_OUTPUT)
@@ -184,10 +190,13 @@ class SlotEngine:
         plan: StepPlan,
         first: bool,
         probe_layers: tuple[int, ...],
+        features: Tensor | None,
     ) -> StepResult:
         clock = StageClock(self.device)
         patches = patchify(pixels)
-        features = self._features(pixel_values, plan.active, whole=first)
+        if features is None:
+            features = self.look(pixel_values)
+        features = self._active_features(pixel_values, plan.active, first, features)
         clock.lap('vision')
         absent = ~(plan.active | self.cache.present)  # [V]
         self._unseen = hide(absent, self.layout, self.cache.layers[0].keys)
@@ -215,7 +224,7 @@ class SlotEngine:
             ages=self.cache.ages() - 1,
             refresh=plan.refresh,
             passes=passes,
-            latency_ms=clock.laps,
+            latency_ms=clock.laps(),
         )
 
     def _fixed(
@@ -235,20 +244,41 @@ class SlotEngine:
         skip = 0 if first or self.config.bidirectional else 1
         return embeds[skip:], prompt.rows[skip:]
 
-    def _features(self, pixel_values: Tensor, active: np.ndarray, whole: bool) -> Tensor:
+    @torch.inference_mode()
+    def look(self, pixel_values: Tensor) -> Tensor | None:
+        """
+        Start the towers where they run whole, and return their features `[V, features]`.
+
+        A GPU computes while the caller goes on. None where they wait for the plan.
+        """
+        if self.reuse_towers:
+            return None
+        return self.model.vision_features(self._images(pixel_values))[0]
+
+    def prepare(self) -> None:
+        """Record every shape that a step can take, in the thread that will run it."""
+        if isinstance(self._decoder, CapturedDecoder):
+            self.cache.valid = False
+            greedy_decoding = self.config.oft is None and not self._guesses
+            reads = 1 if greedy_decoding else self.layout.actions
+            self._decoder.prepare(self.layout.size, reads)
+
+    def _images(self, pixel_values: Tensor) -> Tensor:
+        return pixel_values.to(self.device, self.cache.dtype)
+
+    def _active_features(
+        self, pixel_values: Tensor, active: np.ndarray, whole: bool, features: Tensor | None
+    ) -> Tensor:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
-        images = pixel_values.view(self.layout.cameras, -1, *pixel_values.shape[2:])
-        images = images.to(self.device, self.cache.dtype)
+        if features is not None:
+            return features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
+        images = self._images(pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
         chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
         if not active.any():
             return images.new_zeros(0, self.config.vision_dim)
-        computed = chosen
-        if whole:
-            computed = torch.ones_like(chosen)
-        elif not self.reuse_towers:
-            computed = chosen.any(dim=1, keepdim=True).expand_as(chosen)
+        computed = torch.ones_like(chosen) if whole else chosen
         features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
-        return features if computed is chosen else features[chosen[computed]]  # [R, V]
+        return features if computed is chosen else features[chosen.flatten()]  # [R, V]
 
     def _decode(
         self, prompt: PromptSlots, hidden: Tensor

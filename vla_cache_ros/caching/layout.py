@@ -3,9 +3,10 @@
 """
 Give every token of the decoder a slot, an address that is fixed for the whole episode.
 
-    bos | one span for each camera | proprio? | actions | stop? | text, padded to its capacity
+    bos | one span for each camera | proprio? | actions | stop? | text, padded | spare
 
-The text stands last so that its padding is a tail: cutting it off needs no mask. Rotary positions
+The text stands last so that its padding is a tail: cutting it off needs no mask. The spare slot
+takes what no one shall see. Rotary positions
 are another matter: they run through the reference's order (text before actions) without gaps.
 Knows nothing of the model's weights or of what is cached.
 """
@@ -90,9 +91,14 @@ class SlotLayout:
         return range(self.stop_slots.stop, self.stop_slots.stop + self.text_capacity)
 
     @property
+    def spare(self) -> int:
+        """Return the slot that padding rows write to; no row sees it."""
+        return self.text.stop
+
+    @property
     def size(self) -> int:
         """Return the number of slots."""
-        return self.text.stop
+        return self.spare + 1
 
     def check_text(self, tokens: int) -> None:
         """Raise InputError if a prompt of so many tokens after BOS does not fit."""

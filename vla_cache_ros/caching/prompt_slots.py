@@ -107,7 +107,6 @@ def hide(absent: np.ndarray, layout: SlotLayout, like: Tensor) -> Tensor | None:
     """
     if not absent.any():
         return None
-    bias = like.new_zeros(layout.size)
-    visual = layout.visual
-    bias[visual.start : visual.stop][torch.from_numpy(absent).to(like.device)] = -torch.inf
-    return bias
+    bias = np.zeros(layout.size, dtype=np.float32)
+    bias[layout.visual.start : layout.visual.stop][absent] = -np.inf
+    return torch.from_numpy(bias).to(like)

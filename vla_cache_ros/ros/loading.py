@@ -53,6 +53,7 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
     noise = np.random.default_rng(0)
     # the same twice: other images would be a camera cut, which a gate may answer with a full step
     images = tuple(noise.integers(0, 255, (224, 224, 3), np.uint8, endpoint=True) for _ in topics)
+    policy.prepare()
     for _ in range(2):
         state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
         chunk, _ = policy.act(Observation(images, 'warm up', state))

@@ -49,6 +49,7 @@ def step_report(
             'gate': report.gate,
             'reuse': round(float(report.reuse), 6),
             'refresh': report.refresh,
+            'passes': report.passes,
             'cameras': len(frames.topics),
             'tokens': int(active.size),
             'active': np.packbits(active).tobytes().hex(),

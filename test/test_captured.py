@@ -1,0 +1,109 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Steps in recorded shapes compute what steps in their own shapes compute.
+
+Recording itself needs a GPU; here the function that would be recorded runs as it is, on the same
+buffers, with the same padding.
+"""
+
+from engine_steps import choice
+from engine_steps import contents
+from engine_steps import frames
+from engine_steps import LONG
+from engine_steps import run
+import numpy as np
+import pytest
+import torch
+from vla_cache_ros.caching.captured import bucket
+from vla_cache_ros.caching.captured import CapturedDecoder
+from vla_cache_ros.caching.engine import SlotEngine
+
+SHORT = tuple(range(3, 12))
+
+
+@pytest.fixture
+def recorded():
+    """Return the shapes that were recorded, in order."""
+    return []
+
+
+@pytest.fixture
+def make(recorded):
+    """Return a function that makes an engine which would run graphs on a GPU."""
+
+    def record(forward):
+        recorded.append(forward)
+        return forward
+
+    def engine(model, **options):
+        engine = SlotEngine(model, reuse_towers=False, **options)
+        engine._decoder = CapturedDecoder(model, engine.layout, engine.cache, record)
+        return engine
+
+    return engine
+
+
+@pytest.mark.parametrize('decoding', ['jacobi', 'greedy'])
+def test_an_episode_is_the_same_in_either_shapes(model, make, decoding):
+    plain = SlotEngine(model, reuse_towers=False, decoding=decoding)
+    captured = make(model, decoding=decoding)
+    absent = choice(plain, 0.6, 1)
+    for step, pixels in enumerate(frames(model, 6)):
+        active = absent if step == 0 else choice(plain, (1.0, 0.3, 0.0)[step % 3], step)
+        ids = LONG if step < 4 else SHORT
+        refresh = 'episode_reset' if step == 0 else ''
+        one, other = (
+            run(engine, pixels, active, ids, (), (), refresh) for engine in (plain, captured)
+        )
+        assert np.abs(one.normalized - other.normalized).max() < 2e-5
+        assert one.refresh == other.refresh and one.passes == other.passes
+        assert np.abs(contents(plain, ids) - contents(captured, ids)).max() < 5e-5
+
+
+def test_shrinking_rows_and_probes_fall_back_to_rows_of_their_own(oft, make):
+    plain, captured = SlotEngine(oft, reuse_towers=False), make(oft)
+    for step, pixels in enumerate(frames(oft, 2)):
+        active = choice(plain, 1.0 if step == 0 else 0.5, step)
+        layers = ((2, active & choice(plain, 0.5, 9)),) if step else ()
+        one, other = (
+            run(engine, pixels, active, layers=layers, probe_layers=(1,))
+            for engine in (plain, captured)
+        )
+        assert np.abs(one.normalized - other.normalized).max() < 2e-5
+    rows = (engine.cache.attention.rows for engine in (plain, captured))
+    assert np.abs(np.subtract(*rows)).max() < 1e-5
+
+
+@pytest.mark.parametrize('decoding', ['jacobi', 'greedy'])
+def test_after_preparing_no_step_records_anything(model, make, recorded, decoding):
+    engine = make(model, decoding=decoding)
+    engine.prepare()
+    prepared = len(recorded)
+    assert prepared == bucket(engine.layout.size) // 32 + 2
+    for step, pixels in enumerate(frames(model, 4)):
+        run(engine, pixels, choice(engine, (1.0, 0.5, 0.1, 0.0)[step], step), SHORT)
+    assert len(recorded) == prepared
+
+
+def test_a_result_is_no_view_of_what_the_next_step_overwrites(oft, make):
+    engine = make(oft)
+    first, second = frames(oft, 2)
+    kept = run(engine, first)
+    before = kept.normalized.copy()
+    assert not np.array_equal(run(engine, second).normalized, before)
+    assert np.array_equal(kept.normalized, before)
+    prompt = engine.prompt(LONG)
+    rows = torch.tensor([1, 2])
+    embeds = torch.ones(2, engine.config.hidden_dim)
+    with torch.inference_mode():
+        hidden = engine._decoder.recompute(prompt, embeds, rows)
+        copy = hidden.clone()
+        engine._decoder.recompute(prompt, -embeds, rows)
+    assert torch.equal(hidden, copy)
+
+
+def test_buckets_hold_their_rows_with_less_than_one_tile_to_spare():
+    for rows in range(1, 700):
+        assert rows <= bucket(rows) < rows + 32
+    assert len({bucket(rows) for rows in range(1, 641)}) == 21
