@@ -27,8 +27,8 @@ def checkpoint(tmp_path, monkeypatch):
     """Return a checkpoint folder, whose policies are fake, and a list of those asked for."""
     loaded = []
 
-    def from_pretrained(path, gate='dense', reuse=None, seed=0):
-        loaded.append((gate, reuse))
+    def from_pretrained(path, gate='dense', reuse=None, seed=0, reuse_towers=None):
+        loaded.append((gate, reuse) if reuse_towers is None else (gate, reuse, reuse_towers))
         if gate == 'telepathy':
             raise ValueError('gate: expected another')
         return FakeGatePolicy(0.5 if gate == 'random' else 1.0)
@@ -127,6 +127,8 @@ def test_the_command_parses_repeated_gates_and_shares(tmp_path, checkpoint):
     result = CliRunner().invoke(app, [*arguments, '--checkpoint', str(folder)])
     assert result.exit_code == 0, result.output
     assert loaded == [('dense', None), ('motion', 0.5), ('motion', 0.7)]
+    load_policy(Entry('w', 'motion', towers=0.0), 'model')
+    assert loaded[-1] == ('motion', None, False)
     again = CliRunner().invoke(app, ['compare', '--out', str(tmp_path / 'out'), '--summary'])
     assert again.exit_code == 0 and 'a at 70 %' in again.output
 

@@ -21,6 +21,7 @@ from vla_cache_ros.evaluation.comparison_entries import RULES
         ('learned,recovery=0', Entry('learned,recovery=0', 'learned', recovery=0.0)),
         ('plain=learned,recovery=0', Entry('plain', 'learned', recovery=0.0)),
         ('learned,first=1', Entry('learned,first=1', 'learned', first=1.0)),
+        ('w=learned,towers=0', Entry('w', 'learned', towers=0.0)),
         ('no-stage-1=learned@runs/a', Entry('no-stage-1', 'learned', 'runs/a')),
         ('learned@runs/a=b,reuse=0.7', Entry('learned@a=b', 'learned', 'runs/a=b', reuse=0.7)),
     ],
@@ -45,6 +46,7 @@ def test_the_folder_goes_to_the_policy_with_the_gates_name():
         ('motion,recovery=x', "recovery from 0 to 1, got 'x'"),
         ('motion,reuse=0.5,reuse=0.6', 'once'),
         ('dense,reuse=0.5', 'takes no options'),
+        ('motion,towers=0.5', 'towers 0 or 1, got 0.5'),
     ],
 )
 def test_an_entry_of_another_form_is_refused_by_what_is_wrong(text, message):

@@ -74,7 +74,7 @@ def compare(
     gates: Annotated[
         list[str] | None,
         typer.Option(
-            '--gate', help='[label=]gate[@folder][,recovery=X][,first=X][,reuse=X]; repeat.'
+            '--gate', help='[label=]gate[@folder][,recovery|first|reuse|towers=X]; repeat.'
         ),
     ] = None,
     reuses: Annotated[

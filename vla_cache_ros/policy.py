@@ -50,6 +50,7 @@ class Policy:
         unnorm_key: str | None = None,
         capture: bool = True,
         decoding: str = 'jacobi',
+        reuse_towers: bool | None = None,
     ) -> None:
         """
         Join a model and a gate; see `from_pretrained` for the arguments.
@@ -63,6 +64,7 @@ class Policy:
         self._engine = SlotEngine(
             vla.model,
             action_dim=len(self.statistics.action),
+            reuse_towers=reuse_towers,
             capture=capture,
             decoding=decoding,
         )
@@ -83,6 +85,7 @@ class Policy:
         seed: int = 0,
         capture: bool = True,
         decoding: str = 'jacobi',
+        reuse_towers: bool | None = None,
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -101,6 +104,8 @@ class Policy:
             capture: run steps that are prepared when the policy is made; False runs the layers of
                 transformers one by one, for comparison. The actions are the same.
             decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
+            reuse_towers: whether the vision towers too compute active patches alone; None does so
+                on a CPU, and runs them whole on a GPU, beside the gate.
 
         Raises:
             ValueError: unknown gate, device, dtype or decoding, reuse out of range, no learned
@@ -129,7 +134,7 @@ class Policy:
                 fingerprint=vla.fingerprint,
                 cameras=1 if oft is None else oft.num_images,
             )
-        return cls(vla, gate, unnorm_key, capture, decoding)
+        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers)
 
     @property
     def num_images(self) -> int:

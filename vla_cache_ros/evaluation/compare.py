@@ -87,7 +87,11 @@ def load_policy(entry: Entry, checkpoint: str) -> Actor:
 
     try:
         policy = Policy.from_pretrained(
-            checkpoint, gate=entry.gate_argument, reuse=entry.reuse, seed=GATE_SEED
+            checkpoint,
+            gate=entry.gate_argument,
+            reuse=entry.reuse,
+            seed=GATE_SEED,
+            reuse_towers=None if entry.towers is None else bool(entry.towers),
         )
     except ValueError as error:
         raise ValueError(f'{entry.name}: {error}') from error

@@ -22,7 +22,7 @@ GATE_FOLDER = 'gate'  # beside the model, where the checkpoint has its own
 _FORM = re.compile(
     r'(?:(?P<label>[^=@,|]+)=)?(?P<gate>[^=@,|]+)(?:@(?P<folder>[^,]+))?(?P<options>(?:,[^,]+)*)'
 )
-_OPTIONS = ('recovery', 'first', 'reuse')
+_OPTIONS = ('recovery', 'first', 'reuse', 'towers')
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Entry:
     Hold one contender; label and reuse together name it.
 
     gate: name. folder: of a trained gate, None for the checkpoint's own. recovery, first: the
-    gate's recovery and first share. reuse: requested share. None leaves each of them to the gate.
+    gate's recovery and first share. reuse: requested share. towers: 1 if the vision towers compute
+    active patches alone, 0 if they run whole. None leaves each of them to the gate.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Entry:
     recovery: float | None = None
     reuse: float | None = None
     first: float | None = None
+    towers: float | None = None
 
     @property
     def key(self) -> tuple[str, float | None]:
@@ -70,6 +72,7 @@ class Entry:
             'gate_fingerprint': fingerprint(folder) if folder and folder.is_dir() else None,
             'recovery': self.recovery,
             'first_share': self.first,
+            'reuse_towers': None if self.towers is None else bool(self.towers),
         }
 
 
@@ -80,7 +83,7 @@ def entry_name(label: str, reuse: float | None) -> str:
 
 def parse_entry(text: str) -> Entry:
     """
-    Read `[label=]gate[@folder][,recovery=X][,first=X][,reuse=X]`.
+    Read `[label=]gate[@folder][,recovery|first|reuse|towers=X]`.
 
     Raises:
         ValueError: the text has another form or a share is not from 0 to 1.
@@ -89,7 +92,7 @@ def parse_entry(text: str) -> Entry:
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(
-            f'gate: expected [label=]gate[@folder][,recovery=X][,first=X][,reuse=X], got {text!r}'
+            f'gate: expected [label=]gate[@folder][,recovery|first|reuse|towers=X], got {text!r}'
         )
     label, gate, folder = match['label'], match['gate'], match['folder']
     options: dict[str, float] = {}
@@ -99,13 +102,15 @@ def parse_entry(text: str) -> Entry:
         if name not in _OPTIONS or name in options:
             raise ValueError(f'gate {text!r}: expected {form} once, got {item!r}')
         options[name] = _share(text, name, value)
+    if options.get('towers', 1) not in (0, 1):
+        raise ValueError(f'gate {text!r}: expected towers 0 or 1, got {options["towers"]:g}')
     if gate == DENSE and options:
         raise ValueError(f'gate {text!r}: dense recomputes everything and takes no options')
     if label is None:
         label = gate if folder is None else f'{gate}@{Path(folder).name}'
-        named = [name for name in ('recovery', 'first') if name in options]
+        named = [name for name in ('recovery', 'first', 'towers') if name in options]
         label += ''.join(f',{name}={options[name]:g}' for name in named)
-    return Entry(label, gate, folder, *map(options.get, ('recovery', 'reuse', 'first')))
+    return Entry(label, gate, folder, *map(options.get, ('recovery', 'reuse', 'first', 'towers')))
 
 
 def expand(texts: Sequence[str], reuses: Sequence[float]) -> list[Entry]:
