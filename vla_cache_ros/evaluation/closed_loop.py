@@ -52,6 +52,7 @@ class Episode:
     per inference, the stages of `StepReport`. refreshes: per inference, '' where none was needed.
     age_counts: visual tokens of age 0, 1, 2 ... over all inferences. action_error: per inference,
     mean absolute difference to the shadow's executed actions, normalised units; () without one.
+    passes: per inference, passes of the decoder after the first; 0 where actions are no tokens.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class Episode:
     refreshes: tuple[str, ...]
     age_counts: tuple[int, ...] = ()
     action_error: tuple[float, ...] = ()
+    passes: tuple[int, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the episode as one plain JSON record."""
@@ -116,6 +118,7 @@ def run_episode(
         refreshes=tuple(report.refresh for report in reports),
         age_counts=_count([report.ages for report in reports]),
         action_error=tuple(errors),
+        passes=tuple(report.passes for report in reports),
     )
 
 
@@ -153,6 +156,7 @@ def summarize(
         raise ValueError('episodes: expected at least 1, got 0')
     successes = sum(episode.success for episode in episodes)
     reuse = [value for episode in episodes for value in episode.reuse]
+    passes = [value for episode in episodes for value in episode.passes]
     latencies = [values for episode in episodes for values in episode.latency_ms]
     skipped = min(warmup, max(0, len(latencies) - 1))  # a single inference still has a figure
     refreshes = Counter(name for episode in episodes for name in episode.refreshes if name)
@@ -165,6 +169,7 @@ def summarize(
         'gate': gate,
         'reuse_mean': float(np.mean(reuse)) if reuse else None,
         'inferences': len(reuse),
+        'passes_mean': float(np.mean(passes)) if passes else None,
         'tasks': _per_task(episodes),
         'latency_ms': {
             stage: _finite(percentiles([v[stage] for v in latencies[skipped:] if stage in v]))
@@ -252,6 +257,8 @@ def table(figures: Mapping[str, Any]) -> str:
     for stage, values in figures['latency_ms'].items():
         cells = ('-' if values[p] is None else f'{values[p]:.2f}' for p in ('p50', 'p95'))
         lines.append(f'{stage:<12}' + ''.join(f'{cell:>9}' for cell in cells))
+    if figures['passes_mean']:
+        lines.append(f'{figures["passes_mean"]:.2f} passes after the prefill, for action tokens')
     for name, counts in figures['tasks'].items():
         lines.append(f'{name:<28}{counts["successes"]:>4} of {counts["episodes"]}')
     return '\n'.join(lines)
