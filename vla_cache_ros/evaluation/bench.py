@@ -39,9 +39,12 @@ from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.policy import DTYPES
+from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
+from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import shape_config
 
@@ -83,15 +86,14 @@ def run_bench(
     for reuse in reuses:
         if not 0 <= reuse <= 1:
             raise ValueError(f'reuse: expected a share from 0 to 1, got {reuse}')
+    folder = resolve(checkpoint or DEFAULT_CHECKPOINT) if shape is None else None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
 
     warmup = WARMUP if shape is None else SHAPE_WARMUP
     episodes = record_episodes(steps, warmup, seed, device)
     if config is None:
-        vla: LoadedVLA = load_checkpoint(
-            checkpoint or DEFAULT_CHECKPOINT, dtype=DTYPES[dtype], device=device
-        )
+        vla: LoadedVLA = load_checkpoint(folder, dtype=DTYPES[dtype], device=device)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
     episodes = [[fit_cameras(o, cameras(vla)) for o in episode] for episode in episodes]
@@ -146,8 +148,9 @@ def take_turns(
                 for step, observation in enumerate(episode):
                     for place in turn_order(len(variants), turn):
                         variant = variants[place]
+                        chunk, report = actors[variant].act(observation)
                         samples[variant].append(
-                            _sample(variant, actors[variant], vla, observation, index, step)
+                            make_sample(variant, vla, observation, index, step, chunk, report)
                         )
                     turn += 1
                     bar.update()
@@ -191,21 +194,27 @@ def _held_mib(vla: LoadedVLA) -> float:
     return resident_mib()
 
 
-def _sample(
-    variant: Variant, actor: Any, vla: LoadedVLA, observation: Observation, index: int, step: int
+def make_sample(
+    variant: Variant,
+    vla: LoadedVLA,
+    observation: Observation,
+    episode: int,
+    step: int,
+    chunk: ActionChunk,
+    report: StepReport,
 ) -> Sample:
-    chunk, report = actor.act(observation)
+    """Return what is kept of one step."""
     patches = report.active.reshape(cameras(vla), -1).sum(1)
-    # one token after the other: the plain loop, and an engine that does not say
-    sequential = len(chunk.normalized[0]) - 1 if vla.config.oft is None else 0
+    # the plain loop decodes one token after the other, and so does a policy that does not say
+    sequential = chunk.normalized.shape[1] - 1 if vla.config.oft is None else 0
     return Sample(
-        episode=index,
+        episode=episode,
         step=step,
         text=len(vla.prompt_ids(observation.instruction)) - 1,
         latency_ms=dict(report.latency_ms),
         reuse=report.reuse,
         refresh=report.refresh,
         patches=tuple(int(count) for count in patches),
-        passes=getattr(report, 'passes', sequential) if variant.gate != HF else sequential,
+        passes=sequential if variant.gate == HF else getattr(report, 'passes', sequential),
         normalized=chunk.normalized,
     )
