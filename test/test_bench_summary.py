@@ -93,7 +93,7 @@ def test_an_exact_variant_that_differs_is_a_failure_in_float32_alone():
     wrong = [sample(step, 20.0, np.full((8, 7), 0.01)) for step in range(4)]
     found = figures(made(**{}) | {DENSE: wrong})
     assert found['checks'] == {'asserted': True, 'differ': ['dense captured'], 'ok': False}
-    assert 'NOT EQUAL to hf, and should be: dense captured' in tables(full(found))
+    assert 'NOT EQUAL, and should be: dense captured' in tables(full(found))
     loose = figures(made() | {DENSE: wrong}, dtype='bfloat16')['checks']
     assert loose == {'asserted': False, 'differ': ['dense captured'], 'ok': True}
     cached = figures(made() | {FIXED: [sample(i, 1.0, np.ones((8, 7))) for i in range(4)]})
@@ -115,6 +115,25 @@ def test_equal_tokens_are_counted_for_a_causal_model():
         {'max_difference': 2 / 255, 'tokens': 10, 'of': 14}
     )
     assert not found['checks']['ok']
+
+
+def test_a_draft_that_changes_a_cached_token_is_a_failure():
+    def steps(value):
+        actions = np.full((1, 7), value)
+        return [sample(i, 9.0, patches=(256,), normalized=actions) for i in (0, 1)]
+
+    samples = {
+        Variant('hf', capture=False, decoding=GREEDY): steps(0.0),
+        Variant('dense', decoding=GREEDY): steps(0.0),
+        Variant('dense', decoding=JACOBI): steps(0.0),
+        Variant('learned-fixed', 0.7, decoding=GREEDY): steps(0.5),
+        Variant('learned-fixed', 0.7, decoding=JACOBI): steps(0.5),
+    }
+    assert figures(samples, causal=True)['checks']['differ'] == []
+    samples[Variant('learned-fixed', 0.7, decoding=JACOBI)] = steps(0.25)
+    found = figures(samples, causal=True)
+    assert found['checks']['differ'] == ['learned-fixed 70 % jacobi']
+    assert found['entries'][-1]['as_greedy']['tokens'] == 0 and not found['checks']['ok']
 
 
 def test_samples_of_other_steps_are_refused():
@@ -148,7 +167,7 @@ def test_tables_hold_every_variant_and_what_the_reader_must_know():
     assert text.count('| learned-fixed 50 % |') == 2
     assert '| 10 | 10 | 100 | 0.25 | 0.50 | 70 |' in text
     assert 'untrained' in text and 'a processor, 2 threads' in text
-    assert 'Every variant that reuses nothing agrees with hf.' in text
+    assert 'Every variant that reuses nothing agrees with hf, jacobi with greedy.' in text
 
 
 def test_bars_add_up_and_the_floor_is_marked():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from vla_cache_ros.caching.gates import VlaCacheGate
 from vla_cache_ros.evaluation.bench_costs import Costs
 from vla_cache_ros.evaluation.bench_costs import StepWork
 from vla_cache_ros.evaluation.bench_costs import Work
+from vla_cache_ros.evaluation.bench_variants import GREEDY
 from vla_cache_ros.evaluation.bench_variants import HF
 from vla_cache_ros.evaluation.bench_variants import JACOBI
 from vla_cache_ros.evaluation.bench_variants import Variant
@@ -101,6 +103,7 @@ def summarize(
                 'ratio_to_hf': _ratio(totals[variant], totals[hf]),
                 'ratio_to_dense': reference and _ratio(totals[variant], totals[reference]),
                 'agreement': _agreement(found, samples[hf], costs),
+                'as_greedy': _as_greedy(variant, samples, costs),
             }
         )
     return {
@@ -184,17 +187,36 @@ def _agreement(
     }
 
 
+def _as_greedy(
+    variant: Variant, samples: Mapping[Variant, Sequence[Sample]], costs: Costs
+) -> dict[str, float | int | None] | None:
+    """Compare a draft that was checked with decoding one by one, None without such a pair."""
+    other = samples.get(replace(variant, decoding=GREEDY))
+    if variant.decoding != JACOBI or other is None:
+        return None
+    return _agreement(samples[variant], other, costs)
+
+
 def _checks(entries: Sequence[Mapping[str, Any]], dtype: str) -> dict[str, Any]:
-    """Say whether the exact variants agree with the loop; that is asserted in float32 alone."""
+    """
+    Say which variants differ that should not: exact ones from the loop, jacobi from greedy.
+
+    That is asserted in float32 alone.
+    """
     far = []
     for entry in entries:
-        agreement = entry['agreement']
-        same = agreement['tokens'] == agreement['of'] if agreement['of'] else True
-        near = agreement['of'] or agreement['max_difference'] <= ROUNDING
-        if entry['exact'] and not (same and near):
+        wanted = [entry['agreement']] if entry['exact'] else []
+        wanted += [entry['as_greedy']] if entry['as_greedy'] else []
+        if not all(map(_same, wanted)):
             far.append(entry['name'])
     asserted = dtype == 'float32'
     return {'asserted': asserted, 'differ': far, 'ok': not (asserted and far)}
+
+
+def _same(agreement: Mapping[str, Any]) -> bool:
+    if agreement['of']:
+        return agreement['tokens'] == agreement['of']
+    return agreement['max_difference'] <= ROUNDING
 
 
 def _empty_actions(costs: Costs) -> int:
