@@ -25,7 +25,7 @@ def test_help_lists_every_command_without_loading_torch():
         [sys.executable, '-c', code, '--help'], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    for name in ('evaluate', 'demo', 'demos', 'verify', 'record', 'train'):
+    for name in ('evaluate', 'bench', 'growth', 'demo', 'demos', 'verify', 'record', 'train'):
         assert f'\n  {name} ' in result.stdout
 
 
@@ -39,6 +39,9 @@ def test_version_is_the_packages():
         (('verify', '--golden', '/does/not/exist'), '/does/not/exist'),
         (('evaluate', '--checkpoint', '/does/not/exist'), '/does/not/exist'),
         (('evaluate', '--gate', 'telepathy'), 'telepathy'),
+        (('bench', '--out', 'nowhere', '--shape', 'pi0'), 'openvla-oft-7b'),
+        (('bench', '--out', 'nowhere', '--steps', '1'), 'at least 2'),
+        (('growth', '--out', 'nowhere', '--steps', '9'), 'at least 10'),
     ],
 )
 def test_mistake_is_one_line_and_exit_code_2(arguments, expected):

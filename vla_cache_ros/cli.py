@@ -15,6 +15,8 @@ from typing import Annotated
 
 import typer
 from vla_cache_ros import __version__
+from vla_cache_ros.cli_bench import bench
+from vla_cache_ros.cli_bench import growth
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
 from vla_cache_ros.cli_training import train
@@ -30,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(bench)
+app.command()(growth)
 app.command()(demos)
 app.command()(distance)
 app.add_typer(train, name='train')

@@ -38,7 +38,7 @@ def plot_comparison(folder: Path, figures: Mapping[str, Any]) -> list[Path]:
     reuse = [(100 * entry['reuse_mean'], entry) for entry in entries]
     styles = _styles(entries)
     return [
-        *_save(
+        *save_figure(
             folder / 'success_latency',
             _draw(
                 latency,
@@ -47,7 +47,7 @@ def plot_comparison(folder: Path, figures: Mapping[str, Any]) -> list[Path]:
                 name_reuse=True,
             ),
         ),
-        *_save(
+        *save_figure(
             folder / 'success_reuse',
             _draw(reuse, styles, 'mean reuse, full refreshes included, %', name_reuse=False),
         ),
@@ -111,7 +111,8 @@ def _draw(
     return figure
 
 
-def _save(stem: Path, figure: Figure) -> list[Path]:
+def save_figure(stem: Path, figure: Figure) -> list[Path]:
+    """Write a figure as SVG and PNG, the same bytes for the same figure; return the paths."""
     paths = [stem.with_suffix('.svg'), stem.with_suffix('.png')]
     with rc_context({'svg.hashsalt': 'vla_cache_ros'}):
         figure.savefig(paths[0], metadata={'Date': None})

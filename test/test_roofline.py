@@ -1,0 +1,37 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A floor is the longer of arithmetic and traffic; the rates are those of this machine."""
+
+import time
+
+from bench_samples import MACHINE
+import pytest
+from tiny_model import tiny_config
+import torch
+from vla_cache_ros.evaluation.bench_costs import Work
+from vla_cache_ros.evaluation.roofline import matrices
+from vla_cache_ros.evaluation.roofline import measure
+
+
+def test_the_longer_of_the_two_counts():
+    assert MACHINE.floor_ms(Work(macs=2e6, bytes=1e6)) == pytest.approx(2.0)
+    assert MACHINE.floor_ms(Work(macs=1e6, bytes=5e6)) == pytest.approx(5.0)
+    stages = {'vision': Work(2e6, 1e6), 'decoder': Work(1e6, 5e6)}
+    assert MACHINE.floors_ms(stages) == pytest.approx({'vision': 2, 'decoder': 5, 'total': 7})
+
+
+def test_the_products_are_the_models():
+    found = matrices(tiny_config(), 600)
+    assert (600, 32, 48) in found and (600, 48, 32) in found and (600, 16, 48) in found
+
+
+def test_no_product_of_the_model_is_faster_than_the_measured_rate():
+    machine = measure(tiny_config(), 600, 2**20, torch.float32, 'cpu')
+    assert machine.matrix in matrices(tiny_config(), 600)
+    x, weight = torch.randn(600, 32), torch.randn(32, 32)
+    begin = time.perf_counter()
+    for _ in range(100):
+        x @ weight
+    seconds = (time.perf_counter() - begin) / 100
+    assert 0.3 * machine.floor_ms(Work(600 * 32 * 32)) < 1e3 * seconds
+    assert machine.copied > 1e8

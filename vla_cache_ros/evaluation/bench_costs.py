@@ -1,0 +1,165 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Count what a step has to do: multiply-accumulates and bytes, from the model's sizes alone.
+
+Counted is the work that a plan asks for: rows that an implementation adds as padding are no work.
+A linear layer reads its weights and inputs and writes its outputs once; attention reads the keys
+and values of all that a row may see, and writes those of the rows. Norms, activations and
+softmaxes count as nothing. Knows no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from vla_cache_ros.caching.layout import SlotLayout
+from vla_cache_ros.vla.config import PATCH
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
+from vla_cache_ros.vla.config import TowerConfig
+from vla_cache_ros.vla.config import VLAConfig
+
+STAGES = ('vision', 'decoder', 'decode')
+
+
+@dataclass(frozen=True)
+class Work:
+    """Hold multiply-accumulates and bytes moved."""
+
+    macs: float = 0.0
+    bytes: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.macs + other.macs, self.bytes + other.bytes)
+
+    def __mul__(self, times: float) -> Work:
+        return Work(self.macs * times, self.bytes * times)
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """
+    Say what one step computed.
+
+    patches: active patches per camera. visual: visual rows of the decoder, mean over its layers.
+    entering: those of its first layer. fixed: rows that are not visual. visible: slots that a row
+    may see. passes: decoder passes after the prefill. rows_a_pass: rows of each of them.
+    probed: text rows whose attention is computed again at every layer.
+    """
+
+    patches: Sequence[int]
+    visual: float
+    entering: int
+    fixed: int
+    visible: int
+    passes: int = 0
+    rows_a_pass: int = 1
+    probed: int = 0
+
+    @property
+    def rows(self) -> float:
+        """Return the rows that the decoder computes, mean over its layers, passes included."""
+        return self.visual + self.fixed + self.passes * self.rows_a_pass
+
+
+class Costs:
+    """Count the work of steps of one model with weights of one type."""
+
+    def __init__(self, config: VLAConfig, dtype: torch.dtype, action_dim: int) -> None:
+        self.config = config
+        self.llama = config.llama()
+        self.size = torch.empty(0, dtype=dtype).element_size()
+        self.layout = SlotLayout.for_model(config, action_dim)
+
+    def stages(self, step: StepWork) -> dict[str, Work]:
+        """Return the work of a step for each of `STAGES`; the projector counts as decoder."""
+        return {
+            'vision': self.vision(step.patches),
+            'decoder': self.projector(step.entering) + self.prefill(step),
+            'decode': self.decode(step),
+        }
+
+    def vision(self, patches: Sequence[int]) -> Work:
+        """Return the work of all towers for so many active patches per camera."""
+        busy = [count for count in patches if count]
+        total = Work()
+        for tower in self.config.towers if busy else ():
+            total += self._tower(tower, busy)
+        return total
+
+    def projector(self, rows: int) -> Work:
+        """Return the work of projecting patch features."""
+        config, width = self.config, self.config.hidden_dim
+        sizes = [config.vision_dim, width, width]
+        if config.fused:
+            sizes.insert(1, 4 * config.vision_dim)
+        return self._chain(rows, sizes)
+
+    def prefill(self, step: StepWork) -> Work:
+        """Return the work of the decoder's layers on the rows of a step, and of the probes."""
+        layers, width = self.llama.num_hidden_layers, self.llama.hidden_size
+        work = self._layer(step.visual + step.fixed, step.visible) * layers
+        if step.probed:
+            probe = self._linear(step.probed, width, width)
+            # the scores alone: no values are read or mixed
+            probe += self._attention(step.probed, step.visible, width, width) * 0.5
+            work += probe * layers
+        if self.layout.proprio:
+            oft = self.config.oft
+            work += self._chain(1, [oft.proprio_dim, width, width])
+        return work
+
+    def decode(self, step: StepWork) -> Work:
+        """Return the work from the last hidden states to the action."""
+        oft, width = self.config.oft, self.llama.hidden_size
+        if oft is None:
+            # a token sees those before it too: half of them in the mean
+            seen = step.visible + self.layout.actions / 2
+            one = self._layer(step.rows_a_pass, seen) * self.llama.num_hidden_layers
+            one += self._linear(step.rows_a_pass, width, self.llama.vocab_size)
+            return self._linear(1, width, self.llama.vocab_size) + one * step.passes
+        if oft.action_head != 'l1':
+            return self._linear(oft.chunk * oft.action_dim, width, self.llama.vocab_size)
+        return self._chain(
+            oft.chunk, [oft.action_dim * width, width, width, width, oft.action_dim]
+        )
+
+    def _tower(self, tower: TowerConfig, busy: Sequence[int]) -> Work:
+        dim, hidden = tower.embed_dim, int(tower.embed_dim * tower.mlp_ratio)
+        rows = sum(busy) + len(busy) * tower.prefix_tokens
+        block = self._linear(rows, dim, 3 * dim) + self._linear(rows, dim, dim)
+        block += self._chain(rows, [dim, hidden, dim])
+        for count in busy:
+            block += self._attention(
+                count + tower.prefix_tokens, PATCHES_PER_IMAGE + tower.prefix_tokens, dim, dim
+            )
+        return self._linear(sum(busy), 3 * PATCH**2, dim) + block * (tower.depth - 1)
+
+    def _layer(self, rows: float, visible: float) -> Work:
+        llama = self.llama
+        width, inner = llama.hidden_size, llama.intermediate_size
+        head = getattr(llama, 'head_dim', None) or width // llama.num_attention_heads
+        queries, keys = head * llama.num_attention_heads, head * llama.num_key_value_heads
+        work = self._linear(rows, width, queries) + self._linear(rows, queries, width)
+        work += self._linear(rows, width, keys) * 2
+        work += self._linear(rows, width, inner) * 2 + self._linear(rows, inner, width)
+        return work + self._attention(rows, visible, queries, keys)
+
+    def _chain(self, rows: float, sizes: Sequence[int]) -> Work:
+        work = Work()
+        for wide, next_wide in zip(sizes, sizes[1:], strict=False):
+            work += self._linear(rows, wide, next_wide)
+        return work
+
+    def _linear(self, rows: float, inputs: int, outputs: int) -> Work:
+        if not rows:
+            return Work()
+        weights = inputs * outputs
+        return Work(rows * weights, self.size * (weights + rows * (inputs + outputs)))
+
+    def _attention(self, rows: float, seen: float, queries: int, keys: int) -> Work:
+        """Return the work of scores and mixing; keys and values of the rows are written too."""
+        moved = 2 * seen * keys + 2 * rows * keys + 2 * rows * queries
+        return Work(2 * rows * seen * queries, self.size * moved)

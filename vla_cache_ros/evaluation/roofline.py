@@ -1,0 +1,105 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure what this machine can do at best: multiply matrices of a model's sizes, and copy memory.
+
+The floor of a stage is the longer of its arithmetic at the one rate and its traffic at the other.
+Knows nothing of what is measured against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+import time
+
+import torch
+from torch.nn import functional
+from vla_cache_ros.evaluation.bench_costs import Work
+from vla_cache_ros.vla.config import VLAConfig
+
+_COPY_LIMIT = 2**28  # bytes of the largest buffer that is copied
+_REPEATS = 7
+_LEAST_S = 0.02  # one measurement lasts at least so long: short products are repeated
+
+
+@dataclass(frozen=True)
+class Machine:
+    """
+    Hold the best rates that were seen.
+
+    macs: multiply-accumulates a second. copied: bytes read and written a second. matrix: rows,
+    inputs and outputs of the product that was fastest.
+    """
+
+    macs: float
+    copied: float
+    matrix: tuple[int, int, int]
+
+    def floor_ms(self, work: Work) -> float:
+        """Return the least time that the work takes, ms."""
+        return 1e3 * max(work.macs / self.macs, work.bytes / self.copied)
+
+    def floors_ms(self, stages: Mapping[str, Work]) -> dict[str, float]:
+        """Return the least time of every stage and, as `total`, their sum, ms."""
+        floors = {name: self.floor_ms(work) for name, work in stages.items()}
+        return {**floors, 'total': sum(floors.values())}
+
+
+def matrices(config: VLAConfig, rows: int) -> list[tuple[int, int, int]]:
+    """Return rows, inputs and outputs of the model's largest products."""
+    llama = config.llama()
+    width, inner = llama.hidden_size, llama.intermediate_size
+    found = [(rows, width, width), (rows, width, inner), (rows, inner, width)]
+    for tower in config.towers:
+        dim = tower.embed_dim
+        found += [(rows, dim, 3 * dim), (rows, dim, int(dim * tower.mlp_ratio))]
+    return found
+
+
+def measure(
+    config: VLAConfig, rows: int, weight_bytes: int, dtype: torch.dtype, device: str
+) -> Machine:
+    """
+    Measure both rates with the model's type of numbers.
+
+    rows: of the products. weight_bytes: size of the model's weights: a buffer as large as they
+    are, 256 MiB at the most, is copied, so that a model that lives in the processor's caches is
+    compared with those.
+    """
+    best, matrix = 0.0, (0, 0, 0)
+    with torch.inference_mode():
+        for shape in matrices(config, rows):
+            x = torch.randn(shape[0], shape[1], device=device).to(dtype)
+            weight = torch.randn(shape[2], shape[1], device=device).to(dtype)
+            seconds = _fastest(lambda x=x, w=weight: functional.linear(x, w), device)
+            rate = shape[0] * shape[1] * shape[2] / seconds
+            if rate > best:
+                best, matrix = rate, shape
+        source = torch.ones(min(weight_bytes, _COPY_LIMIT) // 8, device=device)
+        target = torch.empty_like(source)
+        # read and written: the two halves together are as large as the weights
+        copied = 2 * source.nbytes / _fastest(lambda: target.copy_(source), device)
+    return Machine(best, copied, matrix)
+
+
+def _fastest(call: Callable[[], object], device: str) -> float:
+    """Return the seconds of one call, the best of several measurements."""
+
+    def timed(calls: int) -> float:
+        _wait(device)
+        begin = time.perf_counter()
+        for _ in range(calls):
+            call()
+        _wait(device)
+        return (time.perf_counter() - begin) / calls
+
+    timed(1)
+    calls = max(1, round(_LEAST_S / max(timed(1), 1e-7)))
+    return min(timed(calls) for _ in range(_REPEATS))
+
+
+def _wait(device: str) -> None:
+    if torch.device(device).type == 'cuda':
+        torch.cuda.synchronize(device)

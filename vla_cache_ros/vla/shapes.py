@@ -1,0 +1,138 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Build models of given sizes with random weights, to measure what no one has the weights for.
+
+Knows the published sizes by name. The weights are one random block, repeated: what is timed does
+not depend on their values, and seven billion independent draws take longer than the measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from vla_cache_ros.vla import decoder
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.config import OftConfig
+from vla_cache_ros.vla.config import TowerConfig
+from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.model import PrismaticVLA
+
+_SCALE = 0.02  # deviation of the weights, as before training
+_BLOCK = 2**20 + 7  # prime to the sizes of matrices: no two rows start alike
+_PROMPT = 35  # tokens with BOS and blank, as long as a published instruction's
+
+
+def _openvla(oft: OftConfig | None) -> VLAConfig:
+    return VLAConfig(
+        towers=(
+            TowerConfig.from_timm('vit_large_patch14_reg4_dinov2.lvd142m'),
+            TowerConfig.from_timm('vit_so400m_patch14_siglip_224'),
+        ),
+        text={'model_type': 'llama', 'vocab_size': 32064, 'pad_token_id': 32000},
+        oft=oft,
+    )
+
+
+SHAPES: dict[str, VLAConfig] = {
+    'openvla-7b': _openvla(None),
+    'openvla-oft-7b': _openvla(OftConfig(num_images=2)),
+}
+
+
+@dataclass(frozen=True)
+class RandomVLA(LoadedVLA):
+    """Hold a model of random weights; every instruction is the same random `prompt`."""
+
+    prompt: tuple[int, ...] = ()
+
+    def prompt_ids(self, instruction: str) -> list[int]:
+        """Return the ids of the prompt, from BOS to the blank."""
+        return list(self.prompt)
+
+
+def shape_config(name: str) -> VLAConfig:
+    """Return the published sizes of that name; raises ValueError listing the known ones."""
+    if name not in SHAPES:
+        raise ValueError(f'shape: expected one of {", ".join(SHAPES)}, got {name!r}')
+    return SHAPES[name]
+
+
+def parameter_count(config: VLAConfig) -> int:
+    """Return the number of parameters of a model, without allocating any."""
+    with torch.device('meta'):
+        model = PrismaticVLA(config)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def random_vla(
+    config: VLAConfig,
+    *,
+    dtype: torch.dtype = torch.bfloat16,
+    device: str = 'cpu',
+    seed: int = 0,
+    name: str = 'random',
+) -> RandomVLA:
+    """
+    Build a model of these sizes; norms and layer scales are one, biases zero.
+
+    Every tensor is allocated once, in `dtype`, so that the largest model needs no more memory
+    than its weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    block = (_SCALE * torch.randn(_BLOCK, generator=generator)).to(device, dtype)
+    with torch.device('meta'):
+        model = PrismaticVLA(config)
+    state = {}
+    for key, meta in model.state_dict().items():
+        tensor = torch.empty(meta.shape, dtype=dtype, device=device)
+        if key.endswith('bias'):
+            tensor.zero_()
+        elif meta.ndim == 1:
+            tensor.fill_(1.0)  # norms and layer scales
+        else:
+            _tile(tensor.view(-1), block)
+        state[key] = tensor
+    model.load_state_dict(state, assign=True)
+    decoder.rebuild_rotary(model.language_model)
+    model.requires_grad_(requires_grad=False).eval().to(device)
+    ids = np.random.default_rng(seed).integers(3, config.action_vocab_end - 256, _PROMPT - 1)
+    return RandomVLA(
+        folder=Path(name),
+        model=model,
+        config=config,
+        images=ImagePreprocessor.for_towers(config.towers),
+        norm_stats=_statistics(config),
+        tokenizer=None,
+        fingerprint='',
+        prompt=(1, *(int(i) for i in ids)),
+    )
+
+
+def _tile(flat: torch.Tensor, block: torch.Tensor) -> None:
+    """Fill a flat tensor with copies of the block."""
+    whole = len(flat) // len(block) * len(block)
+    flat[:whole].view(-1, len(block)).copy_(block.expand(whole // len(block), -1))
+    flat[whole:].copy_(block[: len(flat) - whole])
+
+
+def _statistics(config: VLAConfig) -> Mapping[str, Any]:
+    """Return statistics of one data set whose units are the normalised ones."""
+    oft = config.oft
+    sizes = {'action': 7 if oft is None else oft.action_dim}
+    if oft is not None and oft.use_proprio:
+        sizes['proprio'] = oft.proprio_dim
+    bounds = {
+        name: {
+            **{key: [-1.0] * size for key in ('q01', 'min')},
+            **{key: [1.0] * size for key in ('q99', 'max')},
+        }
+        for name, size in sizes.items()
+    }
+    return {'random': bounds}
