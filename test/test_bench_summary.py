@@ -81,11 +81,12 @@ def test_a_full_refresh_runs_the_towers_whole():
     assert tuple(work.patches) == (256, 256) and work.visual == work.entering == 356
 
 
-def test_a_draft_is_checked_in_one_pass_of_six_rows():
+def test_a_guess_of_six_tokens_is_part_of_the_prefill_and_of_every_pass():
     step = sample(1, 1.0, patches=(256,), passes=2)
     jacobi = step_work(Variant('dense', decoding=JACOBI), step, costs(causal=True))
     greedy = step_work(Variant('dense', decoding=GREEDY), step, costs(causal=True))
-    assert jacobi.rows == 256 + 16 + 12 and greedy.rows == 256 + 16 + 2
+    assert jacobi.rows == 256 + 16 + 6 + 12 and greedy.rows == 256 + 16 + 2
+    assert (jacobi.read, greedy.read) == (7, 1)
 
 
 def test_an_exact_variant_that_differs_is_a_failure_in_float32_alone():

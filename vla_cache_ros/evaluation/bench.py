@@ -205,8 +205,6 @@ def make_sample(
 ) -> Sample:
     """Return what is kept of one step."""
     patches = report.active.reshape(cameras(vla), -1).sum(1)
-    # the plain loop decodes one token after the other, and so does a policy that does not say
-    sequential = chunk.normalized.shape[1] - 1 if vla.config.oft is None else 0
     return Sample(
         episode=episode,
         step=step,
@@ -215,6 +213,6 @@ def make_sample(
         reuse=report.reuse,
         refresh=report.refresh,
         patches=tuple(int(count) for count in patches),
-        passes=sequential if variant.gate == HF else getattr(report, 'passes', sequential),
+        passes=report.passes,
         normalized=chunk.normalized,
     )

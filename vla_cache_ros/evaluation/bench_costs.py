@@ -45,8 +45,9 @@ class StepWork:
 
     patches: active patches per camera. visual: visual rows of the decoder, mean over its layers.
     entering: those of its first layer. fixed: rows that are not visual. visible: slots that a row
-    may see. passes: decoder passes after the prefill. rows_a_pass: rows of each of them.
-    probed: text rows whose attention is computed again at every layer.
+    may see. passes: decoder passes after the prefill. rows_a_pass: rows of each of them, at most.
+    probed: text rows whose attention is computed again at every layer. read: rows whose output of
+    the last layer is wanted, where the others get keys and values only; None where all get all.
     """
 
     patches: Sequence[int]
@@ -57,6 +58,7 @@ class StepWork:
     passes: int = 0
     rows_a_pass: int = 1
     probed: int = 0
+    read: int | None = None
 
     @property
     def rows(self) -> float:
@@ -100,7 +102,10 @@ class Costs:
     def prefill(self, step: StepWork) -> Work:
         """Return the work of the decoder's layers on the rows of a step, and of the probes."""
         layers, width = self.llama.num_hidden_layers, self.llama.hidden_size
-        work = self._layer(step.visual + step.fixed, step.visible) * layers
+        rows = step.visual + step.fixed
+        read = rows if step.read is None else step.read
+        work = self._layer(rows, step.visible) * (layers - 1)
+        work += self._layer(rows, step.visible, read)
         if step.probed:
             probe = self._linear(step.probed, width, width)
             # the scores alone: no values are read or mixed
@@ -137,15 +142,16 @@ class Costs:
             )
         return self._linear(sum(busy), 3 * PATCH**2, dim) + block * (tower.depth - 1)
 
-    def _layer(self, rows: float, visible: float) -> Work:
-        llama = self.llama
+    def _layer(self, rows: float, visible: float, read: float | None = None) -> Work:
+        """Return the work of one layer on rows; read: of them, those whose output is wanted."""
+        llama, read = self.llama, rows if read is None else read
         width, inner = llama.hidden_size, llama.intermediate_size
         head = getattr(llama, 'head_dim', None) or width // llama.num_attention_heads
         queries, keys = head * llama.num_attention_heads, head * llama.num_key_value_heads
-        work = self._linear(rows, width, queries) + self._linear(rows, queries, width)
+        work = self._linear(read, width, queries) + self._linear(read, queries, width)
         work += self._linear(rows, width, keys) * 2
-        work += self._linear(rows, width, inner) * 2 + self._linear(rows, inner, width)
-        return work + self._attention(rows, visible, queries, keys)
+        work += self._linear(read, width, inner) * 2 + self._linear(read, inner, width)
+        return work + self._attention(read, visible, queries, keys, written=rows)
 
     def _chain(self, rows: float, sizes: Sequence[int]) -> Work:
         work = Work()
@@ -159,7 +165,10 @@ class Costs:
         weights = inputs * outputs
         return Work(rows * weights, self.size * (weights + rows * (inputs + outputs)))
 
-    def _attention(self, rows: float, seen: float, queries: int, keys: int) -> Work:
-        """Return the work of scores and mixing; keys and values of the rows are written too."""
-        moved = 2 * seen * keys + 2 * rows * keys + 2 * rows * queries
+    def _attention(
+        self, rows: float, seen: float, queries: int, keys: int, written: float | None = None
+    ) -> Work:
+        """Return the work of scores and mixing; keys and values of rows are written too."""
+        written = rows if written is None else written
+        moved = 2 * seen * keys + 2 * written * keys + 2 * rows * queries
         return Work(2 * rows * seen * queries, self.size * moved)

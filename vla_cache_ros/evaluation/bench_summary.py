@@ -56,9 +56,11 @@ def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
     layout = costs.layout
     entering, whole = sum(sample.patches), variant.gate == HF or bool(sample.refresh)
     fixed = layout.used(sample.text) - layout.visual_tokens
+    guesses = layout.actions - 1 if variant.decoding == JACOBI else 0
+    read = layout.actions
     if not costs.config.bidirectional:
-        # no slot of the action is filled before decoding, and BOS is computed once an episode
-        fixed = sample.text + int(whole)
+        # BOS is computed once an episode, and of the action what is guessed
+        fixed, read = sample.text + int(whole) + guesses, 1 + guesses
     return StepWork(
         patches=(PATCHES_PER_IMAGE,) * layout.cameras if whole else sample.patches,
         visual=entering if whole else (1 - sample.reuse) * layout.visual_tokens,
@@ -66,9 +68,9 @@ def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
         fixed=fixed,
         visible=layout.used(sample.text) - _empty_actions(costs),
         passes=sample.passes,
-        # a draft of all tokens but the first is checked at once
-        rows_a_pass=layout.actions - 1 if variant.decoding == JACOBI else 1,
+        rows_a_pass=guesses or 1,
         probed=sample.text if variant.gate == VlaCacheGate.name else 0,
+        read=read if variant.capture else None,
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-import inspect
 from typing import Any
 
 import torch
@@ -131,14 +130,4 @@ def make_actor(variant: Variant, vla: LoadedVLA, saved: SavedGate) -> Any:
         gate = make_gate(
             variant.gate, reuse=variant.reuse, layers=vla.config.llama().num_hidden_layers
         )
-    return make_policy(vla, gate, capture=variant.capture, decoding=variant.decoding)
-
-
-def make_policy(vla: LoadedVLA, gate: Gate, capture: bool, decoding: str) -> Policy:
-    """Return a policy; `decoding` '' leaves it to the policy."""
-    options: dict[str, Any] = {'capture': capture}
-    if decoding:
-        options['decoding'] = decoding
-    # SHIM: until `Policy` takes these options, those that it does not know are dropped
-    known = inspect.signature(Policy.__init__).parameters
-    return Policy(vla, gate, **{key: value for key, value in options.items() if key in known})
+    return Policy(vla, gate, capture=variant.capture, decoding=variant.decoding or GREEDY)

@@ -36,11 +36,12 @@ class _FirstToken(StoppingCriteria):
     """End the clock's stage `decoder` when the first token has been chosen; never stop."""
 
     def __init__(self, clock: StageClock) -> None:
-        self.clock = clock
+        self.clock: StageClock | None = clock
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:
-        if 'decoder' not in self.clock.laps:
+        if self.clock is not None:
             self.clock.lap('decoder')
+            self.clock = None
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
@@ -100,9 +101,10 @@ class HFLoop:
             latency_ms={
                 'preprocess': 1e3 * (preprocessed - begin),
                 'gate': 0.0,
-                **clock.laps,
+                **clock.laps(),
                 'total': 1e3 * (time.perf_counter() - begin),
             },
+            passes=normalized.shape[1] - 1 if oft is None else 0,
         )
         self._step += 1
         return ActionChunk(actions, normalized), report
