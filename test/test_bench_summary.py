@@ -171,6 +171,15 @@ def test_tables_hold_every_variant_and_what_the_reader_must_know():
     assert 'Every variant that reuses nothing agrees with hf, jacobi with greedy.' in text
 
 
+def test_a_time_below_its_floor_is_pointed_out():
+    found = full(figures())
+    for entry in found['entries']:
+        entry['ratio_to_floor'] = 1.5
+    assert 'BELOW' not in tables(found)
+    found['entries'][0]['ratio_to_floor'] = 0.9
+    assert 'BELOW its floor' in tables(found)
+
+
 def test_bars_add_up_and_the_floor_is_marked():
     axes = draw(full(figures())).axes[0]
     ends = {}

@@ -14,7 +14,7 @@ from vla_cache_ros.evaluation.growth_plot import draw_growth
 @pytest.fixture(scope='module')
 def figures():
     episode = [observe(seed) for seed in range(3)]
-    cameras = [row for n in (1, 3) for row in grow_cameras(n, episode[:1], [episode])]
+    cameras = grow_cameras((1, 3), episode[:1], [episode])
     return {'cameras': cameras, 'episode': grow_episode(12, episode)}
 
 

@@ -9,6 +9,8 @@ import pytest
 from tiny_model import tiny_config
 import torch
 from vla_cache_ros.evaluation.bench_costs import Work
+from vla_cache_ros.evaluation.roofline import best
+from vla_cache_ros.evaluation.roofline import Machine
 from vla_cache_ros.evaluation.roofline import matrices
 from vla_cache_ros.evaluation.roofline import measure
 
@@ -18,6 +20,11 @@ def test_the_longer_of_the_two_counts():
     assert MACHINE.floor_ms(Work(macs=1e6, bytes=5e6)) == pytest.approx(5.0)
     stages = {'vision': Work(2e6, 1e6), 'decoder': Work(1e6, 5e6)}
     assert MACHINE.floors_ms(stages) == pytest.approx({'vision': 2, 'decoder': 5, 'total': 7})
+
+
+def test_the_best_of_two_measurements_is_taken_rate_by_rate():
+    other = Machine(macs=3e9, copied=5e8, matrix=(4, 5, 6))
+    assert best(MACHINE, other) == Machine(3e9, 1e9, (4, 5, 6))
 
 
 def test_the_products_are_the_models():
@@ -35,3 +42,9 @@ def test_no_product_of_the_model_is_faster_than_the_measured_rate():
     seconds = (time.perf_counter() - begin) / 100
     assert 0.3 * machine.floor_ms(Work(600 * 32 * 32)) < 1e3 * seconds
     assert machine.copied > 1e8
+
+
+def test_measuring_leaves_the_threads_as_they_were():
+    before = torch.get_num_threads()
+    measure(tiny_config(), 300, 2**16, torch.float32, 'cpu')
+    assert torch.get_num_threads() == before

@@ -156,6 +156,10 @@ def _note(figures: Mapping[str, Any]) -> str:
         )
     if not figures['trained_gate']:
         sentences.append('The gate is untrained: its cost is what is measured, not its choice.')
+    if any(entry['ratio_to_floor'] < 1 for entry in figures['entries']):
+        sentences.append(
+            'A measured time is BELOW its floor: the machine was busy when its rates were taken.'
+        )
     if checks['asserted']:
         sentences.append(
             f'NOT EQUAL, and should be: {", ".join(checks["differ"])}.'

@@ -17,18 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
-from vla_cache_ros.evaluation.bench import take_turns
+from vla_cache_ros.evaluation.bench import make_sample
 from vla_cache_ros.evaluation.bench_costs import Costs
 from vla_cache_ros.evaluation.bench_inputs import back_and_forth
 from vla_cache_ros.evaluation.bench_inputs import DRIVER
 from vla_cache_ros.evaluation.bench_inputs import fit_cameras
 from vla_cache_ros.evaluation.bench_inputs import record_episodes
+from vla_cache_ros.evaluation.bench_summary import Sample
 from vla_cache_ros.evaluation.bench_summary import step_work
 from vla_cache_ros.evaluation.bench_variants import make_actor
 from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison_plots import save_figure
+from vla_cache_ros.evaluation.comparison_runs import turn_order
 from vla_cache_ros.evaluation.growth_plot import draw_growth
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
@@ -36,7 +38,9 @@ from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
-from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.shapes import random_vla
 
 CAMERAS = (1, 2, 3, 4)
@@ -62,7 +66,7 @@ def run_growth(out: Path, steps: int = WINDOWS[-1], seed: int = 0) -> dict[str, 
     figures = {
         'reuse': REUSE,
         'seed': seed,
-        'cameras': [row for n in CAMERAS for row in grow_cameras(n, warmup, episodes)],
+        'cameras': grow_cameras(CAMERAS, warmup, episodes),
         'episode': grow_episode(steps, episodes[0]),
         'hardware': hardware(),
         'versions': versions(),
@@ -83,36 +87,60 @@ def run_growth(out: Path, steps: int = WINDOWS[-1], seed: int = 0) -> dict[str, 
 
 
 def grow_cameras(
-    cameras: int, warmup: Sequence[Observation], episodes: Sequence[Sequence[Observation]]
+    counts: Sequence[int],
+    warmup: Sequence[Observation],
+    episodes: Sequence[Sequence[Observation]],
 ) -> list[dict[str, Any]]:
-    """Return rows and times of dense and cached steps of a model with so many cameras."""
-    tabletop = load_checkpoint(DRIVER)
-    oft = replace(tabletop.config.oft, num_images=cameras)
-    config = tabletop.config.with_oft(oft)
-    vla = random_vla(config, dtype=torch.float32, name=f'tabletop-{cameras}')
-    costs = Costs(config, torch.float32, oft.action_dim)
-    variants = [Variant('dense'), Variant('learned-fixed', REUSE)]
-    saved = untrained_gate(vla)
-    actors = {variant: make_actor(variant, vla, saved) for variant in variants}
-    for observation in warmup:
+    """
+    Return rows and times of dense and cached steps of models with so many cameras each.
+
+    All models take turns, as the variants of a benchmark do.
+    """
+    models = {cameras: _model(cameras) for cameras in counts}
+    actors = {}
+    for cameras, vla in models.items():
+        for variant in (Variant('dense'), Variant('learned-fixed', REUSE)):
+            actors[cameras, variant] = actor = make_actor(variant, vla, untrained_gate(vla))
+            for observation in warmup:
+                actor.act(fit_cameras(observation, cameras))
+    keys = list(actors)
+    samples: dict[tuple[int, Variant], list[Sample]] = {key: [] for key in keys}
+    turn = 0
+    for index, episode in enumerate(tqdm(episodes, unit='episode')):
         for actor in actors.values():
-            actor.act(fit_cameras(observation, cameras))
-    fitted = [[fit_cameras(o, cameras) for o in episode] for episode in episodes]
-    rows = []
-    for variant, samples in take_turns(actors, vla, fitted).items():
-        timed = [sample for sample in samples if sample.step]
-        rows.append(
-            {
-                'cameras': cameras,
-                'variant': variant.name,
-                'reuse': float(np.mean([sample.reuse for sample in timed])),
-                'rows': float(
-                    np.mean([step_work(variant, sample, costs).rows for sample in timed])
-                ),
-                'total_ms': percentiles([sample.latency_ms['total'] for sample in timed]),
-            }
-        )
-    return rows
+            actor.reset()
+        for step, observation in enumerate(episode):
+            for place in turn_order(len(keys), turn):
+                cameras, variant = key = keys[place]
+                fitted, vla = fit_cameras(observation, cameras), models[cameras]
+                chunk, report = actors[key].act(fitted)
+                sample = make_sample(variant, vla, fitted, index, step, chunk, report)
+                samples[key].append(sample)
+            turn += 1
+    return [
+        _row(cameras, variant, models[cameras], samples[cameras, variant])
+        for cameras, variant in keys
+    ]
+
+
+def _model(cameras: int) -> LoadedVLA:
+    config = VLAConfig.from_pretrained(resolve(DRIVER))
+    config = config.with_oft(replace(config.oft, num_images=cameras))
+    return random_vla(config, dtype=torch.float32, name=f'{DRIVER}-{cameras}')
+
+
+def _row(
+    cameras: int, variant: Variant, vla: LoadedVLA, samples: Sequence[Sample]
+) -> dict[str, Any]:
+    costs = Costs(vla.config, torch.float32, vla.config.oft.action_dim)
+    timed = [sample for sample in samples if sample.step]
+    return {
+        'cameras': cameras,
+        'variant': variant.name,
+        'reuse': float(np.mean([sample.reuse for sample in timed])),
+        'rows': float(np.mean([step_work(variant, sample, costs).rows for sample in timed])),
+        'total_ms': percentiles([sample.latency_ms['total'] for sample in timed]),
+    }
 
 
 def grow_episode(steps: int, frames: Sequence[Observation]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from vla_cache_ros.evaluation.bench_costs import Work
 from vla_cache_ros.vla.config import VLAConfig
 
 _COPY_LIMIT = 2**28  # bytes of the largest buffer that is copied
-_REPEATS = 7
-_LEAST_S = 0.02  # one measurement lasts at least so long: short products are repeated
+_BLOCK_S = 1e-3  # short calls are timed by blocks of about this length: more escape a neighbour
+_LEAST_BLOCKS, _LEAST_S = 3, 0.2  # of one measurement
 
 
 @dataclass(frozen=True)
@@ -62,42 +62,62 @@ def measure(
     config: VLAConfig, rows: int, weight_bytes: int, dtype: torch.dtype, device: str
 ) -> Machine:
     """
-    Measure both rates with the model's type of numbers.
+    Measure both rates with the model's type of numbers, on all threads and on one.
 
     rows: of the products. weight_bytes: size of the model's weights: a buffer as large as they
     are, 256 MiB at the most, is copied, so that a model that lives in the processor's caches is
     compared with those.
     """
-    best, matrix = 0.0, (0, 0, 0)
-    with torch.inference_mode():
-        for shape in matrices(config, rows):
-            x = torch.randn(shape[0], shape[1], device=device).to(dtype)
-            weight = torch.randn(shape[2], shape[1], device=device).to(dtype)
-            seconds = _fastest(lambda x=x, w=weight: functional.linear(x, w), device)
-            rate = shape[0] * shape[1] * shape[2] / seconds
-            if rate > best:
-                best, matrix = rate, shape
-        source = torch.ones(min(weight_bytes, _COPY_LIMIT) // 8, device=device)
-        target = torch.empty_like(source)
-        # read and written: the two halves together are as large as the weights
-        copied = 2 * source.nbytes / _fastest(lambda: target.copy_(source), device)
-    return Machine(best, copied, matrix)
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        # waiting for a second core costs small products more than it gains them
+        for count in sorted({1, threads}) if torch.device(device).type == 'cpu' else [threads]:
+            torch.set_num_threads(count)
+            found.append(_measure(config, rows, weight_bytes, dtype, device))
+    finally:
+        torch.set_num_threads(threads)
+    return best(*found)
+
+
+def best(*machines: Machine) -> Machine:
+    """Return the best rates of several measurements of one machine."""
+    fastest = max(machines, key=lambda machine: machine.macs)
+    return Machine(fastest.macs, max(machine.copied for machine in machines), fastest.matrix)
+
+
+@torch.inference_mode()
+def _measure(
+    config: VLAConfig, rows: int, weight_bytes: int, dtype: torch.dtype, device: str
+) -> Machine:
+    rates = {}
+    for shape in matrices(config, rows):
+        x = torch.randn(shape[0], shape[1], device=device).to(dtype)
+        weight = torch.randn(shape[2], shape[1], device=device).to(dtype)
+        seconds = _fastest(lambda x=x, w=weight: functional.linear(x, w), device)
+        rates[shape] = shape[0] * shape[1] * shape[2] / seconds
+    source = torch.ones(max(1, min(weight_bytes, _COPY_LIMIT) // 8), device=device)
+    target = torch.empty_like(source)
+    # read and written: the two halves together are as large as the weights
+    copied = 2 * source.nbytes / _fastest(lambda: target.copy_(source), device)
+    fastest = max(rates, key=rates.__getitem__)
+    return Machine(rates[fastest], copied, fastest)
 
 
 def _fastest(call: Callable[[], object], device: str) -> float:
-    """Return the seconds of one call, the best of several measurements."""
-
-    def timed(calls: int) -> float:
+    """Return the seconds of one call in the fastest of many short blocks of calls."""
+    call()
+    shortest, spent, blocks = float('inf'), 0.0, 0
+    while blocks < _LEAST_BLOCKS or spent < _LEAST_S:
+        calls = max(1, int(_BLOCK_S / shortest))
         _wait(device)
         begin = time.perf_counter()
         for _ in range(calls):
             call()
         _wait(device)
-        return (time.perf_counter() - begin) / calls
-
-    timed(1)
-    calls = max(1, round(_LEAST_S / max(timed(1), 1e-7)))
-    return min(timed(calls) for _ in range(_REPEATS))
+        seconds = time.perf_counter() - begin
+        shortest, spent, blocks = min(shortest, seconds / calls), spent + seconds, blocks + 1
+    return shortest
 
 
 def _wait(device: str) -> None:
