@@ -11,6 +11,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 from tiny_model import write_checkpoint
 from vla_cache_ros.evaluation.demo import run_demo
+from vla_cache_ros.evaluation.video import CAMERA_SIZE
 
 SEED = 10
 STAGES = ('total', 'gate', 'vision', 'decoder', 'decode')
@@ -78,6 +79,16 @@ def test_no_process_is_left(out):
             continue
     assert commands
     assert not any(parameter in command for command in commands)
+
+
+def test_a_causal_model_sees_one_camera_and_acts_one_action_at_a_time(tmp_path):
+    model = write_checkpoint(tmp_path / 'model', causal=True, layers=1)
+    report = run_demo(str(model), 'motion', 0.5, episodes=1, seed=SEED, out=tmp_path / 'out')
+    episode = report['per_episode'][0]
+    assert 0 < episode['inferences'] <= episode['steps'] + 1
+    assert 0 < report['passes_mean'] <= 6 and report['reuse_mean'] > 0.3
+    facts = next(imageio_ffmpeg.read_frames(str(tmp_path / 'out' / 'demo.mp4')))
+    assert facts['size'][0] == CAMERA_SIZE
 
 
 def test_policy_that_cannot_load_is_explained_and_everything_ends(checkpoint, tmp_path):

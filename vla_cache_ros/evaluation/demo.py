@@ -9,6 +9,7 @@ up as `evaluate` sums them up.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -33,6 +34,7 @@ from vla_cache_ros.evaluation.processes import Processes
 from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.video import write_video
 from vla_cache_ros.share import share_file
+from vla_cache_ros.vla.checkpoint import is_causal
 from vla_cache_ros.vla.checkpoint import resolve
 
 PARAMETERS = 'config/tabletop.yaml'
@@ -62,6 +64,7 @@ class Run:
                 reuse=tuple(report['reuse'] for report in reports),
                 latency_ms=tuple(report['latency_ms'] for report in reports),
                 refreshes=tuple(report['refresh'] for report in reports),
+                passes=tuple(report['passes'] for report in reports),
             )
         )
         result = 'success' if status['success'] else 'not done'
@@ -92,12 +95,16 @@ def run_demo(
     process died or did not do what it was asked (all are ended by then), and ValueError where
     `out/bag` is not a bag and would be lost.
     """
-    resolve(checkpoint)  # a wrong name shall not cost the start of three processes
+    folder = resolve(checkpoint)  # a wrong name shall not cost the start of three processes
     split_gate(gate, reuse)
     _make_room(out)
     parameters = share_file(PARAMETERS)
     runs = [Run('dense'), Run(gate)]
-    _drive(runs, checkpoint, reuse, range(seed, seed + episodes), out, parameters)
+    chosen = {} if reuse is None else {'reuse': reuse}
+    cameras = 2
+    if is_causal(folder):  # one camera, one action at a time
+        cameras, chosen = 1, {**chosen, 'image_topics': ['image_raw'], 'execute_steps': 1}
+    _drive(runs, checkpoint, chosen, range(seed, seed + episodes), out, parameters)
 
     from vla_cache_ros.ros.demo_graph import COMMANDS
     from vla_cache_ros.ros.demo_graph import IMAGES
@@ -106,7 +113,8 @@ def run_demo(
     print('rendering the video from the bag ...', flush=True)
     bag, video = out / 'bag', out / 'demo.mp4'
     spans = [span for run in runs for span in run.spans]
-    write_video(frames(bag, IMAGES, REPORTS, spans, VIDEO_RATE), video, VIDEO_RATE)
+    pictures = frames(bag, IMAGES[:cameras], REPORTS, spans, VIDEO_RATE)
+    write_video(pictures, video, VIDEO_RATE)
     facts = {'seed': seed, 'checkpoint': checkpoint}
     report = runs[1].figures(reuse=reuse, **facts)
     report['dense'] = runs[0].figures(**facts)
@@ -123,7 +131,7 @@ def run_demo(
 def _drive(
     runs: Sequence[Run],
     checkpoint: str,
-    reuse: float | None,
+    chosen: Mapping[str, Any],
     seeds: Sequence[int],
     out: Path,
     parameters: Path,
@@ -145,7 +153,7 @@ def _drive(
             'vla_node', f'{module}.vla_node', [*ros, '-p', f'model_path:={checkpoint}']
         )
         try:
-            _run_episodes(runs, reuse, seeds, processes.check)
+            _run_episodes(runs, chosen, seeds, processes.check)
         except ProcessDied:
             raise
         except ChildProcessError as error:  # alive, but it did not do what it was asked
@@ -156,12 +164,14 @@ def _drive(
 
 
 def _run_episodes(
-    runs: Sequence[Run], reuse: float | None, seeds: Sequence[int], watch: Callable[[], None]
+    runs: Sequence[Run],
+    chosen: Mapping[str, Any],
+    seeds: Sequence[int],
+    watch: Callable[[], None],
 ) -> None:
     from vla_cache_ros.ros.demo_graph import DemoGraph
 
     total = len(runs) * len(seeds)
-    chosen = {} if reuse is None else {'reuse': reuse}
     with DemoGraph(watch) as graph, tqdm(total=total, unit='episode', desc='starting') as bar:
         for run in runs:
             bar.set_description(f'{run.gate}: loading')

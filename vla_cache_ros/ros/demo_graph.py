@@ -76,10 +76,11 @@ class DemoGraph:
         self._operator.set_parameters(POLICY, **values)
         self._operator.transition(POLICY, CONFIGURE, LOAD_TIMEOUT)
         count = self._operator.node.count_subscribers
-        for topic, expected in ((IMAGES[0], 2), (IMAGES[1], 2), (REPORTS, 2)):
-            # policy and recorder; for the reports recorder and this
+        cameras = len(values.get('image_topics', IMAGES))
+        expected = 2  # policy and recorder; for the reports recorder and this
+        for topic in (*IMAGES[:cameras], REPORTS):
             self._operator.wait(
-                lambda topic=topic, expected=expected: count(topic) >= expected,
+                lambda topic=topic: count(topic) >= expected,
                 f'{expected} subscribers of {topic}',
                 START_TIMEOUT,
             )

@@ -154,6 +154,13 @@ def load_checkpoint(
     )
 
 
+def is_causal(folder: Path) -> bool:
+    """Return whether a checkpoint decodes action tokens one after another: no OpenVLA-OFT."""
+    if VLAConfig.from_pretrained(folder).oft is not None or (folder / HEADS).exists():
+        return False
+    return not any(find_module_file(folder, module) for module in MODULES)
+
+
 def fingerprint(files: Iterable[Path]) -> str:
     """
     Return a digest of weight files: names, sizes, safetensors headers, evenly spaced byte ranges.
