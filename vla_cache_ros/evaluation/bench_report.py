@@ -152,7 +152,8 @@ def _note(figures: Mapping[str, Any]) -> str:
     ]
     if figures['random_weights']:
         sentences.append(
-            'Random weights: the times are those of the sizes, the actions mean none.'
+            'Random weights: times are those of the sizes, actions mean nothing, and the passes of '
+            'jacobi say nothing about a trained model; at worst it takes as many as greedy.'
         )
     if not figures['trained_gate']:
         sentences.append('The gate is untrained: its cost is what is measured, not its choice.')
