@@ -97,8 +97,11 @@ def random_vla(
         elif meta.ndim == 1:
             tensor.fill_(1.0)  # norms and layer scales
         else:
-            _tile(tensor.view(-1), block)
+            # no two tensors alike: queries that equal keys would attend to themselves alone
+            start = int(torch.randint(len(block), (1,), generator=generator))
+            _tile(tensor.view(-1), block.roll(start))
         state[key] = tensor
+    _speak_actions(state['language_model.lm_head.weight'], config)
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
@@ -120,6 +123,12 @@ def _tile(flat: torch.Tensor, block: torch.Tensor) -> None:
     whole = len(flat) // len(block) * len(block)
     flat[:whole].view(-1, len(block)).copy_(block.expand(whole // len(block), -1))
     flat[whole:].copy_(block[: len(flat) - whole])
+
+
+def _speak_actions(head: torch.Tensor, config: VLAConfig) -> None:
+    """Let action tokens alone be likely: others would all clip to the same action."""
+    head[: config.action_vocab_end - config.n_action_bins] = 0
+    head[config.action_vocab_end :] = 0
 
 
 def _statistics(config: VLAConfig) -> Mapping[str, Any]:
