@@ -172,15 +172,15 @@ def test_an_instruction_reaches_the_scores_and_has_to_come_first():
 @pytest.mark.parametrize('fails', [False, True])
 def test_a_plan_leaves_the_number_of_threads_as_it_was(folder, monkeypatch, fails):
     gate, before, within = gate_of('learned', folder), torch.get_num_threads(), []
-    judge = GateNetwork.judge
+    forward = GateNetwork.forward
 
     def watched(*arguments):
         within.append(torch.get_num_threads())
         if fails:
             raise RuntimeError('failed')
-        return judge(*arguments)
+        return forward(*arguments)
 
-    monkeypatch.setattr(GateNetwork, 'judge', watched)
+    monkeypatch.setattr(GateNetwork, 'forward', watched)
     torch.set_num_threads(2)
     try:
         if fails:

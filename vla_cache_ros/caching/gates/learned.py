@@ -25,7 +25,6 @@ from vla_cache_ros.caching.gates.base import refresh_reason
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.caching.gates.motion_input import AGE_SCALE
 from vla_cache_ros.caching.gates.motion_input import MotionInput
-from vla_cache_ros.caching.gates.side_threads import each_camera
 from vla_cache_ros.caching.patches import PATCH_VALUES
 from vla_cache_ros.types import StepPlan
 
@@ -114,16 +113,8 @@ class FixedLearnedGate(BudgetGate):
 
     def _ask(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the network's score logits `[V]` and ratio logits `[ratios]`."""
-        network, inputs = self._network, torch.from_numpy(planes)[None]
-        network.check(inputs, self._language)
-
-        def features(camera: int) -> Tensor:
-            torch.set_num_threads(1)  # both hold for the thread that calls, which may be another
-            with torch.inference_mode():
-                return network.trunk(inputs[:, camera : camera + 1], self._language, camera)
-
         with torch.inference_mode(), _one_thread():
-            logits, ratios = network.judge(torch.cat(each_camera(features, len(planes))))
+            logits, ratios = self._network(torch.from_numpy(planes)[None], self._language)
         return logits[0].numpy(), ratios[0].numpy()
 
     def choose_ratio(self, logits: np.ndarray) -> float:

@@ -10,7 +10,7 @@ the previous frame and nothing else; knows neither the network nor the cache.
 import cv2
 import numpy as np
 from vla_cache_ros.caching.gates.flow import optical_flow
-from vla_cache_ros.caching.gates.side_threads import each_camera
+from vla_cache_ros.caching.patches import PATCH
 from vla_cache_ros.caching.patches import unpatchify
 
 CHANNELS = 7
@@ -21,8 +21,6 @@ AGE_SCALE = 24.0  # steps
 # Grey levels, mean over a camera. Within an episode of the simulated robot frames differ by at
 # most 31, the wrist camera's; frames of two cameras by 50 (median).
 CUT_DIFFERENCE = 40.0
-_COLOUR = np.arange(256, dtype=np.float32) * np.float32(2 / 255) - 1  # of each level
-_MEAN = np.full((1, 3), 1 / (3 * DIFFERENCE_SCALE), dtype=np.float32)
 
 
 class MotionInput:
@@ -38,11 +36,11 @@ class MotionInput:
     def reset(self) -> None:
         """Forget the previous frame."""
         self.cut = False
-        self._grey: list[np.ndarray] | None = None  # of each camera, [112, 112]
+        self._grey: np.ndarray | None = None
 
     def remember(self, pixels: np.ndarray) -> None:
         """Take images uint8 `[cams, 224, 224, 3]` as the previous frame of the next call."""
-        self._grey = [_grey(_half(image)) for image in pixels]
+        self._grey = _grey(_half(pixels))
         self.cut = False
 
     def __call__(self, pixels: np.ndarray, reference: np.ndarray, ages: np.ndarray) -> np.ndarray:
@@ -59,48 +57,56 @@ class MotionInput:
             ages: int `[V]`, 1 where a token was recomputed in the previous step.
 
         """
-        produced = unpatchify(reference, *pixels.shape[1:3])  # [cams, 224, 224, 3]
-        ages = np.minimum(ages.reshape(len(pixels), -1) / AGE_SCALE, 1).astype(np.float32)
-        previous = self._grey
-        if previous is None or len(previous) != len(pixels):
-            previous = [None] * len(pixels)
-        planes = np.empty((len(pixels), CHANNELS, SIDE, SIDE), dtype=np.float32)
+        cameras, height, width, _ = pixels.shape
+        half = _half(pixels)  # [cams * 112, 112, 3]
+        planes = np.empty((cameras, CHANNELS, SIDE, SIDE), dtype=np.float32)
 
-        def fill(camera: int) -> tuple[np.ndarray, bool]:
-            half = _half(pixels[camera])  # [112, 112, 3]
-            grey, out = _grey(half), planes[camera]
-            for channel, colour in enumerate(cv2.split(half)):
-                cv2.LUT(colour, _COLOUR, dst=out[channel])
-            cut = _flow(previous[camera], grey, out[3:5])
-            changed = _half(cv2.absdiff(pixels[camera], produced[camera])).astype(np.float32)
-            np.minimum(cv2.transform(changed, _MEAN), 1, out=out[5])  # [112, 112]
-            side = round(ages.shape[1] ** 0.5)  # tokens in a row
-            size = SIDE // side
-            out[6].reshape(side, size, side, size)[...] = ages[camera].reshape(side, 1, side, 1)
-            return grey, cut
+        rgb = half.reshape(cameras, SIDE, SIDE, 3).transpose(0, 3, 1, 2)  # [cams, 3, 112, 112]
+        np.multiply(rgb, np.float32(2 / 255), out=planes[:, :3])
+        planes[:, :3] -= 1
 
-        greys, cuts = zip(*each_camera(fill, len(pixels)), strict=True)
-        self._grey, self.cut = list(greys), any(cuts)
+        self._flow(_grey(half), planes[:, 3:5])
+
+        produced = unpatchify(reference, height, width)  # [cams, 224, 224, 3]
+        changed = _half(cv2.absdiff(_tall(pixels), _tall(produced)))  # [cams * 112, 112, 3]
+        mean = np.full((1, 3), 1 / (3 * DIFFERENCE_SCALE), dtype=np.float32)
+        changed = cv2.transform(changed.astype(np.float32), mean)  # [cams * 112, 112]
+        np.minimum(changed.reshape(cameras, SIDE, SIDE), 1, out=planes[:, 5])
+
+        rows = height // PATCH
+        age = np.minimum(ages / AGE_SCALE, 1).reshape(cameras, rows, 1, -1, 1)
+        side = SIDE // rows
+        planes[:, 6].reshape(cameras, rows, side, rows, side)[...] = age
         return planes
 
+    def _flow(self, grey: np.ndarray, planes: np.ndarray) -> None:
+        """Write the flow to planes `[cams, 2, 112, 112]`; grey is `[cams * 112, 112]`."""
+        previous, self._grey = self._grey, grey
+        planes.fill(0)
+        self.cut = False
+        if previous is None or previous.shape != grey.shape:
+            return
+        for camera in range(len(planes)):
+            rows = slice(camera * SIDE, (camera + 1) * SIDE)
+            before, now = previous[rows], grey[rows]
+            if cv2.norm(before, now, cv2.NORM_L1) / now.size > CUT_DIFFERENCE:
+                self.cut = True
+                continue
+            flow = optical_flow(before, now)  # [2, 112, 112]
+            flow *= 1 / FLOW_SCALE
+            np.clip(flow, -1, 1, out=planes[camera])
 
-def _flow(previous: np.ndarray | None, grey: np.ndarray, out: np.ndarray) -> bool:
-    """Write the flow between grey images `[112, 112]` to `[2, 112, 112]`; return if it is cut."""
-    out.fill(0)
-    if previous is None or previous.shape != grey.shape:
-        return False
-    if cv2.norm(previous, grey, cv2.NORM_L1) / grey.size > CUT_DIFFERENCE:
-        return True
-    flow = optical_flow(previous, grey)  # [2, 112, 112]
-    flow *= 1 / FLOW_SCALE
-    np.clip(flow, -1, 1, out=out)
-    return False
+
+def _tall(pixels: np.ndarray) -> np.ndarray:
+    """Return images `[cams, H, W, 3]` as one image `[cams * H, W, 3]`: one call for all."""
+    return pixels.reshape(-1, *pixels.shape[2:]) if pixels.ndim == 4 else pixels
 
 
-def _half(image: np.ndarray) -> np.ndarray:
-    """Return an image `[H, W, 3]` at half size by area averaging."""
-    size = (image.shape[1] // 2, image.shape[0] // 2)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def _half(pixels: np.ndarray) -> np.ndarray:
+    """Return images at half size by area averaging, below each other: `[cams * 112, 112, 3]`."""
+    tall = _tall(pixels)
+    size = (tall.shape[1] // 2, tall.shape[0] // 2)
+    return cv2.resize(tall, size, interpolation=cv2.INTER_AREA)
 
 
 def _grey(half: np.ndarray) -> np.ndarray:

@@ -78,16 +78,12 @@ class Trunk(nn.Module):
             nn.Conv2d(width, width, 3, padding=1) for _ in range(config.depth)
         )
 
-    def forward(self, inputs: Tensor, language: Tensor | None, first: int = 0) -> Tensor:
-        """
-        Return the features; language `[B, language_dim]` modulates all cells alike.
-
-        first: index of the first camera of the inputs, which may be a part of them all.
-        """
+    def forward(self, inputs: Tensor, language: Tensor | None) -> Tensor:
+        """Return the features; language `[B, language_dim]` modulates all cells alike."""
         batch, cameras = inputs.shape[:2]
         hidden = self.stem(inputs.flatten(0, 1))  # [B * cams, width, 16, 16]
         hidden = hidden.contiguous(memory_format=torch.channels_last)  # faster from here on
-        shift = self.camera[first : first + cameras].repeat(batch, 1)  # [B * cams, width]
+        shift = self.camera.repeat(batch, 1)  # [B * cams, width]
         if self.film is not None:
             # embeddings of different models differ in scale by orders of magnitude
             language = functional.layer_norm(language, language.shape[1:])
@@ -130,21 +126,16 @@ class GateNetwork(nn.Module):
         inputs: float32 `[B, cams, 7, 112, 112]` from `MotionInput`. language: `[B, language_dim]`,
         given exactly if the configuration has one. Raises ValueError for another shape.
         """
-        self.check(inputs, language)
-        return self.judge(self.trunk(inputs, language))
-
-    def judge(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `forward` returns, from the trunk's features of all cameras."""
-        batch = len(features) // self.config.cameras
-        scores = self.selector(features).reshape(batch, -1)  # [B, V]
+        self._check(inputs, language)
+        features = self.trunk(inputs, language)  # [B * cams, width, 16, 16]
+        scores = self.selector(features).reshape(len(inputs), -1)  # [B, V]
         cells = features.movedim(1, -1)  # [B * cams, 16, 16, width]
-        cells = cells.reshape(batch, -1, self.config.width)  # [B, V, width]
+        cells = cells.reshape(len(inputs), -1, self.config.width)  # [B, V, width]
         summary = torch.cat([cells.mean(1), cells.amax(1)], dim=1)  # [B, 2 * width]
         logits = self.predictor(summary)
         return scores, LOGIT_BOUND * torch.tanh(logits / LOGIT_BOUND)
 
-    def check(self, inputs: Tensor, language: Tensor | None) -> None:
-        """Raise ValueError unless the shapes are those of the configuration."""
+    def _check(self, inputs: Tensor, language: Tensor | None) -> None:
         config = self.config
         wanted = [len(inputs), config.cameras, CHANNELS, SIDE, SIDE]
         if list(inputs.shape) != wanted:
