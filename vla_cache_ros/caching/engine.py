@@ -71,8 +71,9 @@ class SlotEngine:
     reuse_towers: whether the vision towers too compute active patches alone, against their own
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
     is busy with them while the CPU runs the gate. capture: run fused layers, on a GPU as recorded
-    graphs; False runs those of transformers. decoding: of a causal model's
-    action tokens, `jacobi` or `greedy`: the same tokens.
+    graphs; False runs those of transformers. decoding: of a causal model's action tokens, `jacobi`
+    or `greedy`: the same tokens. guess: what Jacobi decoding takes the next action's tokens for,
+    all but the last; only the number of passes depends on it.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class SlotEngine:
             self._decoder = CapturedDecoder(model, self.layout, self.cache)
         causal = not model.config.bidirectional
         self._guesses = self.layout.actions - 1 if causal and decoding == 'jacobi' else 0
-        self._guess: list[int] = []
+        self.guess = self.tokens.middle(self._guesses)
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
@@ -237,8 +238,8 @@ class SlotEngine:
             embeds[1] = self.model.proprio_projector(state.to(self.device, embeds.dtype))[0]
         if self._guesses:
             if first:
-                self._guess = self.tokens.middle(self._guesses)
-            guess = torch.tensor(self._guess, device=self.device)
+                self.guess = self.tokens.middle(self._guesses)
+            guess = torch.tensor(self.guess, device=self.device)
             embeds[1 : 1 + self._guesses] = self.model.embed_text(guess)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
         skip = 0 if first or self.config.bidirectional else 1
@@ -304,8 +305,8 @@ class SlotEngine:
             return model.logits(self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen))
 
         if self._guesses:
-            tokens, passes = jacobi(logits, self._guess, self.layout.actions, proceed)
-            self._guess = tokens[:-1].tolist()
+            tokens, passes = jacobi(logits, self.guess, self.layout.actions, proceed)
+            self.guess = tokens[:-1].tolist()
         else:
             tokens, passes = greedy(logits, self.layout.actions, proceed)
         return self.tokens.decode(tokens)[None], tokens, passes

@@ -30,7 +30,11 @@ from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.evaluation.hf_loop import HFLoop
 from vla_cache_ros.evaluation.hf_loop import NAME as HF
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import Observation
+from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.shapes import RandomVLA
 
 GREEDY, JACOBI = 'greedy', 'jacobi'
 REUSES = (0.0, 0.3, 0.5, 0.7, 0.85)
@@ -130,4 +134,14 @@ def make_actor(variant: Variant, vla: LoadedVLA, saved: SavedGate) -> Any:
         gate = make_gate(
             variant.gate, reuse=variant.reuse, layers=vla.config.llama().num_hidden_layers
         )
-    return Policy(vla, gate, capture=variant.capture, decoding=variant.decoding or GREEDY)
+    kind = Misled if isinstance(vla, RandomVLA) else Policy
+    return kind(vla, gate, capture=variant.capture, decoding=variant.decoding or GREEDY)
+
+
+class Misled(Policy):
+    """Guess that the arm stands still: random weights repeat an action, and guess that right."""
+
+    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+        """Act as a policy does, a pass of the decoder later."""
+        self._engine.guess = self._engine.tokens.middle(len(self._engine.guess))
+        return super().act(observation)
