@@ -166,7 +166,7 @@ def full(found):
 def test_tables_hold_every_variant_and_what_the_reader_must_know():
     text = tables(full(figures()))
     assert text.count('| learned-fixed 50 % |') == 2
-    assert '| 10 | 10 | 100 | 0.25 | 0.50 | 70 |' in text
+    assert '| 10 | 10 | 100 | 4.00 | 2.00 | 70 |' in text
     assert 'untrained' in text and 'a processor, 2 threads' in text
     assert 'Every variant that reuses nothing agrees with hf, jacobi with greedy.' in text
 
