@@ -51,7 +51,9 @@ def due(ages: np.ndarray, max_age: int, rank: np.ndarray) -> np.ndarray:
     counts = np.cumsum(np.bincount(np.clip(left + 1, 0, max_age + 1), minlength=max_age + 2))
     excess = counts[: max_age + 1] - np.arange(max_age + 1) * quota
     mask = np.zeros(ages.size, dtype=bool)
-    mask[np.lexsort((rank, left))[: max(0, int(excess.max()))]] = True
+    taken = int(excess.max())
+    if taken > 0:
+        mask[np.lexsort((rank, left))[:taken]] = True
     return mask
 
 
