@@ -94,12 +94,27 @@ def base(
     checkpoint: Annotated[
         str | None, typer.Option(help='Finished checkpoint to train on, instead of towers.')
     ] = None,
+    model: Annotated[
+        str, typer.Option(help='tabletop, or tabletop-openvla, which sees with the tower of that.')
+    ] = 'tabletop',
+    layers: Annotated[
+        int, typer.Option(min=2, help='Decoder layers of tabletop-openvla; a run can go deeper.')
+    ] = 32,
     seed: Seed = 0,
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
     from vla_cache_ros.training.base import BaseTrainer
+    from vla_cache_ros.training.token_base import TokenTrainer
 
-    BaseTrainer(data, out, towers, seed, checkpoint).train(until, batch, keep, peak, full_every)
+    if model == 'tabletop':
+        trainer = BaseTrainer(data, out, towers, seed, checkpoint)
+    elif model == 'tabletop-openvla' and towers is None:
+        trainer = TokenTrainer(data, out, layers, seed, checkpoint)
+    else:
+        raise typer.BadParameter(
+            'expected tabletop, or tabletop-openvla without --towers', param_hint='--model'
+        )
+    trainer.train(until, batch, keep, peak, full_every)
 
 
 @train.command()

@@ -79,6 +79,33 @@ def decode_subset(
     return model.decode(embeds, positions, None if mask.all() else mask, bidirectional=True)
 
 
+def decode_causal(
+    model: PrismaticVLA,
+    visual: Tensor,
+    tokens: Tensor,
+    total: int,
+    prompts: list[list[int]],
+    actions: Tensor,
+) -> Tensor:
+    """
+    Return the hidden states [B, A, D] that predict the A action tokens of a causal model.
+
+    visual: projected tokens [B, K, D]; tokens: their indices [B, K] among total visual tokens.
+    prompts: B lists from BOS to the blank. actions: what is fed back, ids [B, A], the last
+    unused. Padding stands last, where no row looks: no mask is needed.
+    """
+    ids, _ = pad_prompts(
+        [prompt + row for prompt, row in zip(prompts, actions[:, :-1].tolist(), strict=True)]
+    )
+    text = model.embed_text(ids)
+    after = torch.arange(total + 1, total + ids.shape[1]).expand(len(ids), -1)
+    positions = torch.cat([tokens.new_zeros(len(ids), 1), tokens + 1, after], 1)  # [B, R]
+    hidden = model.decode(torch.cat([text[:, :1], visual, text[:, 1:]], 1), positions)
+    last = torch.tensor([len(prompt) for prompt in prompts])[:, None] - 1 + tokens.shape[1]
+    index = last + torch.arange(actions.shape[1])  # [B, A], from the last prompt token on
+    return hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
 def action_rows(hidden: Tensor, ids_mask: Tensor, slots: int) -> Tensor:
     """
     Return the hidden states [B, slots, D] that the action head reads.

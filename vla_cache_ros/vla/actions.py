@@ -125,7 +125,7 @@ class DatasetStatistics:
 
 @dataclass(frozen=True)
 class ActionTokens:
-    """Map action token ids to bin centres: the last ids of the vocabulary, counted downwards."""
+    """Map normalised actions to token ids and back: the vocabulary's last ids, downwards."""
 
     vocab_end: int
     bins: int = 256
@@ -136,3 +136,12 @@ class ActionTokens:
         centers = (edges[:-1] + edges[1:]) / 2  # [bins - 1]
         index = np.clip(self.vocab_end - np.asarray(ids) - 1, 0, self.bins - 2)
         return centers[index]
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """
+        Map normalised values `[...]` to the int64 ids that OpenVLA is taught with; others clip.
+
+        Only 1.0 itself takes the last of the ids, which decodes as its neighbour does.
+        """
+        edges = np.linspace(-1.0, 1.0, self.bins)
+        return self.vocab_end - np.digitize(np.clip(values, -1.0, 1.0), edges)

@@ -1,0 +1,177 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Train `tabletop-openvla`: a causal decoder of action tokens, on the tower of `tabletop`.
+
+The same stage 2 as base.py with another loss. It knows one thing of how the model will be run:
+part of the action tokens it is fed are not the right ones, so that a token hardly depends on the
+exact value of those before it and several can be guessed at once.
+"""
+
+from dataclasses import dataclass
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch import Tensor
+from torch.nn import functional
+from vla_cache_ros.vla.actions import ActionTokens
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import STATISTICS
+from vla_cache_ros.vla.model import init_model
+from vla_cache_ros.vla.model import PrismaticVLA
+
+from .base import BaseTrainer
+from .deepen import deepen
+from .deepen import depth
+from .grounding import grounding_targets
+from .sequence import choose_tokens
+from .sequence import decode_causal
+from .tabletop_model import DATASET
+from .tabletop_model import openvla_config
+
+SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
+SPREAD = 3.0  # bins, deviation of the smoothed labels
+JITTER = 12  # bins
+AUXILIARY = 2.0  # weight of where things are, beside a cross-entropy of some nats
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """Say how often the tokens fed in training are the next action's, or are jittered."""
+
+    next_action: float = 0.45
+    jittered: float = 0.25
+
+
+class PlaceHead(nn.Module):
+    """Read where the named things and the robot are off the last prompt token."""
+
+    def __init__(self, width: int):
+        """Read hidden states of the given width."""
+        super().__init__()
+        self.output = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, 6 + 8)
+        )
+
+    def loss(self, hidden: Tensor, places: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Return the L1 of the robot's state and of the places.
+
+        hidden [B, D]. places [B, 6]: see GroundingTargets. state [B, 8]: normalised.
+        """
+        known = places.isfinite()
+        predicted = self.output(hidden)
+        error = (predicted[:, :6] - places.nan_to_num()).abs() * known
+        return (predicted[:, 6:] - state).abs().mean(), error.sum() / known.sum()
+
+
+class TokenTrainer(BaseTrainer):
+    """Hold the model, its training-only head and the optimizer."""
+
+    def __init__(
+        self,
+        directories: list[Path],
+        out: Path,
+        layers: int,
+        seed: int = 0,
+        start: str | None = None,
+    ):
+        """
+        Start from OUT/base.pt if it exists, else from a checkpoint, else from random weights.
+
+        layers: of the decoder; a run with fewer goes on deeper, see deepen.py. Otherwise as
+        BaseTrainer.
+        """
+        self.layers, self.feeding = layers, Feeding()
+        self.sight = load_checkpoint(SIGHT, need_tokenizer=False)
+        stats = Path(out) / STATISTICS
+        if not stats.exists():
+            stats.parent.mkdir(parents=True, exist_ok=True)
+            kept = ('action', 'num_transitions')
+            content = {k: self.sight.norm_stats[DATASET][k] for k in kept}
+            stats.write_text(json.dumps({DATASET: content}, indent=1) + '\n')
+        super().__init__(directories, out, None, seed, start)
+        if start is None:
+            self.auxiliary = AUXILIARY
+        config = self.model.config
+        self.tokens = ActionTokens(config.action_vocab_end, config.n_action_bins)
+        self.state_bounds = self.sight.statistics().proprio
+
+    def build_model(self, seed: int) -> PrismaticVLA:
+        """Return the untrained decoder on the tower of `tabletop`."""
+        model = init_model(openvla_config(self.layers), seed)
+        model.vision_backbone.load_state_dict(self.sight.model.vision_backbone.state_dict())
+        with torch.no_grad():
+            for layer in model.language_model.model.layers:
+                for output in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                    output.weight /= (2 * self.layers) ** 0.5
+        return model
+
+    def build_heads(self) -> nn.Module:
+        """Return the head that exists in training only."""
+        return PlaceHead(self.model.config.hidden_dim)
+
+    def grounding_layer(self) -> int:
+        """Return the middle layer: deepening keeps what it computes."""
+        return self.layers // 2 - 1
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Return the frozen tower's features float16 [N, 256, F] of the first camera."""
+        return super().encode(images[:, :1])
+
+    def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, ...]:
+        """Return the cross-entropy of the action tokens (nats), and the two of PlaceHead."""
+        table = self.frames.table
+        features = torch.from_numpy(self.frames.images(rows)).float()  # [B, 256, F]
+        shares = torch.from_numpy(table['shares'][rows, 0])
+        tokens = choose_tokens(shares, keep, self.generator)  # [B, K]
+        pick = tokens[..., None].expand(-1, -1, features.shape[-1])
+        visual = self.model.project(features.gather(1, pick))
+        chunk = self.statistics.action.normalize(table['actions'][rows, :2])
+        ids = torch.from_numpy(self.tokens.encode(chunk))  # [B, 2, A]
+        prompts = [self.prompts[task] for task in table['task'][rows]]
+        fed = self.feed(ids[:, 0], ids[:, 1])
+        hidden = decode_causal(self.model, visual, tokens, features.shape[1], prompts, fed)
+        loss = smooth_loss(self.model.logits(hidden), ids[:, 0], self.tokens)
+        last = torch.tensor([len(prompt) for prompt in prompts]) - 1 + keep
+        state = self.state_bounds.normalize(table['proprio'][rows]).astype(np.float32)
+        return loss, *self.heads.loss(
+            self._middle[torch.arange(len(rows)), last],
+            grounding_targets(table, rows).places,
+            torch.from_numpy(state),
+        )
+
+    def feed(self, wanted: Tensor, following: Tensor) -> Tensor:
+        """Return the ids [B, A] that are fed: the wanted ones, the next action's, or jittered."""
+        kind = torch.rand(len(wanted), 1, generator=self.generator)
+        shift = torch.randn(wanted.shape, generator=self.generator) * JITTER
+        last = self.tokens.vocab_end - 1
+        jittered = (wanted + shift.round().long()).clamp(last - self.tokens.bins + 1, last)
+        fed = torch.where(kind < self.feeding.next_action, following, wanted)
+        return torch.where(kind > 1 - self.feeding.jittered, jittered, fed)
+
+    def restore(self, state: dict) -> None:
+        """Go on from what save() wrote, deeper if this run is."""
+        if depth(state['model']) != self.layers:
+            for name in ('model', 'average'):
+                state[name] = deepen(state[name], self.layers)
+            # moments of the layers there were say nothing about the new ones
+            state['optimizer'] = self.optimizer.state_dict()
+            state['phase'] = (state['step'], state['step'])
+        super().restore(state)
+
+
+def smooth_loss(logits: Tensor, wanted: Tensor, tokens: ActionTokens) -> Tensor:
+    """
+    Return the mean cross-entropy above its minimum to labels that are smoothed over the bins.
+
+    logits [..., vocabulary], wanted ids [...]. Bins are ordered: near misses are nearly right.
+    """
+    first = tokens.vocab_end - tokens.bins
+    bins = torch.arange(first, tokens.vocab_end)
+    labels = torch.softmax(-0.5 * ((bins - wanted[..., None]) / SPREAD) ** 2, -1)
+    found = functional.log_softmax(logits, -1)[..., first : tokens.vocab_end]
+    return functional.kl_div(found, labels, reduction='none').sum(-1).mean()
