@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Train `tabletop-openvla`: a causal decoder of action tokens, on the tower of `tabletop`.
+Train `tabletop-openvla`: a causal decoder of action tokens, on a frozen tower.
 
 The same stage 2 as base.py with another loss. It knows one thing of how the model will be run:
 part of the action tokens it is fed are not the right ones, so that a token hardly depends on the
@@ -35,7 +35,8 @@ from .tabletop_model import openvla_config
 SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
 SPREAD = 3.0  # bins, deviation of the smoothed labels
 JITTER = 12  # bins
-AUXILIARY = 2.0  # weight of where things are, beside a cross-entropy of some nats
+AUXILIARY = 2.0  # weight of the training-only losses, beside a cross-entropy of some nats
+NAMING = 0.2  # of that for where two heads attend
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,40 @@ class PlaceHead(nn.Module):
         return (predicted[:, 6:] - state).abs().mean(), error.sum() / known.sum()
 
 
+def visual_attention(layer: nn.Module, inputs: Tensor, rotary: tuple, rows: Tensor) -> Tensor:
+    """
+    Return the attention [B, heads, R] that one row of each sample pays, before any is masked out.
+
+    layer: a decoder layer; inputs [B, R, D] enter it. rotary: its cosines and sines. rows [B].
+    """
+    attention, batch = layer.self_attn, torch.arange(len(inputs))
+    normed = layer.input_layernorm(inputs)
+    cos, sin = rotary
+
+    def heads(projected: Tensor) -> Tensor:
+        split = projected.unflatten(-1, (-1, attention.head_dim))  # [B, R, heads, head_dim]
+        low, high = split.chunk(2, dim=-1)
+        return split * cos[:, :, None] + torch.cat([-high, low], -1) * sin[:, :, None]
+
+    query = heads(attention.q_proj(normed))[batch, rows]
+    scores = torch.einsum('bhd,brhd->bhr', query, heads(attention.k_proj(normed)))
+    later = torch.arange(inputs.shape[1]) > rows[:, None]
+    return (scores * attention.scaling).masked_fill(later[:, None], -torch.inf).softmax(-1)
+
+
+def naming_loss(attention: Tensor, named: Tensor) -> Tensor:
+    """
+    Return how far two heads are from attending to the cube and to the plate that are named.
+
+    attention [B, 2, K] paid to visual tokens, named [B, K, 2]: see GroundingTargets. The mean
+    of -log of the attention paid to them, over the samples in which they are seen.
+    """
+    wanted = (named > 0).transpose(1, 2)
+    paid = (attention * wanted).sum(-1)
+    seen = wanted.any(-1)
+    return -(paid.clamp(min=1e-6).log() * seen).sum() / seen.sum().clamp(min=1)
+
+
 class TokenTrainer(BaseTrainer):
     """Hold the model, its training-only head and the optimizer."""
 
@@ -76,14 +111,15 @@ class TokenTrainer(BaseTrainer):
         directories: list[Path],
         out: Path,
         layers: int,
+        towers: Path | None = None,
         seed: int = 0,
         start: str | None = None,
     ):
         """
         Start from OUT/base.pt if it exists, else from a checkpoint, else from random weights.
 
-        layers: of the decoder; a run with fewer goes on deeper, see deepen.py. Otherwise as
-        BaseTrainer.
+        layers: of the decoder; a run with fewer goes on deeper, see deepen.py. towers: those of
+        front_tower.py, else those of `tabletop`. Otherwise as BaseTrainer.
         """
         self.layers, self.feeding = layers, Feeding()
         self.sight = load_checkpoint(SIGHT, need_tokenizer=False)
@@ -93,9 +129,11 @@ class TokenTrainer(BaseTrainer):
             kept = ('action', 'num_transitions')
             content = {k: self.sight.norm_stats[DATASET][k] for k in kept}
             stats.write_text(json.dumps({DATASET: content}, indent=1) + '\n')
-        super().__init__(directories, out, None, seed, start)
+        super().__init__(directories, out, towers, seed, start)
         if start is None:
             self.auxiliary = AUXILIARY
+        layer = self.model.language_model.model.layers[self.layers // 4]
+        layer.register_forward_pre_hook(self._keep_naming, with_kwargs=True)
         config = self.model.config
         self.tokens = ActionTokens(config.action_vocab_end, config.n_action_bins)
         self.state_bounds = self.sight.statistics().proprio
@@ -123,11 +161,12 @@ class TokenTrainer(BaseTrainer):
         return super().encode(images[:, :1])
 
     def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, ...]:
-        """Return the cross-entropy of the action tokens (nats), and the two of PlaceHead."""
+        """Return the cross-entropy of the action tokens (nats), naming, state and place losses."""
         table = self.frames.table
         features = torch.from_numpy(self.frames.images(rows)).float()  # [B, 256, F]
         shares = torch.from_numpy(table['shares'][rows, 0])
-        tokens = choose_tokens(shares, keep, self.generator)  # [B, K]
+        # the arm is all that tells the robot's state
+        tokens = choose_tokens(shares, keep, self.generator, arm_first=1.0)  # [B, K]
         pick = tokens[..., None].expand(-1, -1, features.shape[-1])
         visual = self.model.project(features.gather(1, pick))
         chunk = self.statistics.action.normalize(table['actions'][rows, :2])
@@ -138,11 +177,17 @@ class TokenTrainer(BaseTrainer):
         loss = smooth_loss(self.model.logits(hidden), ids[:, 0], self.tokens)
         last = torch.tensor([len(prompt) for prompt in prompts]) - 1 + keep
         state = self.state_bounds.normalize(table['proprio'][rows]).astype(np.float32)
-        return loss, *self.heads.loss(
-            self._middle[torch.arange(len(rows)), last],
-            grounding_targets(table, rows).places,
-            torch.from_numpy(state),
-        )
+        targets = grounding_targets(self.first_camera(rows), np.arange(len(rows))).gather(tokens)
+        attention = visual_attention(*self._naming, last)[..., 1 : keep + 1]
+        middle = self._middle[torch.arange(len(rows)), last]
+        naming = NAMING * naming_loss(attention, targets.named)
+        return loss, naming, *self.heads.loss(middle, targets.places, torch.from_numpy(state))
+
+    def first_camera(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the privileged columns of some frames, of the first camera only."""
+        names = ('task', 'proprio', 'objects', 'shares')
+        table = {name: self.frames.table[name][rows] for name in names}
+        return table | {'shares': table['shares'][:, :1]}
 
     def feed(self, wanted: Tensor, following: Tensor) -> Tensor:
         """Return the ids [B, A] that are fed: the wanted ones, the next action's, or jittered."""
@@ -162,6 +207,9 @@ class TokenTrainer(BaseTrainer):
             state['optimizer'] = self.optimizer.state_dict()
             state['phase'] = (state['step'], state['step'])
         super().restore(state)
+
+    def _keep_naming(self, layer: nn.Module, inputs: tuple, options: dict) -> None:
+        self._naming = layer, inputs[0], options['position_embeddings']
 
 
 def smooth_loss(logits: Tensor, wanted: Tensor, tokens: ActionTokens) -> Tensor:
