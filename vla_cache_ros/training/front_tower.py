@@ -20,9 +20,10 @@ from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.vision import VisionTower
 
 from .frames import Frames
+from .patch_targets import batch_targets
 from .patch_targets import MIN_PIXELS
 from .patch_targets import patch_loss
-from .patch_targets import patch_positions
+from .patch_targets import PATCH_PIXELS
 from .patch_targets import PatchHead
 from .processes import average_gradients
 from .processes import join_processes
@@ -52,6 +53,15 @@ class SightHeads(nn.Module):
         arm = (shares[..., 1] >= MIN_PIXELS).float()
         error = (self.state(features) - state[:, None]).abs().sum(-1)
         return torch.stack([entropy, position, (error * arm).sum() / arm.sum().clamp(min=1)])
+
+    def frame_loss(
+        self, features: Tensor, tokens: Tensor, table: dict, rows: np.ndarray, state: Tensor
+    ) -> Tensor:
+        """Return the same for tokens [B, K] of the first camera's image of some frames."""
+        shares, targets, counts = batch_targets(table, rows)
+        index = torch.arange(len(rows))[:, None]
+        taken = (values[:, 0][index, tokens] for values in (shares, targets, counts))
+        return self.loss(features, *taken, state)
 
 
 def some_features(tower: VisionTower, images: Tensor, tokens: Tensor) -> Tensor:
@@ -109,23 +119,15 @@ def sharpen_tower(
         for group in optimizer.param_groups:
             group['lr'] = learning_rate(step, until, peak)
         rows = np.sort(rng.choice(len(frames), batch, replace=False))
-        shares = torch.from_numpy(frames.table['shares'][rows]).float()  # [B, 2, 256, classes]
-        gripper = torch.from_numpy(frames.table['proprio'][rows, :3])
-        objects = torch.from_numpy(frames.table['objects'][rows])
-        targets, counts = patch_positions(shares, objects, gripper)
-        shown = (shares[:, 0, :, 0] < 196).float()
+        shares = torch.from_numpy(frames.table['shares'][rows, 0])
+        shown = (shares[..., 0] < PATCH_PIXELS).float()  # [B, 256]
         noise = torch.from_numpy(rng.random(shown.shape, dtype=np.float32))
         full = full_from is not None and step >= full_from
         tokens = (noise + 2 * shown).topk(shown.shape[1] if full else keep).indices.sort(1).values
         pixels = pixel_batch(frames.images(rows)[:, :1], images)
         features = some_features(backbone.featurizer, pixels, tokens)
-        index = torch.arange(batch)[:, None]
-        state = torch.from_numpy(
-            bounds.normalize(frames.table['proprio'][rows]).astype(np.float32)
-        )
-        losses = heads.loss(
-            features, *(v[:, 0][index, tokens] for v in (shares, targets, counts)), state
-        )
+        state = bounds.normalize(frames.table['proprio'][rows]).astype(np.float32)
+        losses = heads.frame_loss(features, tokens, frames.table, rows, torch.from_numpy(state))
         optimizer.zero_grad()
         losses.sum().backward()
         average_gradients(parameters, world)
