@@ -38,7 +38,7 @@ SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
 SPREAD = 3.0  # bins, deviation of the smoothed labels
 JITTER = 12  # bins
 AUXILIARY = 2.0  # weight of the training-only losses, beside a cross-entropy of some nats
-NAMING = 0.2  # of that for where two heads attend
+NAMING = 1.0  # of that for where two heads attend
 SIGHT_WEIGHT = 0.2  # of that for what front_tower.py teaches
 
 
@@ -46,8 +46,8 @@ SIGHT_WEIGHT = 0.2  # of that for what front_tower.py teaches
 class Feeding:
     """Say how often the tokens fed in training are the next action's, or are jittered."""
 
-    next_action: float = 0.45
-    jittered: float = 0.25
+    next_action: float = 0.6
+    jittered: float = 0.3
 
 
 class TokenHeads(nn.Module):
@@ -173,7 +173,7 @@ class TokenTrainer(BaseTrainer):
         return super().encode(images[:, :1])
 
     def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, ...]:
-        """Return the losses: action tokens (nats), sight if it learns, naming, state, place."""
+        """Return the losses: action tokens (nats), sight (0 if frozen), naming, state, place."""
         table = self.frames.table
         shares = torch.from_numpy(table['shares'][rows, 0])
         # the arm is all that tells the robot's state
@@ -193,13 +193,13 @@ class TokenTrainer(BaseTrainer):
         attention = visual_attention(*self._naming, last)[..., 1 : keep + 1]
         middle = self._middle[torch.arange(len(rows)), last]
         naming = NAMING * naming_loss(attention, targets.named)
-        sight = []
+        sight = torch.zeros(())
         if self.tower_learns:
             seen = self.heads.sight.frame_loss(features, tokens, table, rows, state).sum()
             known = targets.nearby.isfinite()
             error = (self.heads.nearby(features) - targets.nearby.nan_to_num()).abs() * known
-            sight = [SIGHT_WEIGHT * (seen + error.sum() / known.any(-1).sum().clamp(min=1))]
-        return loss, *sight, naming, *self.heads.loss(middle, targets.places, state)
+            sight = SIGHT_WEIGHT * (seen + error.sum() / known.any(-1).sum().clamp(min=1))
+        return loss, sight, naming, *self.heads.loss(middle, targets.places, state)
 
     def features(self, rows: np.ndarray, tokens: Tensor) -> Tensor:
         """Return the tower's features [B, K, F] of some tokens; it sees no others if it learns."""
