@@ -100,6 +100,17 @@ def test_action_tokens_stand_for_bin_centres_and_clip_outside():
     assert values == pytest.approx([-end, end, end, end, -end])
 
 
+def test_action_tokens_encode_as_openvla_does_and_decode_to_within_half_a_bin():
+    tokens = ActionTokens(32000)
+    assert tokens.encode([-1.0, -0.9999, 0.0, 1.0, -7.0]).tolist() == [
+        31999, 31999, 31872, 31744, 31999,
+    ]  # fmt: skip
+    values = np.random.default_rng(0).uniform(-1, 1, (50, 7))
+    assert np.abs(tokens.decode(tokens.encode(values)) - values).max() <= 1 / 255 + 1e-12
+    ids = np.arange(31745, 32000)
+    assert tokens.encode(tokens.decode(ids)).tolist() == ids.tolist()
+
+
 def test_bounds_map_back_and_forth_and_leave_masked_values_raw():
     bounds = Bounds(np.array([-2.0, 0.0]), np.array([4.0, 1.0]), np.array([True, False]))
     assert bounds.denormalize(np.array([-1.0, 0.3])) == pytest.approx([-2.0, 0.3])

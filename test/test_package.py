@@ -79,6 +79,8 @@ def test_entry_points_exist(wheel):
         'vla_cache_ros/checkpoints/tabletop/config.json',
         'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',
         'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',
+        'vla_cache_ros/checkpoints/tabletop-openvla/model.safetensors',
+        'vla_cache_ros/checkpoints/tabletop-openvla/tokenizer.json',
     ],
 )
 def test_wheel_carries_data(wheel, path):

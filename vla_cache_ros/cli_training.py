@@ -80,10 +80,31 @@ def towers(
 
 
 @train.command()
+def sight(
+    data: Data,
+    out: Out,
+    checkpoint: Annotated[str, typer.Option(help='Whose tower to train on.')] = 'tabletop',
+    until: Annotated[int, typer.Option(min=1, help='Updates in total.')] = 1000,
+    batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 16,
+    peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 1e-3,
+    full_from: Annotated[
+        int | None, typer.Option(min=0, help='Take all patches from this update on.')
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Sharpen a tower's sight of the arm; `torchrun` shares the work."""
+    from vla_cache_ros.training.front_tower import sharpen_tower
+
+    sharpen_tower(data, out, until, checkpoint, batch, peak=peak, full_from=full_from, seed=seed)
+
+
+@train.command()
 def base(
     data: Data,
     out: Out,
-    towers: Annotated[Path | None, typer.Option(help='towers.pt of stage 1.')] = None,
+    towers: Annotated[
+        Path | None, typer.Option(help='towers.pt of stage 1, or of `train sight`.')
+    ] = None,
     until: Annotated[int, typer.Option(min=1, help='Updates in total after this phase.')] = 4000,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update and process.')] = 8,
     keep: Annotated[int, typer.Option(min=1, help='Visual tokens per frame.')] = 80,
@@ -94,12 +115,28 @@ def base(
     checkpoint: Annotated[
         str | None, typer.Option(help='Finished checkpoint to train on, instead of towers.')
     ] = None,
+    model: Annotated[str, typer.Option(help='tabletop or tabletop-openvla.')] = 'tabletop',
+    layers: Annotated[
+        int, typer.Option(min=2, help='Decoder layers of tabletop-openvla; a run can go deeper.')
+    ] = 32,
+    tower_learns: Annotated[
+        bool, typer.Option(help='Train the tower of tabletop-openvla as well.')
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
     from vla_cache_ros.training.base import BaseTrainer
+    from vla_cache_ros.training.token_base import TokenTrainer
 
-    BaseTrainer(data, out, towers, seed, checkpoint).train(until, batch, keep, peak, full_every)
+    if model == 'tabletop':
+        trainer = BaseTrainer(data, out, towers, seed, checkpoint)
+    elif model == 'tabletop-openvla':
+        trainer = TokenTrainer(data, out, layers, towers, seed, checkpoint, tower_learns)
+    else:
+        raise typer.BadParameter(
+            f'expected tabletop or tabletop-openvla, found {model!r}', param_hint='--model'
+        )
+    trainer.train(until, batch, keep, peak, full_every)
 
 
 @train.command()

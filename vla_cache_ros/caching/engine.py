@@ -238,7 +238,7 @@ class SlotEngine:
             embeds[1] = self.model.proprio_projector(state.to(self.device, embeds.dtype))[0]
         if self._guesses:
             if first:
-                self.guess = self.tokens.middle(self._guesses)
+                self.guess = self.tokens.encode(np.zeros(self._guesses)).tolist()  # stand still
             guess = torch.tensor(self.guess, device=self.device)
             embeds[1 : 1 + self._guesses] = self.model.embed_text(guess)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import Gate
@@ -143,5 +144,6 @@ class Misled(Policy):
 
     def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
         """Act as a policy does, a pass of the decoder later."""
-        self._engine.guess = self._engine.tokens.middle(len(self._engine.guess))
+        engine = self._engine
+        engine.guess = engine.tokens.encode(np.zeros(len(engine.guess))).tolist()
         return super().act(observation)

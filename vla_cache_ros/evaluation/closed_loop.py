@@ -215,7 +215,7 @@ def run_evaluate(
     policy = Policy.from_pretrained(
         checkpoint, gate=gate, device=device, dtype=dtype, reuse=reuse, seed=seed
     )
-    env = Tabletop()
+    env = Tabletop(policy.num_images)
     try:
         done = evaluate(
             policy, env, range(seed, seed + episodes), EXECUTE_STEPS, progress=progress

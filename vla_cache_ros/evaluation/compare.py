@@ -151,7 +151,7 @@ def table(figures: Mapping[str, Any]) -> str:
 
 def _run(
     folder: ComparisonFolder,
-    policies: Mapping[Entry, Actor],
+    policies: Mapping[Entry, Any],
     seeds: Sequence[int],
     execute_steps: int,
     checkpoint: str,
@@ -161,7 +161,7 @@ def _run(
     from vla_cache_ros.simulation.tabletop import Tabletop
 
     dense = Policy.from_pretrained(checkpoint, gate=DENSE) if shadow else None
-    env = Tabletop()
+    env = Tabletop(next(iter(policies.values())).num_images)
     try:
         warm_up([*policies.values()], env, seeds[0])
         held = share_seeds(folder, policies, env, seeds, execute_steps, dense, shadow)

@@ -59,7 +59,7 @@ def run_report(
     out.mkdir(parents=True, exist_ok=True)
     for name in OUTPUTS:  # a failed run shall not stand beside an earlier one's figures
         (out / name).unlink(missing_ok=True)
-    env = Tabletop()
+    env = Tabletop(policy.num_images)
     try:
         for actor in (policy, dense):  # what a first call allocates counts for neither
             actor.act(env.reset(seed))
@@ -67,7 +67,7 @@ def run_report(
     finally:
         env.close()
     figures = write_outputs(
-        out, traces, gate, CAMERAS, CONTROL_FREQUENCY, reuse=reuse, seed=seed,
+        out, traces, gate, CAMERAS[: policy.num_images], CONTROL_FREQUENCY, reuse=reuse, seed=seed,
         checkpoint=str(checkpoint), execute_steps=EXECUTE_STEPS,
     )  # fmt: skip
     print('\n'.join(_summary(figures)))

@@ -58,7 +58,7 @@ def run_steady(
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
     dense = Policy.from_pretrained(checkpoint, gate='dense')
-    env = Tabletop()
+    env = Tabletop(policy.num_images)
     env.reset_state(seed)
     task, still = env.task.name, env.observe()
     times, reference, memory, cache = (np.empty(steps) for _ in range(4))

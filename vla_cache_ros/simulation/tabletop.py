@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The embedded robot: reset to a seeded scene, move by actions or twists, look through two cameras.
+The embedded robot: reset to a seeded scene, move by actions or twists, look through its cameras.
 
 Deterministic per seed for a given MuJoCo version. Knows nothing of models, caches or ROS.
 """
@@ -40,8 +40,13 @@ _DOWN = np.diag([1.0, -1.0, -1.0])  # gripper axes in the base frame at yaw 0
 class Tabletop:
     """Simulate one arm, a table and objects; one instance owns one OpenGL context."""
 
-    def __init__(self):
-        """Compile the scene; the renderer is made at the first image."""
+    def __init__(self, cameras: int = len(CAMERAS)):
+        """
+        Compile the scene; the renderer is made at the first image.
+
+        cameras: how many observations have images of, from the first of CAMERAS on.
+        """
+        self._cameras = CAMERAS[:cameras]
         self.model = mujoco.MjModel.from_xml_string(build_xml())
         self.data = mujoco.MjData(self.model)
         self.task = next(iter(TASKS.values()))
@@ -140,8 +145,8 @@ class Tabletop:
             mujoco.mj_step(self.model, self.data, self._substeps)
 
     def observe(self) -> Observation:
-        """Render both cameras and read the proprioception."""
-        images = tuple(self.render(camera) for camera in CAMERAS)
+        """Render the cameras and read the proprioception."""
+        images = tuple(self.render(camera) for camera in self._cameras)
         return Observation(images, self.task.instruction, self.proprio())
 
     def render(self, camera: str, segmentation: bool = False) -> np.ndarray:

@@ -11,9 +11,11 @@ import csv
 import json
 from pathlib import Path
 import shutil
+import zlib
 
 import numpy as np
 import torch
+from torch import nn
 from torch import Tensor
 from tqdm import tqdm
 from vla_cache_ros.simulation.tasks import TASKS
@@ -21,8 +23,10 @@ from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.checkpoint import save_checkpoint
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
+from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
 from .demonstrations import TASK_NAMES
@@ -49,6 +53,8 @@ EMA = 0.998
 class BaseTrainer:
     """Hold the model, its training-only heads and the optimizer of stage 2."""
 
+    tower_learns = False
+
     def __init__(
         self,
         directories: list[Path],
@@ -67,16 +73,20 @@ class BaseTrainer:
         self.out = Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
-        self.model = init_model(tabletop_config(), seed)
-        self.heads = GroundingHeads(self.model.config.hidden_dim)
+        self.model = self.build_model(seed)
+        self.heads = self.build_heads()
         self.tokenizer = build_tokenizer()
         self.images = ImagePreprocessor.for_towers(self.model.config.towers)
         self.prompts = [encode_prompt(self.tokenizer, TASKS[n].instruction) for n in TASK_NAMES]
         self.step, self.phase = 0, (0, 0)
         self._middle: Tensor | None = None
-        layer = self.model.language_model.model.layers[GROUNDING_LAYER]
-        layer.register_forward_hook(self._keep_middle)
-        trained = [p for n, p in self.model.named_parameters() if 'vision_backbone' not in n]
+        layers = self.model.language_model.model.layers
+        layers[self.grounding_layer()].register_forward_hook(self._keep_middle)
+        trained = [
+            p
+            for n, p in self.model.named_parameters()
+            if self.tower_learns or 'vision_backbone' not in n
+        ]
         self.parameters = [*trained, *self.heads.parameters()]
         self.optimizer = torch.optim.AdamW(
             [
@@ -95,22 +105,36 @@ class BaseTrainer:
             folder = resolve(start)
             self.model.load_state_dict(load_checkpoint(folder).model.state_dict())
             shutil.copyfile(folder / stats.name, stats)
-        self.averaged = init_model(self.model.config, seed)
+        self.averaged = PrismaticVLA(self.model.config)
         self.averaged.load_state_dict(self.model.state_dict())
         if (self.out / 'base.pt').exists():
-            self._resume()
+            self.restore(torch.load(self.out / 'base.pt', weights_only=True))
         # A resumed run draws other samples than the ones it has seen since its last save.
         self.rng = np.random.default_rng((seed, self.rank, self.step))
         self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
-        features = self.out / 'features'
+        encode = None if self.tower_learns else self.encode
+        tower = torch.cat([p.detach().flatten() for p in self.model.vision_backbone.parameters()])
+        features = self.out / f'features-{zlib.crc32(tower.numpy().tobytes()):08x}'
         features.mkdir(exist_ok=True)
-        self.frames = Frames(directories, self.rank, self.world, self.encode, features)
+        self.frames = Frames(directories, self.rank, self.world, encode, features)
         if not stats.exists():
             table = self.frames.table
             content = dataset_statistics(table['actions'], table['proprio'])
             stats.write_text(json.dumps(content, indent=1) + '\n')
         self.norm_stats = json.loads(stats.read_text())
         self.statistics = DatasetStatistics.select(self.norm_stats, DATASET)
+
+    def build_model(self, seed: int) -> PrismaticVLA:
+        """Return the untrained model."""
+        return init_model(tabletop_config(), seed)
+
+    def build_heads(self) -> nn.Module:
+        """Return the heads that exist in training only."""
+        return GroundingHeads(self.model.config.hidden_dim)
+
+    def grounding_layer(self) -> int:
+        """Return the decoder layer whose output the training-only heads read."""
+        return GROUNDING_LAYER
 
     def train(
         self, until: int, batch: int, keep: int, peak: float, full_every: int | None = None
@@ -125,7 +149,8 @@ class BaseTrainer:
         if self.phase[1] != until:
             self.phase = (self.step, until)
         begin = self.phase[0]
-        everything = self.frames.table['shares'][0][..., 0].size
+        oft = self.model.config.oft
+        everything = PATCHES_PER_IMAGE * (1 if oft is None else oft.num_images)
         log_file = (self.out / 'base.csv').open('a', newline='')
         log, losses = csv.writer(log_file), []
         progress = tqdm(
@@ -141,7 +166,7 @@ class BaseTrainer:
                 losses.clear()
                 log.writerow([self.step, batch * self.world, keep, *(f'{v:.4f}' for v in mean)])
                 log_file.flush()
-                progress.set_postfix_str(f'action L1 {mean[0]:.3f}, place {mean[3]:.3f}')
+                progress.set_postfix_str(f'action {mean[0]:.3f}, place {mean[-1]:.3f}')
             if self.step % 200 == 0:
                 self.save()
         self.save()
@@ -155,7 +180,7 @@ class BaseTrainer:
             ]
         return torch.cat(parts).half().numpy()
 
-    def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, ...]:
         """Return the action L1 (normalised units), naming, token place and place losses."""
         table = self.frames.table
         tasks = table['task'][rows]
@@ -196,13 +221,21 @@ class BaseTrainer:
             self.out / 'model', self.averaged, self.norm_stats, self.tokenizer, self.images
         )
 
+    def restore(self, state: dict) -> None:
+        """Go on from what save() wrote."""
+        self.model.load_state_dict(state['model'])
+        self.heads.load_state_dict(state['heads'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.averaged.load_state_dict(state['average'])
+        self.step, self.phase = state['step'], tuple(state['phase'])
+
     def _update(self, batch: int, keep: int, rate: float) -> tuple[float, ...]:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         rows = self.rng.integers(len(self.frames), size=batch)
-        action, naming, nearby, place = self.losses(rows, keep)
+        losses = self.losses(rows, keep)
         self.optimizer.zero_grad()
-        (action + self.auxiliary * (naming + nearby + place)).backward()
+        (losses[0] + self.auxiliary * sum(losses[1:])).backward()
         average_gradients(self.parameters, self.world)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
@@ -211,15 +244,7 @@ class BaseTrainer:
             pairs = zip(self.averaged.parameters(), self.model.parameters(), strict=True)
             for average, value in pairs:
                 average.lerp_(value, 1 - decay)
-        return action.item(), naming.item(), nearby.item(), place.item()
+        return tuple(loss.item() for loss in losses)
 
     def _keep_middle(self, module, inputs, output: Tensor) -> None:
         self._middle = output
-
-    def _resume(self) -> None:
-        state = torch.load(self.out / 'base.pt', weights_only=True)
-        self.model.load_state_dict(state['model'])
-        self.heads.load_state_dict(state['heads'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.averaged.load_state_dict(state['average'])
-        self.step, self.phase = state['step'], tuple(state['phase'])

@@ -9,6 +9,7 @@ Knows the simulator's privileged state; knows nothing of how the frames are used
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,8 @@ def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
     def act(env: Tabletop, observation: Observation, chunk: np.ndarray) -> np.ndarray:
         if env.time == 0.0:
             policy.reset()
-        actions = policy.act(observation)[0].actions[:EXECUTE_STEPS].copy()
+        seen = replace(observation, images=observation.images[: policy.num_images])
+        actions = policy.act(seen)[0].actions[:EXECUTE_STEPS].copy()
         actions[:, :3] += rng.normal(0, 0.002, (len(actions), 3))
         return actions
 

@@ -8,6 +8,7 @@ Knows the shard format of demonstrations.py and nothing of models. A frame takes
 
 from collections.abc import Callable
 from pathlib import Path
+import zlib
 
 import numpy as np
 
@@ -48,7 +49,9 @@ class Frames:
         images = path.with_suffix('.images.npy')
         if self._encode is None:
             return np.load(images, mmap_mode='r')
-        kept = self._encoded / f'{path.parent.name}-{path.stem}.npy'
+        # folders of one name may stand in different places
+        place = zlib.crc32(str(path.resolve().parent).encode())
+        kept = self._encoded / f'{path.parent.name}-{place:08x}-{path.stem}.npy'
         if not kept.exists():
             np.save(kept.with_suffix('.part.npy'), self._encode(np.load(images)))
             kept.with_suffix('.part.npy').rename(kept)

@@ -14,18 +14,21 @@ from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.model import PrismaticVLA
 
 
-def choose_tokens(shares: Tensor, keep: int, generator: torch.Generator) -> Tensor:
+def choose_tokens(
+    shares: Tensor, keep: int, generator: torch.Generator, arm_first: float = 0.2
+) -> Tensor:
     """
     Return the indices [B, keep] of visual tokens to train on, ascending.
 
     shares: [B, V, classes] pixels per class, background, arm, cubes, plates. Tokens that show
-    cubes come first, then a random mix in which plates and the arm are favoured.
+    cubes come first, then a random mix in which plates are favoured by 0.7 and the arm by
+    arm_first; from 1 on it comes before all background.
     """
     cubes = (shares[..., 2:6].sum(-1) > 0).float()
     plates = (shares[..., 6:].sum(-1) > 0).float()
     arm = (shares[..., 1] > 0).float()
     noise = torch.rand(cubes.shape, generator=generator)
-    order = (noise + 2.0 * cubes + 0.7 * plates + 0.2 * arm).topk(keep, dim=1).indices
+    order = (noise + 2.0 * cubes + 0.7 * plates + arm_first * arm).topk(keep, dim=1).indices
     return order.sort(1).values
 
 
@@ -77,6 +80,33 @@ def decode_subset(
     )  # [B, R]; padding repeats a position and is masked out
     mask = torch.cat([ids_mask.new_ones(batch, 1 + tokens.shape[1]), after], 1)
     return model.decode(embeds, positions, None if mask.all() else mask, bidirectional=True)
+
+
+def decode_causal(
+    model: PrismaticVLA,
+    visual: Tensor,
+    tokens: Tensor,
+    total: int,
+    prompts: list[list[int]],
+    actions: Tensor,
+) -> Tensor:
+    """
+    Return the hidden states [B, A, D] that predict the A action tokens of a causal model.
+
+    visual: projected tokens [B, K, D]; tokens: their indices [B, K] among total visual tokens.
+    prompts: B lists from BOS to the blank. actions: what is fed back, ids [B, A], the last
+    unused. Padding stands last, where no row looks: no mask is needed.
+    """
+    ids, _ = pad_prompts(
+        [prompt + row for prompt, row in zip(prompts, actions[:, :-1].tolist(), strict=True)]
+    )
+    text = model.embed_text(ids)
+    after = torch.arange(total + 1, total + ids.shape[1]).expand(len(ids), -1)
+    positions = torch.cat([tokens.new_zeros(len(ids), 1), tokens + 1, after], 1)  # [B, R]
+    hidden = model.decode(torch.cat([text[:, :1], visual, text[:, 1:]], 1), positions)
+    last = torch.tensor([len(prompt) for prompt in prompts])[:, None] - 1 + tokens.shape[1]
+    index = last + torch.arange(actions.shape[1])  # [B, A], from the last prompt token on
+    return hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
 def action_rows(hidden: Tensor, ids_mask: Tensor, slots: int) -> Tensor:

@@ -51,6 +51,25 @@ def tabletop_config() -> VLAConfig:
     )
 
 
+def openvla_config(layers: int = 32) -> VLAConfig:
+    """
+    Return the sizes of `tabletop-openvla`: one camera, causal, one action of seven tokens.
+
+    Deep and narrow as a 7B model is: what a forward pass costs hardly depends on its rows when
+    they are few. layers: fewer while it is being trained.
+    """
+    raw = tabletop_config().to_dict()
+    del raw['oft']
+    raw['text_config'] |= {
+        'hidden_size': 64,
+        'intermediate_size': 128,
+        'num_hidden_layers': layers,
+        'num_attention_heads': 2,
+        'num_key_value_heads': 2,
+    }
+    return VLAConfig.from_dict(raw)
+
+
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """
     Train a byte-level-fallback BPE on the instructions, in the id layout of Llama's tokenizer.

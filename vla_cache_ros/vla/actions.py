@@ -125,7 +125,7 @@ class DatasetStatistics:
 
 @dataclass(frozen=True)
 class ActionTokens:
-    """Map action token ids to bin centres: the last ids of the vocabulary, counted downwards."""
+    """Map normalised actions to token ids and back: the vocabulary's last ids, downwards."""
 
     vocab_end: int
     bins: int = 256
@@ -137,6 +137,11 @@ class ActionTokens:
         index = np.clip(self.vocab_end - np.asarray(ids) - 1, 0, self.bins - 2)
         return centers[index]
 
-    def middle(self, count: int) -> list[int]:
-        """Return the ids `[count]` of the bin in the middle: a robot that stands still."""
-        return [self.vocab_end - self.bins // 2] * count
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """
+        Map normalised values `[...]` to the int64 ids that OpenVLA is taught with; others clip.
+
+        Only 1.0 itself takes the last of the ids, which decodes as its neighbour does.
+        """
+        edges = np.linspace(-1.0, 1.0, self.bins)
+        return self.vocab_end - np.digitize(np.clip(values, -1.0, 1.0), edges)

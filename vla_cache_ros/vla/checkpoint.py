@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Load and save a model as a Hugging Face folder, by path, hub id or the name `tabletop`.
+Load and save a model as a Hugging Face folder, by path, hub id or the name of one that ships.
 
 Knows which files make a Prismatic, OpenVLA or OpenVLA-OFT checkpoint. Runs no code from the
 folder and knows nothing of robots or of time.
@@ -76,7 +76,7 @@ class LoadedVLA:
 
 def resolve(name: str | Path) -> Path:
     """
-    Return the folder of a checkpoint: a path, a packaged name (`tabletop`) or a hub id.
+    Return the folder of a checkpoint: a path, a packaged name (`tabletop`...) or a hub id.
 
     A hub id is downloaded (data files only, no code). Raises CheckpointError if none fits.
     """
