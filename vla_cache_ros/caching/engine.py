@@ -106,7 +106,7 @@ class SlotEngine:
             self._decoder = CapturedDecoder(model, self.layout, self.cache)
         causal = not model.config.bidirectional
         self._guesses = self.layout.actions - 1 if causal and decoding == 'jacobi' else 0
-        self.guess = self.tokens.middle(self._guesses)
+        self.guess: list[int] = self.still()
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
@@ -238,7 +238,7 @@ class SlotEngine:
             embeds[1] = self.model.proprio_projector(state.to(self.device, embeds.dtype))[0]
         if self._guesses:
             if first:
-                self.guess = self.tokens.encode(np.zeros(self._guesses)).tolist()  # stand still
+                self.guess = self.still()
             guess = torch.tensor(self.guess, device=self.device)
             embeds[1 : 1 + self._guesses] = self.model.embed_text(guess)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
@@ -266,6 +266,10 @@ class SlotEngine:
 
     def _images(self, pixel_values: Tensor) -> Tensor:
         return pixel_values.to(self.device, self.cache.dtype)
+
+    def still(self) -> list[int]:
+        """Return the guess that the robot stands still."""
+        return self.tokens.encode(np.zeros(self._guesses)).tolist()
 
     def _active_features(
         self, pixel_values: Tensor, active: np.ndarray, whole: bool, features: Tensor | None

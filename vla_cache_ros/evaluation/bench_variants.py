@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import Gate
@@ -144,6 +143,5 @@ class Misled(Policy):
 
     def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
         """Act as a policy does, a pass of the decoder later."""
-        engine = self._engine
-        engine.guess = engine.tokens.encode(np.zeros(len(engine.guess))).tolist()
+        self._engine.guess = self._engine.still()
         return super().act(observation)
