@@ -20,6 +20,9 @@ class CountingWorld:
 
     max_steps = 12
 
+    def __init__(self, cameras=2):
+        self.cameras = cameras
+
     def reset(self, seed):
         self.steps = self.reached = 0
         self.task = SimpleNamespace(name=f'task_{seed % 2}')
@@ -41,6 +44,8 @@ class CountingWorld:
 
 class FakeGatePolicy:
     """Emit one action for ever and note who acted in a list that policies may share."""
+
+    num_images = 2
 
     def __init__(self, action=1.0, name='', log=None, delay=0.0):
         self.action, self.name, self.delay = action, name, delay

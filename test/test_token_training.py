@@ -92,7 +92,7 @@ def test_the_smoothed_loss_is_least_at_the_wanted_bin():
 
 
 def test_training_lowers_the_loss_resumes_and_goes_deeper(shards, tmp_path):
-    trainer = TokenTrainer([shards], tmp_path, 2)
+    trainer = TokenTrainer([shards], tmp_path, 4)
     rows = np.arange(8)
 
     def loss(model):
@@ -107,11 +107,11 @@ def test_training_lowers_the_loss_resumes_and_goes_deeper(shards, tmp_path):
     tower = 'vision_backbone.featurizer.pos_embed'
     wanted = trainer.sight.model.state_dict()[tower]
     assert torch.equal(trainer.model.state_dict()[tower], wanted)
-    deeper = TokenTrainer([shards], tmp_path, 4)
+    deeper = TokenTrainer([shards], tmp_path, 8)
     assert deeper.step == 20 and loss(deeper) == pytest.approx(after, rel=1e-4)
     deeper.train(until=21, batch=2, keep=80, peak=1e-3)
     saved = load_checkpoint(tmp_path / 'model')
-    assert saved.config.llama().num_hidden_layers == 4
+    assert saved.config.llama().num_hidden_layers == 8
 
 
 def test_fed_tokens_are_right_stale_or_jittered_and_always_actions(shards, tmp_path):
