@@ -119,9 +119,6 @@ def base(
     layers: Annotated[
         int, typer.Option(min=2, help='Decoder layers of tabletop-openvla; a run can go deeper.')
     ] = 32,
-    tower_learns: Annotated[
-        bool, typer.Option(help='Train the tower of tabletop-openvla as well.')
-    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
@@ -131,7 +128,7 @@ def base(
     if model == 'tabletop':
         trainer = BaseTrainer(data, out, towers, seed, checkpoint)
     elif model == 'tabletop-openvla':
-        trainer = TokenTrainer(data, out, layers, towers, seed, checkpoint, tower_learns)
+        trainer = TokenTrainer(data, out, layers, towers, seed, checkpoint)
     else:
         raise typer.BadParameter(
             f'expected tabletop or tabletop-openvla, found {model!r}', param_hint='--model'

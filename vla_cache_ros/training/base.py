@@ -53,8 +53,6 @@ EMA = 0.998
 class BaseTrainer:
     """Hold the model, its training-only heads and the optimizer of stage 2."""
 
-    tower_learns = False
-
     def __init__(
         self,
         directories: list[Path],
@@ -82,11 +80,7 @@ class BaseTrainer:
         self._middle: Tensor | None = None
         layers = self.model.language_model.model.layers
         layers[self.grounding_layer()].register_forward_hook(self._keep_middle)
-        trained = [
-            p
-            for n, p in self.model.named_parameters()
-            if self.tower_learns or 'vision_backbone' not in n
-        ]
+        trained = [p for n, p in self.model.named_parameters() if 'vision_backbone' not in n]
         self.parameters = [*trained, *self.heads.parameters()]
         self.optimizer = torch.optim.AdamW(
             [
@@ -112,11 +106,10 @@ class BaseTrainer:
         # A resumed run draws other samples than the ones it has seen since its last save.
         self.rng = np.random.default_rng((seed, self.rank, self.step))
         self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
-        encode = None if self.tower_learns else self.encode
         tower = torch.cat([p.detach().flatten() for p in self.model.vision_backbone.parameters()])
         features = self.out / f'features-{zlib.crc32(tower.numpy().tobytes()):08x}'
         features.mkdir(exist_ok=True)
-        self.frames = Frames(directories, self.rank, self.world, encode, features)
+        self.frames = Frames(directories, self.rank, self.world, self.encode, features)
         if not stats.exists():
             table = self.frames.table
             content = dataset_statistics(table['actions'], table['proprio'])

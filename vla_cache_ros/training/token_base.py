@@ -25,21 +25,17 @@ from vla_cache_ros.vla.model import PrismaticVLA
 
 from .base import BaseTrainer
 from .deepen import deepen
-from .front_tower import SightHeads
-from .front_tower import some_features
 from .grounding import grounding_targets
 from .sequence import choose_tokens
 from .sequence import decode_causal
 from .tabletop_model import DATASET
 from .tabletop_model import openvla_config
-from .towers import pixel_batch
 
 SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
 SPREAD = 3.0  # bins, deviation of the smoothed labels
 JITTER = 12  # bins
 AUXILIARY = 2.0  # weight of the training-only losses, beside a cross-entropy of some nats
 NAMING = 1.0  # of that for where two heads attend
-SIGHT_WEIGHT = 0.2  # of that for what front_tower.py teaches
 
 
 @dataclass(frozen=True)
@@ -51,12 +47,11 @@ class Feeding:
 
 
 class TokenHeads(nn.Module):
-    """Read where the named things and the robot are off the last prompt token and the tower."""
+    """Read where the named things and the robot are off the last prompt token."""
 
-    def __init__(self, width: int, sight: int):
-        """Read hidden states of the given width, and tower features as wide as sight."""
+    def __init__(self, width: int):
+        """Read hidden states of the given width."""
         super().__init__()
-        self.sight, self.nearby = SightHeads(sight), nn.Linear(sight, 3)
         self.output = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 128), nn.GELU(), nn.Linear(128, 6 + 8)
         )
@@ -118,17 +113,14 @@ class TokenTrainer(BaseTrainer):
         towers: Path | None = None,
         seed: int = 0,
         start: str | None = None,
-        tower_learns: bool = False,
     ):
         """
         Start from OUT/base.pt if it exists, else from a checkpoint, else from random weights.
 
         layers: of the decoder; a run with fewer goes on deeper, see deepen.py. towers: those of
-        front_tower.py, else those of `tabletop`. tower_learns: whether the tower is trained too.
-        Otherwise as BaseTrainer.
+        front_tower.py, else those of `tabletop`. Otherwise as BaseTrainer.
         """
-        self.towers = towers
-        self.layers, self.feeding, self.tower_learns = layers, Feeding(), tower_learns
+        self.layers, self.feeding = layers, Feeding()
         self.sight = load_checkpoint(SIGHT, need_tokenizer=False)
         stats = Path(out) / STATISTICS
         if not stats.exists():
@@ -157,12 +149,7 @@ class TokenTrainer(BaseTrainer):
 
     def build_heads(self) -> nn.Module:
         """Return the heads that exist in training only."""
-        config = self.model.config
-        heads = TokenHeads(config.hidden_dim, config.vision_dim)
-        if self.towers is not None:
-            state = torch.load(self.towers, weights_only=True)
-            heads.sight.load_state_dict(state['heads'])
-        return heads
+        return TokenHeads(self.model.config.hidden_dim)
 
     def grounding_layer(self) -> int:
         """Return the middle layer: deepening keeps what it computes."""
@@ -173,15 +160,16 @@ class TokenTrainer(BaseTrainer):
         return super().encode(images[:, :1])
 
     def losses(self, rows: np.ndarray, keep: int) -> tuple[Tensor, ...]:
-        """Return the losses: action tokens (nats), sight (0 if frozen), naming, state, place."""
+        """Return the losses: action tokens (nats), naming, robot's state, place."""
         table = self.frames.table
         shares = torch.from_numpy(table['shares'][rows, 0])
         # the arm is all that tells the robot's state
         tokens = choose_tokens(shares, keep, self.generator, arm_first=1.0)  # [B, K]
         states = self.state_bounds.normalize(table['proprio'][rows]).astype(np.float32)
         state = torch.from_numpy(states)
-        features = self.features(rows, tokens)  # [B, K, F]
-        visual = self.model.project(features)
+        features = torch.from_numpy(self.frames.images(rows)).float()  # [B, 256, F]
+        features = features.gather(1, tokens[..., None].expand(-1, -1, features.shape[-1]))
+        visual = self.model.project(features)  # [B, K, D]
         chunk = self.statistics.action.normalize(table['actions'][rows, :2])
         ids = torch.from_numpy(self.tokens.encode(chunk))  # [B, 2, A]
         prompts = [self.prompts[task] for task in table['task'][rows]]
@@ -193,22 +181,7 @@ class TokenTrainer(BaseTrainer):
         attention = visual_attention(*self._naming, last)[..., 1 : keep + 1]
         middle = self._middle[torch.arange(len(rows)), last]
         naming = NAMING * naming_loss(attention, targets.named)
-        sight = torch.zeros(())
-        if self.tower_learns:
-            seen = self.heads.sight.frame_loss(features, tokens, table, rows, state).sum()
-            known = targets.nearby.isfinite()
-            error = (self.heads.nearby(features) - targets.nearby.nan_to_num()).abs() * known
-            sight = SIGHT_WEIGHT * (seen + error.sum() / known.any(-1).sum().clamp(min=1))
-        return loss, sight, naming, *self.heads.loss(middle, targets.places, state)
-
-    def features(self, rows: np.ndarray, tokens: Tensor) -> Tensor:
-        """Return the tower's features [B, K, F] of some tokens; it sees no others if it learns."""
-        images = self.frames.images(rows)
-        if self.tower_learns:
-            tower = self.model.vision_backbone.featurizer
-            return some_features(tower, pixel_batch(images[:, :1], self.images), tokens)
-        features = torch.from_numpy(images).float()  # [B, 256, F]
-        return features.gather(1, tokens[..., None].expand(-1, -1, features.shape[-1]))
+        return loss, naming, *self.heads.loss(middle, targets.places, state)
 
     def first_camera(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the privileged columns of some frames, of the first camera only."""
@@ -234,7 +207,6 @@ class TokenTrainer(BaseTrainer):
         if any(len(saved['params']) != len(group['params']) for saved, group in groups):
             state['optimizer'] = self.optimizer.state_dict()
             state['phase'] = (state['step'], state['step'])
-        state['heads'] = self.heads.state_dict() | state['heads']
         super().restore(state)
 
     def _keep_naming(self, layer: nn.Module, inputs: tuple, options: dict) -> None:
