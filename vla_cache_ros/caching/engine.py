@@ -256,6 +256,7 @@ class SlotEngine:
             return None
         return self.model.vision_features(self._images(pixel_values))[0]
 
+    @torch.inference_mode()
     def prepare(self) -> None:
         """Record every shape that a step can take, in the thread that will run it."""
         if isinstance(self._decoder, CapturedDecoder):

@@ -151,11 +151,12 @@ def _note(figures: Mapping[str, Any]) -> str:
         f'{figures["peak_mib"]:.0f} MiB.',
     ]
     if figures['random_weights']:
-        sentences.append(
-            'Random weights: times are those of the sizes, actions mean nothing. They repeat one '
-            'token, so where there is jacobi its guess is made wrong before every step: one pass, '
-            'not the none that a right guess needs, nor the six of greedy.'
-        )
+        sentences.append('Random weights: times are those of the sizes, actions mean nothing.')
+        if any(entry['decoding'] == 'jacobi' for entry in figures['entries']):
+            sentences.append(
+                'They repeat one token, so the guess of jacobi is made wrong before every step: one '
+                'pass, not the none that a right guess needs, nor the six of greedy.'
+            )
     if not figures['trained_gate']:
         sentences.append('The gate is untrained: its cost is what is measured, not its choice.')
     if any(entry['ratio_to_floor'] < 1 for entry in figures['entries']):
