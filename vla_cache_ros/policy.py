@@ -115,7 +115,7 @@ class Policy:
         """
         if dtype not in DTYPES:
             raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
-        _check_device(device)
+        check_device(device)
         if isinstance(gate, str):
             # a typing error shows before minutes of loading
             name, folder = split_gate(gate, reuse)
@@ -309,7 +309,8 @@ class Policy:
                 )
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch has such a device here."""
     try:
         kind = torch.device(device).type
     except RuntimeError as error:

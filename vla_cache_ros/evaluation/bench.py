@@ -40,7 +40,9 @@ from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.roofline import best
 from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
+from vla_cache_ros.policy import check_device
 from vla_cache_ros.policy import DTYPES
+from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -85,6 +87,7 @@ def run_bench(
     dtype = dtype or ('float32' if shape is None else 'bfloat16')
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
+    check_device(device)
     for reuse in reuses:
         if not 0 <= reuse <= 1:
             raise ValueError(f'reuse: expected a share from 0 to 1, got {reuse}')
@@ -93,11 +96,13 @@ def run_bench(
     out.mkdir(parents=True, exist_ok=True)
 
     warmup = WARMUP if shape is None else SHAPE_WARMUP
-    episodes = record_episodes(steps, warmup, seed, device)
+    execute = EXECUTE_STEPS  # random weights have no rate of their own
     if config is None:
         vla: LoadedVLA = load_checkpoint(folder, dtype=DTYPES[dtype], device=device)
+        execute = min(EXECUTE_STEPS, 1 if vla.config.oft is None else vla.config.oft.chunk)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
+    episodes = record_episodes(steps, warmup, seed, device, execute)
     episodes = [[fit_cameras(o, cameras(vla)) for o in episode] for episode in episodes]
     saved = find_saved_gate(vla)
     reuses = tuple(reuses) or (REUSES if shape is None else SHAPE_REUSES)

@@ -10,23 +10,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 
 DRIVER = 'tabletop'
 
 
 def record_episodes(
-    steps: int, warmup: int, seed: int, device: str = 'cpu'
+    steps: int, warmup: int, seed: int, device: str = 'cpu', execute: int = EXECUTE_STEPS
 ) -> list[list[Observation]]:
     """
     Return episodes of at least two observations each, `warmup` + 1 in the first.
 
     The first is there to warm up; of the others all observations but the first of each come to
     `steps` together. Seeds run from `seed` on, an episode ends where the robot succeeds.
-    device: of the driver; raises ValueError for one that torch does not have.
+    device: of the driver; raises ValueError for one that torch does not have. execute: actions
+    between two observations, as many as the model that will see them executes.
     """
     from vla_cache_ros.policy import Policy
-    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
     from vla_cache_ros.simulation.tabletop import Tabletop
 
     driver = Policy.from_pretrained(DRIVER, gate='dense', device=device)
@@ -36,11 +37,11 @@ def record_episodes(
         observations = [env.reset(seed)]
         driver.reset()
         while len(observations) < most:
-            for action in driver.act(observations[-1])[0].actions[:EXECUTE_STEPS]:
+            for action in driver.act(observations[-1])[0].actions[:execute]:
                 env.step(action)
             observations.append(env.observe())
             # not sooner: an episode of one observation would time nothing
-            if env.success() or EXECUTE_STEPS * len(observations) >= env.max_steps:
+            if env.success() or execute * len(observations) >= env.max_steps:
                 break
         return observations
 

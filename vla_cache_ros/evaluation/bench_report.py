@@ -154,8 +154,8 @@ def _note(figures: Mapping[str, Any]) -> str:
         sentences.append('Random weights: times are those of the sizes, actions mean nothing.')
         if any(entry['decoding'] == 'jacobi' for entry in figures['entries']):
             sentences.append(
-                'They repeat one token, so the guess of jacobi is made wrong before every step: '
-                'one pass, not the none that a right guess needs, nor the six of greedy.'
+                'They repeat an action, so the guess of jacobi is made wrong before every step: '
+                'with these weights that is close to its worst case.'
             )
     if not figures['trained_gate']:
         sentences.append('The gate is untrained: its cost is what is measured, not its choice.')

@@ -139,9 +139,9 @@ def make_actor(variant: Variant, vla: LoadedVLA, saved: SavedGate) -> Any:
 
 
 class Misled(Policy):
-    """Guess that the arm stands still: random weights repeat an action, and guess that right."""
+    """Guess that the arm stands still: random weights repeat an action, and would guess right."""
 
     def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
-        """Act as a policy does, a pass of the decoder later."""
+        """Act as a policy does, some passes of the decoder later."""
         self._engine.guess = self._engine.still()
         return super().act(observation)
