@@ -88,7 +88,7 @@ def test_a_causal_model_sees_one_camera_and_acts_one_action_at_a_time(tmp_path):
     assert 0 < episode['inferences'] <= episode['steps'] + 1
     assert 0 < report['passes_mean'] <= 6 and report['reuse_mean'] > 0.3
     facts = next(imageio_ffmpeg.read_frames(str(tmp_path / 'out' / 'demo.mp4')))
-    assert facts['size'][0] == CAMERA_SIZE
+    assert facts['size'][0] == 2 * CAMERA_SIZE  # the figures below need the room
 
 
 def test_policy_that_cannot_load_is_explained_and_everything_ends(checkpoint, tmp_path):

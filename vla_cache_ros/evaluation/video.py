@@ -53,7 +53,8 @@ def draw(frame: Frame) -> np.ndarray:
     """
     Draw a frame: instruction above, cameras side by side, figures below.
 
-    Returns uint8 RGB [HEADER + CAMERA_SIZE + FOOTER, cameras * CAMERA_SIZE, 3].
+    Returns uint8 RGB [HEADER + CAMERA_SIZE + FOOTER, cameras * CAMERA_SIZE, 3], as wide for one
+    camera as for two, since instruction and figures need the room.
     Raises ValueError if `active` does not divide into one square grid per camera.
     """
     cameras = len(frame.images)
@@ -61,9 +62,10 @@ def draw(frame: Frame) -> np.ndarray:
     views = [
         shade(image, mask, CAMERA_SIZE) for image, mask in zip(frame.images, masks, strict=True)
     ]
-    width = cameras * CAMERA_SIZE
+    width = max(cameras, 2) * CAMERA_SIZE
     canvas = Image.new('RGB', (width, HEADER + CAMERA_SIZE + FOOTER), PAPER)
-    canvas.paste(Image.fromarray(np.concatenate(views, axis=1)), (0, HEADER))
+    left = (width - cameras * CAMERA_SIZE) // 2
+    canvas.paste(Image.fromarray(np.concatenate(views, axis=1)), (left, HEADER))
     pen = ImageDraw.Draw(canvas)
     font, small = typeface(24), typeface(18)
     pen.text((16, HEADER // 2), frame.instruction, INK, font, anchor='lm')
