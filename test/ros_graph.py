@@ -45,6 +45,9 @@ VLA_PARAMETERS = {
     'execute_steps': 4,
     'image_timeout': 2.0,  # a busy machine must not look like a silent camera
     'state_timeout': 2.0,
+    'dry_run': False,
+    'max_linear_acceleration': 1000.0,
+    'max_angular_acceleration': 1000.0,
 }
 PERIOD = 0.04  # s between two images
 ALL_LINES = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)

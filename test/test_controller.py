@@ -10,9 +10,9 @@ import pytest
 from sensor_msgs.msg import Image
 from vla_cache_ros.ros.controller import Controller
 from vla_cache_ros.ros.controller import Surroundings
-from vla_cache_ros.ros.parameters import VLAParameters
-from vla_cache_ros.ros.reports import active_tokens
-from vla_cache_ros.ros.reports import step_report
+from vla_cache_ros.ros.step_report import active_tokens
+from vla_cache_ros.ros.step_report import step_report
+from vla_cache_ros.ros.vla_parameters import VLAParameters
 
 MS = 1_000_000
 START = 10**18  # ns

@@ -14,7 +14,7 @@ from vla_cache_ros.ros.declaration import check
 from vla_cache_ros.ros.isolation import isolated_domain
 from vla_cache_ros.ros.parameters import RecorderParameters
 from vla_cache_ros.ros.parameters import SimRobotParameters
-from vla_cache_ros.ros.parameters import VLAParameters
+from vla_cache_ros.ros.vla_parameters import VLAParameters
 from vla_cache_ros.ros.worker import NICENESS
 from vla_cache_ros.ros.worker import Worker
 import yaml

@@ -19,7 +19,7 @@ from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 from vla_cache_ros.evaluation.video import Frame
 from vla_cache_ros.ros.conversion import to_rgb
-from vla_cache_ros.ros.reports import active_tokens
+from vla_cache_ros.ros.step_report import active_tokens
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Declare a dataclass of parameters on a node, read it back and check changes to i
 One loop over the fields does each; it does not know what the parameters are.
 """
 
+from collections.abc import Sequence
 from dataclasses import Field
 from dataclasses import fields
 from dataclasses import replace
@@ -88,28 +89,36 @@ def check(one: Field, value: object) -> str:
     facts, listed = one.metadata, isinstance(one.default, tuple)
     expected = _expected(one)
     complaint = f'{one.name}: expected {expected}, came {value!r}'
-    if listed:
-        good = isinstance(value, list | tuple) and len(value) > 0
-        good = good and all(isinstance(entry, str) for entry in value)
-    else:
-        whole_for_float = isinstance(one.default, float) and type(value) is int
-        good = type(value) is type(one.default) or whole_for_float
-    if not good:
+    if listed and (not isinstance(value, Sequence) or isinstance(value, str)):
         return complaint
-    if isinstance(value, float) and not math.isfinite(value):
+    if listed and one.default and not value:
         return complaint
-    if facts['low'] is not None and not facts['low'] <= value <= facts['high']:
-        return complaint
-    texts = value if listed else [value]
-    if facts['pattern'] and not all(re.fullmatch(facts['pattern'], text) for text in texts):
-        return complaint
+    kind = _entry_kind(one)
+    for entry in value if listed else [value]:
+        whole_for_float = kind is float and type(entry) is int
+        if type(entry) is not kind and not whole_for_float:
+            return complaint
+        if isinstance(entry, float) and not math.isfinite(entry):
+            return complaint
+        if facts['low'] is not None and not facts['low'] <= entry <= facts['high']:
+            return complaint
+        if facts['pattern'] and not re.fullmatch(facts['pattern'], entry):
+            return complaint
     return ''
+
+
+def _entry_kind(one: Field) -> type:
+    """Return the type of a value, or of the entries of a list."""
+    if isinstance(one.default, tuple):
+        return float if one.metadata['low'] is not None else str
+    return type(one.default)
 
 
 def _expected(one: Field) -> str:
     facts = one.metadata
     if isinstance(one.default, tuple):
-        return 'a list of strings, not empty'
+        entries = {str: 'strings', float: 'numbers'}[_entry_kind(one)]
+        return f'a list of {entries}' + (', not empty' if one.default else '')
     if facts['pattern']:
         return f'{_WORDS[type(one.default)]} ({facts["description"]})'
     if facts['low'] is None:
@@ -127,7 +136,7 @@ def _descriptor(one: Field) -> ParameterDescriptor:
         dynamic_typing=True,  # check() does it: rclpy's own refusal does not name the parameter
         additional_constraints='' if facts['live'] else 'takes effect at configure',
     )
-    if facts['low'] is not None and isinstance(one.default, float):
+    if facts['low'] is not None and _entry_kind(one) is float:
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=float(facts['low']), to_value=float(facts['high']))
         ]

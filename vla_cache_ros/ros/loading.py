@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.types import Observation
 
-from .parameters import VLAParameters
 from .safety import check_actions
+from .vla_parameters import VLAParameters
 
 
 def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401

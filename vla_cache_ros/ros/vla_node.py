@@ -39,7 +39,6 @@ from .declaration import examine
 from .declaration import read
 from .loading import load_policy
 from .loading import warm_up
-from .parameters import VLAParameters
 from .process import run
 from .process import stop_requested
 from .qos import COMMAND
@@ -47,9 +46,10 @@ from .qos import LATCHED
 from .qos import NEWEST
 from .reports import diagnostics
 from .reports import Figures
-from .reports import step_report
 from .safety import Command
+from .step_report import step_report
 from .transitions import guarded
+from .vla_parameters import VLAParameters
 from .worker import Worker
 
 CLOSE_TIMEOUT = 3.0  # s; below the 5 s after which launch escalates

@@ -1,0 +1,63 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Write and read `~/step_report`: one JSON text per inference.
+
+Knows the format only, and no ROS, so that a bag can be read where there is none.
+"""
+
+from collections.abc import Mapping
+import json
+
+import numpy as np
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import StepReport
+
+from .inputs import FrameSet
+
+
+def step_report(
+    report: StepReport,
+    chunk: ActionChunk,
+    frames: FrameSet,
+    *,
+    episode: int,
+    published: int,
+    timings: Mapping[str, float],
+) -> str:
+    """
+    Return what one inference used, did and cost, as JSON text.
+
+    published: stamp (ns) of the first command, 0 in a dry run; timings: milliseconds by name.
+    The active tokens are a bitmap in hexadecimal, most significant bit first, camera-major.
+    """
+    active = np.asarray(report.active, bool)
+    return json.dumps(
+        {
+            'episode': episode,
+            'step': report.step,
+            'instruction': frames.instruction,
+            'gate': report.gate,
+            'reuse': round(float(report.reuse), 6),
+            'refresh': report.refresh,
+            'passes': report.passes,
+            'cameras': len(frames.topics),
+            'tokens': int(active.size),
+            'active': np.packbits(active).tobytes().hex(),
+            'age_max': int(np.max(report.ages, initial=0)),
+            'age_mean': round(float(np.mean(report.ages)) if np.size(report.ages) else 0.0, 3),
+            'image_stamps': [frame.stamp for frame in frames.images],
+            'state_stamps': [frame.stamp for frame in (frames.pose, frames.joints) if frame],
+            'command_stamp': published,
+            'actions': np.asarray(chunk.actions, float).round(9).tolist(),
+            'latency_ms': {k: round(float(v), 3) for k, v in report.latency_ms.items()},
+            **{name: round(value, 3) for name, value in timings.items()},
+        }
+    )
+
+
+def active_tokens(text: str) -> np.ndarray:
+    """Return the bool [V] that a step report's bitmap stands for."""
+    report = json.loads(text)
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(report['active']), np.uint8))
+    return bits[: report['tokens']].astype(bool)
