@@ -186,6 +186,20 @@ class Graph:
             del self.outside, self.node, self._make
 
     @contextmanager
+    def another(self, node_type, *arguments, namespace):
+        """Yield one more node, with good defaults, in the same graph."""
+        overrides = [Parameter(name, value=value) for name, value in VLA_PARAMETERS.items()]
+        node = node_type(
+            *arguments, namespace=namespace, parameter_overrides=overrides, context=self._context
+        )
+        try:
+            with self._spinning(node):
+                yield node
+        finally:
+            node.close()
+            node.destroy_node()
+
+    @contextmanager
     def _spinning(self, node):
         ended = threading.Event()
         thread = threading.Thread(target=self._spin, args=(node, ended))
@@ -221,11 +235,15 @@ class Graph:
         self.outside.destroy_client(client)
         return future.result()
 
-    def transition(self, name):
-        """Take the node through a transition; return whether it succeeded."""
+    def told_of(self, cause):
+        """Say whether the newest diagnostics name a cause to stand still."""
+        return bool(self.outside.health) and cause in self.outside.health[-1]['stop causes']
+
+    def transition(self, name, node='vla_node'):
+        """Take the node, or another, through a transition; return whether it succeeded."""
         number = getattr(Transition, f'TRANSITION_{name.upper()}')
         request = ChangeState.Request(transition=Transition(id=number))
-        return self.call(ChangeState, 'vla_node/change_state', request).success
+        return self.call(ChangeState, f'{node}/change_state', request).success
 
     def state(self):
         """Return the label of the node's lifecycle state."""

@@ -15,6 +15,7 @@ from rclpy.time import Time
 from .gripper import GripperAction
 from .gripper import GripperTopic
 from .limits import Command
+from .limits import WAIT
 from .pose_target import PoseTarget
 from .qos import COMMAND
 from .vla_parameters import VLAParameters
@@ -77,7 +78,7 @@ class PoseOutput:
             parameters.max_linear_velocity * parameters.command_timeout,
             parameters.max_angular_velocity * parameters.command_timeout,
         )
-        self._held: Command | None = None
+        self._held = WAIT
         self._sent = 0  # ns
         self.publisher = node.create_lifecycle_publisher(PoseStamped, 'target_pose', COMMAND)
 
@@ -85,15 +86,15 @@ class PoseOutput:
         """
         Publish where the command before has led to by now, and hold on to this one.
 
-        measured: pose [6], xyz (m) and axis-angle (rad). A stop and the first command after one
-        begin at it.
+        measured: pose [6], xyz (m) and axis-angle (rad). A stop begins at it, and so does the
+        first action after a stop or a wait, whatever the arm had not yet caught up with.
         """
         if measured is None:  # nothing was ever commanded: there is nothing to stop
             return
         elapsed = min(max(now.nanoseconds - self._sent, 0), self._longest) * 1e-9
-        if command.stop or self._held is None or self._held.stop:
-            if self._held is None or not self._held.stop:
-                self._target.hold(measured)
+        moves = not (command.stop or command is WAIT)
+        if (command.stop and not self._held.stop) or (moves and self._at_rest()):
+            self._target.hold(measured)
         else:
             self._target.advance(self._held.linear, self._held.angular, elapsed, measured)
         self._held, self._sent = command, now.nanoseconds
@@ -104,3 +105,6 @@ class PoseOutput:
         point.x, point.y, point.z = self._target.position.tolist()
         turn.x, turn.y, turn.z, turn.w = self._target.quaternion.tolist()
         self.publisher.publish(message)
+
+    def _at_rest(self) -> bool:
+        return self._held.stop or self._held is WAIT
