@@ -20,6 +20,7 @@ class FakePolicy:
         self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
         self.delay, self.error, self.ramp = 0.0, None, False
         self.observations, self.resets, self.invalidations = [], [], {}
+        self.began = []  # monotonic, s
 
     def prepare(self):
         """Do nothing: no step is slower than another."""
@@ -27,6 +28,7 @@ class FakePolicy:
     def act(self, observation):
         """Return eight times the action, after the delay, unless there is an error to raise."""
         self.observations.append(observation)
+        self.began.append(time.monotonic())
         time.sleep(self.delay)
         if self.error:
             raise self.error

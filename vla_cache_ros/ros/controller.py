@@ -247,7 +247,7 @@ class Controller:
             cause = 'unsafe_action'
             check_actions(chunk.actions)
             outcome = Outcome(epoch, frames, act_ms, chunk, report)
-        except Exception as error:  # noqa: BLE001 - the arm stops, the node stays up
+        except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
             trace = traceback.format_exc() if cause == 'inference_failed' else ''
             text = f'{error}\n{trace}'.strip()
             outcome = Outcome(epoch, frames, cause=cause, error=text)
