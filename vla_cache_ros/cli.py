@@ -17,6 +17,7 @@ import typer
 from vla_cache_ros import __version__
 from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
+from vla_cache_ros.cli_drill import drill
 from vla_cache_ros.cli_evaluate import evaluate
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
@@ -39,6 +40,7 @@ app.command()(growth)
 app.command()(demos)
 app.command()(distance)
 app.add_typer(train, name='train')
+app.add_typer(drill, name='drill')
 
 Checkpoint = Annotated[
     str, typer.Option(help='Checkpoint: `tabletop`, a folder, or a Hugging Face hub id.')
@@ -161,6 +163,14 @@ def record(
     from vla_cache_ros.ros.recorder import run_record
 
     run_record(out, topics)
+
+
+@app.command()
+def parameters() -> None:
+    """Print every parameter of every node, as in docs/parameters.md."""
+    from vla_cache_ros.ros.parameter_table import markdown
+
+    typer.echo(markdown(), nl=False)
 
 
 @app.command('version')

@@ -73,7 +73,9 @@ class _Chooser:
 
     def _observe(self, now: int) -> BagStep | None:
         cadence = self._cadence
-        problems = self._inputs.problems(now, cadence.image_timeout, cadence.state_timeout)
+        problems = self._inputs.problems(
+            now, cadence.image_timeout, cadence.state_timeout, cadence.sync_slop
+        )
         for problem, text in problems.items():
             self._notes[self._first_notes.setdefault(problem, text)] += 1
         frames = self._inputs.newest_set(self._due or 0, cadence.sync_slop)
