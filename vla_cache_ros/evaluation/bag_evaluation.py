@@ -9,13 +9,13 @@ A bag that fails is reported, and the others go on. Knows no model; `bag_run` do
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED
-from concurrent.futures import Future
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
 import multiprocessing
 from pathlib import Path
+import sys
 from typing import Any
 
 import torch
@@ -79,7 +79,7 @@ def run_bags(
     processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
     results, failed = _run(tasks, model, processes, max(1, cores // processes))
     for path, reason in failed.items():
-        print(f'{path}: not evaluated: {reason}')
+        print(f'{path}: not evaluated: {reason}', file=sys.stderr)
     if not results:
         return {'bags': [], 'failed': failed}
     figures = _figures(tasks, model, results, failed, processes)
@@ -180,17 +180,13 @@ def _run(
     results: list[BagResult] = []
     failed: dict[str, str] = {}
     for task, future in zip(tasks, futures, strict=True):
-        reason = _reason(future)
-        if reason:
-            failed[str(task.path)] = reason
-        else:
+        error = future.exception()
+        if error is None:
             results.append(future.result())
+        else:
+            reason = ' '.join(str(error).split()) or type(error).__name__
+            failed[str(task.path)] = reason.removeprefix(f'{task.path}: ')
     return results, failed
-
-
-def _reason(future: Future) -> str:
-    error = future.exception()
-    return '' if error is None else ' '.join(str(error).split()) or type(error).__name__
 
 
 _worker: dict[str, Any] = {}  # of a worker process: what all its bags share
