@@ -136,11 +136,14 @@ def demo(
         'demo_out'
     ),
     checkpoint: Checkpoint = 'tabletop',
+    execution: Annotated[
+        str, typer.Option(help='synchronous, asynchronous or ensembled; see docs/bring_up.md.')
+    ] = 'synchronous',
 ) -> None:
     """Drive the simulated arm over real ROS 2, dense and then cached, and show what it saved."""
     from vla_cache_ros.evaluation.demo import run_demo
 
-    run_demo(checkpoint, gate, reuse, episodes, seed, out)
+    run_demo(checkpoint, gate, reuse, episodes, seed, out, execution)
 
 
 @app.command()

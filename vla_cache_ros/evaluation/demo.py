@@ -86,11 +86,18 @@ class Run:
 
 
 def run_demo(
-    checkpoint: str, gate: str, reuse: float | None, episodes: int, seed: int, out: Path
+    checkpoint: str,
+    gate: str,
+    reuse: float | None,
+    episodes: int,
+    seed: int,
+    out: Path,
+    execution: str = 'synchronous',
 ) -> dict[str, Any]:
     """
     Run `episodes` instructions dense, the same ones with `gate`, and write everything to `out`.
 
+    execution: the parameter of that name; a wrong one is refused by the node.
     Returns what report.json holds. Raises ChildProcessError, with the end of a log, when a
     process died or did not do what it was asked (all are ended by then), and ValueError where
     `out/bag` is not a bag and would be lost.
@@ -100,7 +107,7 @@ def run_demo(
     _make_room(out)
     parameters = share_file(PARAMETERS)
     runs = [Run('dense'), Run(gate)]
-    chosen = {} if reuse is None else {'reuse': reuse}
+    chosen = {'execution': execution} | ({} if reuse is None else {'reuse': reuse})
     cameras = 2
     if is_causal(folder):  # one camera, one action at a time
         cameras, chosen = 1, {**chosen, 'image_topics': ['image_raw'], 'execute_steps': 1}
@@ -115,7 +122,7 @@ def run_demo(
     spans = [span for run in runs for span in run.spans]
     pictures = frames(bag, IMAGES[:cameras], REPORTS, spans, VIDEO_RATE)
     write_video(pictures, video, VIDEO_RATE)
-    facts = {'seed': seed, 'checkpoint': checkpoint}
+    facts = {'seed': seed, 'checkpoint': checkpoint, 'execution': execution}
     report = runs[1].figures(reuse=reuse, **facts)
     report['dense'] = runs[0].figures(**facts)
     report['ros']['images'] = sum(bag.counts[topic] for topic in IMAGES)
