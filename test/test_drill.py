@@ -24,7 +24,7 @@ def checkpoint(tmp_path_factory):
 
 
 def test_stream_counts_commands_their_gaps_and_ages(checkpoint, tmp_path):
-    figures = drill_stream(tmp_path, MINUTES, checkpoint)
+    figures = drill_stream(tmp_path, MINUTES, checkpoint, 'motion')
     assert figures == json.loads((tmp_path / 'stream.json').read_text())
     assert 0.5 * 60 * MINUTES * 50 < figures['commands'] < 1.2 * 60 * MINUTES * 50
     assert 10 < figures['gap_ms']['p50'] < 50
@@ -33,9 +33,9 @@ def test_stream_counts_commands_their_gaps_and_ages(checkpoint, tmp_path):
 
 
 def test_recorder_counts_images_and_compares_inference_with_and_without(checkpoint, tmp_path):
-    figures = drill_recorder(tmp_path, MINUTES, checkpoint)
+    figures = drill_recorder(tmp_path, 2 * MINUTES, checkpoint, 'motion')
     assert figures == json.loads((tmp_path / 'recorder.json').read_text())
-    expected = 2 * 30 * 60 * MINUTES
+    expected = 2 * 30 * 60 * 2 * MINUTES
     assert figures['images'] + figures['lost'] == pytest.approx(expected, rel=0.5)
     assert figures['images'] > 0.3 * expected
     assert figures['bytes'] > 1e6

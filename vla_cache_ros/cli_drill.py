@@ -18,19 +18,30 @@ Minutes = Annotated[float, typer.Option(min=0.1, help='How long.')]
 Checkpoint = Annotated[
     str, typer.Option(help='Model of two cameras with the parameters of config/tabletop.yaml.')
 ]
+Gate = Annotated[str, typer.Option(help='As for `vla-cache evaluate`.')]
 
 
 @drill.command()
-def stream(out: Out, minutes: Minutes = 10.0, checkpoint: Checkpoint = 'tabletop') -> None:
+def stream(
+    out: Out,
+    minutes: Minutes = 10.0,
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'learned',
+) -> None:
     """Watch the commands of the policy while every core is busy with something else."""
     from vla_cache_ros.evaluation.drill import drill_stream
 
-    raise typer.Exit(0 if drill_stream(out, minutes, checkpoint)['ok'] else 1)
+    raise typer.Exit(0 if drill_stream(out, minutes, checkpoint, gate)['ok'] else 1)
 
 
 @drill.command()
-def recorder(out: Out, minutes: Minutes = 10.0, checkpoint: Checkpoint = 'tabletop') -> None:
+def recorder(
+    out: Out,
+    minutes: Minutes = 10.0,
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'learned',
+) -> None:
     """Record two cameras of 640 x 480 at 30 Hz beside the policy; 1 to 3.3 GB a minute."""
     from vla_cache_ros.evaluation.drill import drill_recorder
 
-    raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint)['ok'] else 1)
+    raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint, gate)['ok'] else 1)

@@ -33,14 +33,14 @@ LARGEST_SLOWDOWN = 1.10  # of the inference while recording
 IMAGES = ('/image_raw', '/wrist/image_raw')
 
 
-def drill_stream(out: Path, minutes: float, checkpoint: str) -> dict[str, Any]:
+def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[str, Any]:
     """
     Watch the command stream while every core is busy with something else; return the figures.
 
     Raises ChildProcessError when a process died.
     """
     cores = os.cpu_count() or 1
-    with _running(out, checkpoint) as (_, graph), _busy(cores):
+    with _running(out, checkpoint, gate) as (_, graph), _busy(cores):
         graph.run(60 * minutes)
         stamps, received = np.array(graph.stamps), np.array(graph.received)
         inferences = percentiles(graph.inferences)
@@ -62,7 +62,7 @@ def drill_stream(out: Path, minutes: float, checkpoint: str) -> dict[str, Any]:
     return _write(out / 'stream.json', figures)
 
 
-def drill_recorder(out: Path, minutes: float, checkpoint: str) -> dict[str, Any]:
+def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[str, Any]:
     """
     Record two cameras of 640 x 480 at 30 Hz beside the policy; return the figures.
 
@@ -72,7 +72,7 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str) -> dict[str, Any]
     bag = out / 'bag'
     if bag.exists():
         raise ValueError(f'{bag}: expected a folder that does not exist; choose another --out')
-    with _running(out, checkpoint) as (processes, graph):
+    with _running(out, checkpoint, gate) as (processes, graph):
         graph.run(60 * minutes / 5)
         alone = list(graph.inferences)
         arguments = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
@@ -90,6 +90,11 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str) -> dict[str, Any]
     size = sum(file.stat().st_size for file in bag.iterdir())
     images, lost = _images(bag)
     shutil.rmtree(bag)
+    if not alone or not beside:
+        raise ChildProcessError(
+            f'expected inferences with and without a recorder, came {len(beside)} and '
+            f'{len(alone)}: the machine is too busy, or --minutes too short'
+        )
     before, during = percentiles(alone), percentiles(beside)
     slowdown = during['p50'] / before['p50']
     figures = {
@@ -111,7 +116,7 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str) -> dict[str, Any]
 
 
 @contextmanager
-def _running(out: Path, checkpoint: str) -> Iterator[tuple[Processes, Any]]:
+def _running(out: Path, checkpoint: str, gate: str) -> Iterator[tuple[Processes, Any]]:
     """Yield the processes and the graph of a policy that acts on stand-ins for cameras."""
     from vla_cache_ros.ros.drill_graph import DrillGraph
     from vla_cache_ros.ros.isolation import isolated_domain
@@ -127,9 +132,8 @@ def _running(out: Path, checkpoint: str) -> Iterator[tuple[Processes, Any]]:
             'picture_source', 'vla_cache_ros.ros.picture_source',
             [*ros, '-p', f'image_rate:={RATE}'],
         )  # fmt: skip
-        processes.start(
-            'vla_node', 'vla_cache_ros.ros.vla_node', [*ros, '-p', f'model_path:={checkpoint}']
-        )
+        policy = ['-p', f'model_path:={checkpoint}', '-p', f'gate:={gate}']
+        processes.start('vla_node', 'vla_cache_ros.ros.vla_node', [*ros, *policy])
         with DrillGraph(processes.check) as graph:
             yield processes, graph
 
