@@ -37,16 +37,29 @@ LIVE = {
 }
 
 
+STARTED: list[subprocess.Popen] = []
+
+
 def start(*command: str, environment=None) -> subprocess.Popen:
     """Start Python with this package on its path."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')])
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, 'PYTHONPATH': path, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def none_left():
+    """Kill what a test that failed has left behind."""
+    yield
+    while STARTED:
+        STARTED.pop().kill()
 
 
 def arguments(**parameters: object) -> Sequence[str]:
