@@ -27,6 +27,7 @@ setup(
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml'))),
+        (f'share/{PACKAGE}/worlds', sorted(glob('worlds/*.sdf'))),
     ],
     python_requires='>=3.11',
     install_requires=['setuptools', *requirements('requirements.txt')],
@@ -46,6 +47,7 @@ setup(
     entry_points={
         'console_scripts': [
             'vla-cache = vla_cache_ros.cli:main',
+            'gz_arm_node = vla_cache_ros.ros.gz_arm_node:main',
             'recorder = vla_cache_ros.ros.recorder:main',
             'vla_node = vla_cache_ros.ros.vla_node:main',
             'sim_robot_node = vla_cache_ros.ros.sim_robot_node:main',

@@ -72,6 +72,10 @@ def common_arguments(params_file: str, use_sim_time: str) -> list[DeclareLaunchA
             'parameters of all nodes: the robot, or robot and model in one',
             default_value=share('config', params_file),
         ),
+        argument(
+            'model_params_file',
+            'laid over params_file: a checkpoint and what its seven numbers mean',
+        ),
         truth('use_sim_time', use_sim_time, 'take the time from /clock'),
         argument('namespace', 'namespace of all nodes'),
         argument('log_level', 'of all nodes', default_value='info'),
@@ -87,10 +91,6 @@ def topic_arguments() -> list[DeclareLaunchArgument]:
 def policy_arguments() -> list[DeclareLaunchArgument]:
     """Declare what concerns vla_node alone."""
     return [
-        argument(
-            'model_params_file',
-            'laid over params_file: a checkpoint and what its seven numbers mean',
-        ),
         truth('autostart', 'true', 'configure vla_node and, once it is ready, activate it'),
         *parameter_arguments(POLICY_PARAMETERS, VLAParameters),
     ]
@@ -142,27 +142,41 @@ def remappings(context: LaunchContext) -> list[tuple[str, str]]:
     return rules
 
 
-def options(context: LaunchContext, parameters: Mapping[str, object]) -> dict[str, object]:
+def options(
+    context: LaunchContext, package: str, parameters: Sequence[ParameterFile | dict]
+) -> dict[str, object]:
     """Return what a node of any of the launch files is made with."""
-    files = [ParameterFile(LaunchConfiguration('params_file'), allow_substs=True)]
-    if text_of(context, 'model_params_file'):
-        files.append(ParameterFile(LaunchConfiguration('model_params_file'), allow_substs=True))
     clock = {'use_sim_time': text_of(context, 'use_sim_time') == 'true'}
     return {
-        'package': PACKAGE,
+        'package': package,
         'namespace': LaunchConfiguration('namespace'),
         'output': 'screen',
-        'parameters': [*files, {**clock, **parameters}],
+        'parameters': [*parameters, clock],
         'remappings': remappings(context),
         'ros_arguments': ['--log-level', LaunchConfiguration('log_level')],
     }
+
+
+def from_files(context: LaunchContext, parameters: Mapping) -> list[ParameterFile | dict]:
+    """Return the parameter files and what is laid over them."""
+    names = [name for name in ('params_file', 'model_params_file') if text_of(context, name)]
+    files = [ParameterFile(LaunchConfiguration(name), allow_substs=True) for name in names]
+    return [*files, *([dict(parameters)] if parameters else [])]
+
+
+def foreign_node(
+    context: LaunchContext, package: str, executable: str, parameters: Mapping
+) -> Node:
+    """Return a node of another package, which takes no parameters from params_file."""
+    return Node(executable=executable, **options(context, package, [dict(parameters)]))
 
 
 def node(
     context: LaunchContext, executable: str, parameters: Mapping[str, object] | None = None
 ) -> Node:
     """Return a node of this package, named after its executable."""
-    return Node(name=executable, executable=executable, **options(context, parameters or {}))
+    found = from_files(context, parameters or {})
+    return Node(name=executable, executable=executable, **options(context, PACKAGE, found))
 
 
 def policy(
@@ -177,7 +191,9 @@ def policy(
     """
     parameters = {**given(context, POLICY_PARAMETERS, VLAParameters), **(fixed or {})}
     vla_node = LifecycleNode(
-        name='vla_node', executable='vla_node', **options(context, parameters)
+        name='vla_node',
+        executable='vla_node',
+        **options(context, PACKAGE, from_files(context, parameters)),
     )
     found: list[LaunchDescriptionEntity] = []
     if when_active:
