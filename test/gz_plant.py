@@ -8,7 +8,6 @@ The MuJoCo arm behind the topics that Gazebo and its bridge would offer: the pla
 
 import sys
 
-import mujoco
 import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
@@ -17,6 +16,7 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 from vla_cache_ros.ros.process import run
+from vla_cache_ros.simulation import tabletop
 from vla_cache_ros.simulation.arm import ARM_JOINTS
 from vla_cache_ros.simulation.arm import FINGER_JOINTS
 from vla_cache_ros.simulation.tabletop import CAMERAS
@@ -60,7 +60,7 @@ class Plant(Node):
 
     def tick(self):
         steps = round(PERIOD / self.robot.model.opt.timestep)
-        mujoco.mj_step(self.robot.model, self.robot.data, steps)
+        tabletop.mujoco.mj_step(self.robot.model, self.robot.data, steps)
         self.ticks += 1
         stamp = Time(nanoseconds=round(self.robot.time * 1e9)).to_msg()
         self.clock.publish(Clock(clock=stamp))
