@@ -9,11 +9,12 @@ from setuptools import find_packages
 from setuptools import setup
 
 PACKAGE = 'vla_cache_ros'
+ROOT = Path(__file__).resolve().parent  # colcon's --symlink-install runs a link to this file
 
 
 def requirements(name: str) -> list[str]:
     """Return the requirement lines of a requirements file, comments left out."""
-    lines = Path(name).read_text(encoding='utf-8').splitlines()
+    lines = (ROOT / name).read_text(encoding='utf-8').splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
@@ -40,7 +41,7 @@ setup(
     maintainer='The vla_cache_ros authors',
     maintainer_email='maintainers@vla-cache-ros.example',
     description='A vision-language-action model on a robot arm, with a visual token cache.',
-    long_description=Path('README.md').read_text(encoding='utf-8'),
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     keywords=['ROS 2', 'VLA', 'OpenVLA', 'key-value cache', 'manipulation'],
