@@ -10,15 +10,17 @@ from vla_cache_ros.types import StepReport
 
 
 class FakePolicy:
-    """Move by a fixed action; tests change its attributes to make it slow, wrong or failing."""
+    """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
+    description = {'checkpoint': 'none', 'gate': 'fake', 'gate_weights': ''}  # noqa: RUF012
 
     def __init__(self):
         """Remember what it is asked."""
         self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
-        self.delay, self.error = 0.0, None
+        self.delay, self.error, self.ramp = 0.0, None, False
         self.observations, self.resets, self.invalidations = [], [], {}
+        self.began = []  # monotonic, s
 
     def prepare(self):
         """Do nothing: no step is slower than another."""
@@ -26,10 +28,13 @@ class FakePolicy:
     def act(self, observation):
         """Return eight times the action, after the delay, unless there is an error to raise."""
         self.observations.append(observation)
+        self.began.append(time.monotonic())
         time.sleep(self.delay)
         if self.error:
             raise self.error
         actions = np.tile(self.action, (self.chunk, 1))
+        if self.ramp:
+            actions *= 1 + 0.01 * np.arange(self.chunk)[:, None]
         active = np.arange(512) % 2 == 0
         ages = np.where(active, 0, 1)
         report = StepReport(len(self.observations), 'fake', 0.5, active, ages, '', {'total': 1.0})

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 
+from builtin_interfaces.msg import Time as Stamp
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
@@ -83,6 +84,9 @@ class Surroundings(Node):
         self.pictures = {topic: picture() for topic in CAMERAS}
         self.names, self.fingers = ['finger_joint1', 'finger_joint2'], [0.04, 0.03]
         self.stamp_offset = 0.0  # s
+        self.offsets = {}  # s, of single cameras
+        self.silent = set()  # of the states
+        self.frozen, self.unstamped, self.turn, self.now = False, False, 1.0, None
         self.twists, self.grippers, self.reports, self.health = (
             deque(maxlen=5000) for _ in range(4)
         )
@@ -124,21 +128,29 @@ class Surroundings(Node):
         recent = [t[1] for t in list(self.twists) if t[2] > time.monotonic() - seconds]
         return len(recent) > 0 and not np.any(recent)
 
+    def _stamp(self, offset=0.0):
+        now = self.now or self.get_clock().now()
+        shift = rclpy.duration.Duration(nanoseconds=int((self.stamp_offset + offset) * 1e9))
+        return (now + shift).to_msg()
+
     def _publish(self):
-        stamp = (
-            self.get_clock().now()
-            + rclpy.duration.Duration(nanoseconds=int(self.stamp_offset * 1e9))
-        ).to_msg()
         joints = JointState(name=self.names, position=self.fingers)
-        joints.header.stamp = stamp
         pose = PoseStamped()
-        pose.header.stamp = stamp
-        pose.pose.position.x, pose.pose.orientation.x, pose.pose.orientation.w = 0.5, 1.0, 0.0
-        self._joints.publish(joints)
-        self._pose.publish(pose)
+        pose.pose.position.x, pose.pose.orientation.x = 0.5, self.turn
+        pose.pose.orientation.w = 0.0
+        for topic, publisher, message in (
+            ('joint_states', self._joints, joints),
+            ('end_effector_pose', self._pose, pose),
+        ):
+            message.header.stamp = self._stamp()
+            if topic not in self.silent:
+                publisher.publish(message)
         for topic, message in self.pictures.items():
             if isinstance(message, self._images[topic].msg_type):
-                message.header.stamp = stamp
+                if not self.frozen:
+                    message.header.stamp = self._stamp(self.offsets.get(topic, 0.0))
+                if self.unstamped:
+                    message.header.stamp = Stamp()
                 self._images[topic].publish(message)
 
     def _on_twist(self, message):
@@ -186,6 +198,20 @@ class Graph:
             del self.outside, self.node, self._make
 
     @contextmanager
+    def another(self, node_type, *arguments, namespace):
+        """Yield one more node, with good defaults, in the same graph."""
+        overrides = [Parameter(name, value=value) for name, value in VLA_PARAMETERS.items()]
+        node = node_type(
+            *arguments, namespace=namespace, parameter_overrides=overrides, context=self._context
+        )
+        try:
+            with self._spinning(node):
+                yield node
+        finally:
+            node.close()
+            node.destroy_node()
+
+    @contextmanager
     def _spinning(self, node):
         ended = threading.Event()
         thread = threading.Thread(target=self._spin, args=(node, ended))
@@ -221,11 +247,15 @@ class Graph:
         self.outside.destroy_client(client)
         return future.result()
 
-    def transition(self, name):
-        """Take the node through a transition; return whether it succeeded."""
+    def told_of(self, cause):
+        """Say whether the newest diagnostics name a cause to stand still."""
+        return bool(self.outside.health) and cause in self.outside.health[-1]['stop causes']
+
+    def transition(self, name, node='vla_node'):
+        """Take the node, or another, through a transition; return whether it succeeded."""
         number = getattr(Transition, f'TRANSITION_{name.upper()}')
         request = ChangeState.Request(transition=Transition(id=number))
-        return self.call(ChangeState, 'vla_node/change_state', request).success
+        return self.call(ChangeState, f'{node}/change_state', request).success
 
     def state(self):
         """Return the label of the node's lifecycle state."""

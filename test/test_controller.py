@@ -5,13 +5,14 @@
 import json
 
 from fake_policy import FakePolicy
+from geometry_msgs.msg import PoseStamped
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 from vla_cache_ros.ros.controller import Controller
-from vla_cache_ros.ros.controller import Surroundings
 from vla_cache_ros.ros.step_report import active_tokens
 from vla_cache_ros.ros.step_report import step_report
+from vla_cache_ros.ros.surroundings import Surroundings
 from vla_cache_ros.ros.vla_parameters import VLAParameters
 
 MS = 1_000_000
@@ -40,8 +41,14 @@ class World:
     def __init__(self, **parameters):
         self.time, self.sent, self.warnings, self.done = START, [], [], []
         self.policy, self.worker = FakePolicy(), NoThread()
-        self.policy.proprio_size, self.policy.num_images = 0, 1
-        settings = {'control_frequency': 10.0, 'execute_steps': 4, 'image_timeout': 5.0}
+        self.policy.proprio_size = 0
+        settings = {
+            'control_frequency': 10.0,
+            'execute_steps': 4,
+            'image_timeout': 5.0,
+            'max_linear_acceleration': 1000.0,
+            'max_angular_acceleration': 1000.0,
+        }
         self.controller = Controller(
             self.policy,
             self.worker,
@@ -63,13 +70,20 @@ class World:
         self.sent.append((self.time, command))
         return self.time
 
-    def image(self, stamp=None, value=200):
+    def image(self, stamp=None, value=200, topic='image_raw'):
         stamp = self.time if stamp is None else stamp
         message = Image(width=32, height=32, step=96, encoding='rgb8')
         message.data = np.full(32 * 96, value, np.uint8).tobytes()
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
-        self.controller.inputs.take_image('image_raw', message, 0.0)
+        self.controller.inputs.take_image(topic, message, 0.0)
         self.controller.consider()
+
+    def pose(self, *position):
+        message = PoseStamped()
+        point = message.pose.position
+        point.x, point.y, point.z = position
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
+        self.controller.inputs.take_state('end_effector_pose', message, 0.0)
 
     def think(self):
         """Have the worker do what is in its slot; return whether there was anything."""
@@ -243,17 +257,28 @@ def test_long_gap_between_images_invalidates_the_cache():
     assert world.policy.resets[-1] == 'gap_too_long'
 
 
-def test_images_of_different_times_are_no_set():
-    world = World()
-    inputs = world.controller.inputs
-    world.image()
-    message = inputs.newest_set(0, 0.1).images[0].message
-    inputs.image_topics = ('image_raw', 'other')
-    inputs.take_image('other', message, 0.0)
-    assert inputs.newest_set(0, 0.1) is not None
-    world.time += 200 * MS
-    world.image()
-    assert inputs.newest_set(0, 0.1) is None
+def test_images_of_different_times_are_no_set_and_named():
+    world = World(image_topics=('image_raw', 'other'))
+    for topic, stamp in (('image_raw', START), ('other', START - 200 * MS)):
+        world.image(stamp, topic=topic)
+    world.advance(20)
+    assert not world.think()
+    assert world.controller.causes.names() == {'unsynchronised_images'}
+    assert 'the newest are 0.200 s apart' in world.warnings[-1]
+    world.image(START + 20 * MS, topic='other')
+    assert world.think()
+
+
+def test_image_of_a_fast_camera_is_kept_for_a_slow_one():
+    world = World(image_topics=('image_raw', 'other'), sync_slop=0.02)
+    world.image(START, topic='other')
+    for late in range(5):
+        world.image(START + 33 * MS * late)
+    frames = world.controller.inputs.newest_set(0, 0.02)
+    assert [frame.stamp for frame in frames.images] == [START, START]
+    world.image(START + 100 * MS, topic='other')
+    frames = world.controller.inputs.newest_set(0, 0.02)
+    assert [frame.stamp for frame in frames.images] == [START + 99 * MS, START + 100 * MS]
 
 
 def test_speed_limit_scales_the_displacement_and_is_counted():
@@ -262,7 +287,116 @@ def test_speed_limit_scales_the_displacement_and_is_counted():
     world.image()
     world.think()
     np.testing.assert_allclose(world.sent[-1][1].linear, [0.06, 0.08, 0])
-    assert world.controller.limited == 1
+    assert world.controller.limited == {'velocity': 1}
+
+
+def test_stop_is_repeated_for_a_while_and_then_there_is_silence():
+    world = World(image_timeout=0.1, stop_pub_timeout=1.0)
+    world.image()
+    world.think()
+    world.advance(5000)
+    assert START + 1100 * MS <= world.sent[-1][0] <= START + 1140 * MS
+    assert world.sent[-1][1].stop
+    world.image()
+    world.think()
+    assert np.any(world.sent[-1][1].linear)  # and on, once its cause is gone
+    world.advance(300)
+    assert len({time for time, _ in world.sent if time > START + 5000 * MS}) == 15
+
+
+def test_emergency_stop_holds_until_it_is_released():
+    world = World()
+    world.image()
+    world.think()
+    world.controller.emergency_stop(True)
+    assert world.sent[-1][1].stop
+    for _ in range(10):
+        world.image()
+        assert not world.think()
+        world.advance(100)
+    assert not any(np.any(c.linear) for time, c in world.sent if time > START)
+    world.controller.deactivate()
+    world.controller.activate()
+    assert world.controller.causes.names() == {'emergency_stop'}
+    world.controller.emergency_stop(False)
+    world.image()
+    assert world.think()
+    assert np.any(world.sent[-1][1].linear)
+
+
+def test_stalled_clock_is_a_stop_and_its_end_is_not_waited_for():
+    world = World()
+    world.image()
+    world.think()
+    world.controller.clock_stalled(True)
+    assert world.sent[-1][1].stop
+    assert world.controller.causes.names() == {'clock_stalled'}
+    world.controller.clock_stalled(False)
+    world.time += MS
+    world.image()
+    assert world.think()
+
+
+def test_asynchronously_the_arm_does_not_wait_for_the_policy():
+    world = World(execution='asynchronous')
+    world.policy.proprio_size = 0
+    world.image()
+    assert world.think()
+    for _ in range(40):  # 2 s; an inference takes 60 ms, images come every 50 ms
+        waiting = world.worker.slot
+        world.advance(60)
+        if waiting is not None:
+            world.think()
+        world.image(stamp=world.time - 10 * MS)
+    moving = [bool(np.any(command.linear)) for _, command in world.sent]
+    assert all(moving)
+    observed = [int(f.frames.stamp - START) // MS for f, _, _ in world.done]
+    assert all(400 <= gap <= 470 for gap in np.diff(observed))  # every execute_steps
+
+
+def test_asynchronous_chunk_joins_at_the_action_that_is_due():
+    world = World(execution='asynchronous')
+    world.policy.ramp = True  # action n moves by n hundredths of the first number
+    world.image()
+    world.think()
+    world.advance(400)
+    world.image()  # at 400 ms, which is where the new chunk begins
+    waiting = world.worker.slot
+    assert waiting is not None
+    world.advance(240)
+    world.time += 5 * MS
+    world.think()
+    step = world.policy.action[0] * 10
+    played = [command.linear[0] / step for time, command in world.sent]
+    assert played[-2] == pytest.approx(1.06)  # the old chunk's seventh
+    assert played[-1] == pytest.approx(1.02)  # the new chunk's third
+
+
+def test_new_instruction_cuts_in_while_a_chunk_plays():
+    world = World(execution='asynchronous')
+    world.image()
+    world.think()
+    world.advance(100)
+    assert world.controller.inputs.take_instruction('something else')
+    world.controller.halt()
+    world.time += MS
+    world.image()
+    assert world.think()
+    assert world.policy.observations[-1].instruction == 'something else'
+    assert np.any(world.sent[-1][1].linear)
+
+
+def test_workspace_needs_a_pose_even_if_the_policy_does_not():
+    world = World(workspace=(0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
+    world.image()
+    assert not world.think()
+    assert 'waiting for state end_effector_pose' in world.warnings[-1]
+    world.pose(0.5, 0.5, 0.001)
+    world.image()
+    assert world.think()
+    assert world.policy.observations[-1].proprio is None
+    assert world.sent[-1][1].limited == ('workspace',)
+    assert world.sent[-1][1].linear[2] > -0.05  # 1 mm above the wall, of -0.2 m/s asked for
 
 
 def test_step_report_keeps_tokens_and_stamps():

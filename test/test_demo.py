@@ -89,7 +89,7 @@ def test_a_causal_model_sees_one_camera_and_acts_one_action_at_a_time(tmp_path):
         texts = [reader.deserialize(raw, c.msgtype).data for c, _, raw in reader.messages(topic)]
     said = [json.loads(text) for text in texts]
     assert said and {(one['cameras'], len(one['actions'])) for one in said} == {(1, 1)}
-    assert 0 < report['passes_mean'] <= 6 and report['reuse_mean'] > 0.3
+    assert 0 <= report['passes_mean'] <= 6 and report['reuse_mean'] > 0.3
     facts = next(imageio_ffmpeg.read_frames(str(tmp_path / 'out' / 'demo.mp4')))
     assert facts['size'][0] == 2 * CAMERA_SIZE  # the figures below need the room
 

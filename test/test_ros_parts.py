@@ -4,6 +4,7 @@
 
 from dataclasses import fields
 import os
+from pathlib import Path
 import threading
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from vla_cache_ros.ros.command_log import CommandLog
 from vla_cache_ros.ros.declaration import check
 from vla_cache_ros.ros.isolation import isolated_domain
+from vla_cache_ros.ros.parameter_table import markdown
+from vla_cache_ros.ros.parameters import PictureSourceParameters
 from vla_cache_ros.ros.parameters import RecorderParameters
 from vla_cache_ros.ros.parameters import SimRobotParameters
 from vla_cache_ros.ros.vla_parameters import VLAParameters
@@ -22,6 +25,7 @@ KINDS = {
     'vla_node': VLAParameters,
     'sim_robot_node': SimRobotParameters,
     'recorder': RecorderParameters,
+    'picture_source': PictureSourceParameters,
 }
 
 
@@ -116,8 +120,8 @@ def test_recorder_has_to_be_told_a_folder():
 @pytest.mark.parametrize(
     ('name', 'value', 'line'),
     [
-        ('reuse', 2.0, 'reuse: expected a float from 0 to 1, came 2.0'),
-        ('reuse', float('nan'), 'reuse: expected a float from 0 to 1, came nan'),
+        ('reuse', 2.0, 'reuse: expected a float from -1 to 1, came 2.0'),
+        ('reuse', float('nan'), 'reuse: expected a float from -1 to 1, came nan'),
         ('execute_steps', 2.5, 'execute_steps: expected an integer from 1 to 100, came 2.5'),
         ('dry_run', 1, 'dry_run: expected true or false, came 1'),
         ('image_topics', [], 'image_topics: expected a list of strings, not empty, came []'),
@@ -143,3 +147,11 @@ def test_two_runs_get_domains_of_their_own():
     with isolated_domain() as one, isolated_domain() as other:
         assert one['ROS_DOMAIN_ID'] != other['ROS_DOMAIN_ID']
         assert one['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+
+
+def test_reference_of_the_parameters_is_up_to_date():
+    text = (Path(__file__).parents[1] / 'docs' / 'parameters.md').read_text(encoding='utf-8')
+    assert text == markdown(), 'vla-cache parameters > docs/parameters.md'
+    for kind in KINDS.values():
+        for one in fields(kind):
+            assert f'| `{one.name}` |' in text

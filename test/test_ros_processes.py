@@ -28,6 +28,15 @@ sys.exit(run(lambda: VLANode(lambda _: FakePolicy()), sys.argv))
 """
 
 
+LIVE = {
+    'image_topics': list(CAMERAS),
+    'control_frequency': 10.0,
+    'image_timeout': 2.0,
+    'state_timeout': 2.0,
+    'dry_run': False,
+}
+
+
 def start(*command: str, environment=None) -> subprocess.Popen:
     """Start Python with this package on its path."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')])
@@ -44,7 +53,7 @@ def arguments(**parameters: object) -> Sequence[str]:
     """Return ROS arguments that set parameters."""
     found = ['--ros-args']
     for name, value in parameters.items():
-        found += ['-p', f'{name}:={value}']
+        found += ['-p', f'{name}:={str(value).lower() if value in (True, False) else value}']
     return found
 
 
@@ -68,9 +77,7 @@ class Outside(Graph):
 
 def test_signals_send_a_stop_and_close_the_bag(tmp_path):
     bag = tmp_path / 'bag'
-    ros = arguments(
-        image_topics=list(CAMERAS), control_frequency=10.0, image_timeout=2.0, state_timeout=2.0
-    )
+    ros = arguments(**LIVE)
     with Outside() as graph:
         topics = ['image_raw', 'delta_twist_cmds', 'instruction', 'vla_node/step_report']
         recorder = start(
@@ -78,8 +85,11 @@ def test_signals_send_a_stop_and_close_the_bag(tmp_path):
         )
         node = start('-c', NODE, str(HERE), *ros)
         count = graph.outside.count_subscribers
+        assert graph.transition('configure')
         assert graph.wait(lambda: count('delta_twist_cmds') == 2, 60), 'no recorder'
-        graph.healthy_start()
+        assert graph.transition('activate')
+        graph.outside.instruct('push the cube')
+        assert graph.wait(graph.outside.moving)
         assert graph.wait(lambda: len(graph.outside.reports) >= 2)
         assert graph.wait(graph.outside.moving)
         node.send_signal(signal.SIGINT)
@@ -105,6 +115,30 @@ def test_signals_send_a_stop_and_close_the_bag(tmp_path):
     assert recorded[max(recorded)] == 0.0
     # of depth 1, the test's own subscription may have lost some; the recorder may not
     assert {twist[0]: twist[1][0] for twist in sent}.items() <= recorded.items()
+
+
+def test_process_that_was_frozen_or_killed_leaves_the_arm_to_its_drivers_timeout():
+    with Outside() as graph:
+        node = start('-c', NODE, str(HERE), *arguments(**LIVE, execution='asynchronous'))
+        graph.healthy_start()
+        node.send_signal(signal.SIGSTOP)
+        frozen = time.monotonic()
+        time.sleep(1.0)
+        assert not any(twist[2] > frozen + 0.1 for twist in graph.outside.twists)
+        node.send_signal(signal.SIGCONT)
+        awake = time.monotonic()
+        assert graph.wait(lambda: graph.outside.twists[-1][2] > awake)
+        first = next(twist for twist in graph.outside.twists if twist[2] > awake)
+        assert not np.any(first[1])  # not the command that was held when it froze
+        assert graph.wait(graph.outside.moving)
+        received = time.time() - time.monotonic()
+        ages = [came + received - stamp for stamp, _, came, _ in graph.outside.twists]
+        assert max(ages) < 0.25  # command_timeout
+        node.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        node.wait(15)
+        time.sleep(0.3)
+        assert not any(twist[2] > killed + 0.1 for twist in graph.outside.twists)
 
 
 @pytest.mark.parametrize(

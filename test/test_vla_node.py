@@ -136,7 +136,7 @@ def test_dry_run_infers_and_sends_nothing(graph, policy):
         ('gate', 'magic', 'came'),
         ('device', 'tpu', "came 'tpu'"),
         ('reuse', 1.5, 'range'),
-        ('reuse', 'half', "expected a float from 0 to 1, came 'half'"),
+        ('reuse', 'half', "expected a float from -1 to 1, came 'half'"),
         ('command_timeout', 0.05, 'expected at least one control period (0.1 s), came 0.05'),
     ],
 )

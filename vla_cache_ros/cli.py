@@ -17,6 +17,8 @@ import typer
 from vla_cache_ros import __version__
 from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
+from vla_cache_ros.cli_drill import drill
+from vla_cache_ros.cli_evaluate import evaluate
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
 from vla_cache_ros.cli_training import train
@@ -32,11 +34,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(evaluate)
 app.command()(bench)
 app.command()(growth)
 app.command()(demos)
 app.command()(distance)
 app.add_typer(train, name='train')
+app.add_typer(drill, name='drill')
 
 Checkpoint = Annotated[
     str, typer.Option(help='Checkpoint: `tabletop`, a folder, or a Hugging Face hub id.')
@@ -53,23 +57,6 @@ Reuse = Annotated[
 Episodes = Annotated[int, typer.Option(min=1, help='Number of episodes.')]
 Seed = Annotated[int, typer.Option(min=0, help='Seed of the first episode; the next adds one.')]
 Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.')]
-
-
-@app.command()
-def evaluate(
-    checkpoint: Checkpoint = 'tabletop',
-    gate: Gate = 'dense',
-    reuse: Reuse = None,
-    episodes: Episodes = 10,
-    seed: Seed = 0,
-    json: Json = None,
-    device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
-    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
-) -> None:
-    """Run closed-loop episodes in process, without ROS, and write the figures."""
-    from vla_cache_ros.evaluation.closed_loop import run_evaluate
-
-    run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
 
 
 @app.command()
@@ -149,11 +136,14 @@ def demo(
         'demo_out'
     ),
     checkpoint: Checkpoint = 'tabletop',
+    execution: Annotated[
+        str, typer.Option(help='synchronous, asynchronous or ensembled; see docs/bring_up.md.')
+    ] = 'synchronous',
 ) -> None:
     """Drive the simulated arm over real ROS 2, dense and then cached, and show what it saved."""
     from vla_cache_ros.evaluation.demo import run_demo
 
-    run_demo(checkpoint, gate, reuse, episodes, seed, out)
+    run_demo(checkpoint, gate, reuse, episodes, seed, out, execution)
 
 
 @app.command()
@@ -176,6 +166,14 @@ def record(
     from vla_cache_ros.ros.recorder import run_record
 
     run_record(out, topics)
+
+
+@app.command()
+def parameters() -> None:
+    """Print every parameter of every node, as in docs/parameters.md."""
+    from vla_cache_ros.ros.parameter_table import markdown
+
+    typer.echo(markdown(), nl=False)
 
 
 @app.command('version')

@@ -29,6 +29,7 @@ from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import resize
@@ -154,6 +155,15 @@ class Policy:
     def invalidations(self) -> Mapping[str, int]:
         """Return how often each named cause has invalidated the cache since loading."""
         return dict(self.cache.invalidations)
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Return the fingerprints of the weights that act, and the gate's name."""
+        return {
+            'checkpoint': self._vla.fingerprint,
+            'gate': self.gate.name,
+            'gate_weights': getattr(self.gate, 'fingerprint', ''),
+        }
 
     def reset(self, cause: str = 'episode_reset') -> None:
         """
@@ -302,13 +312,3 @@ class Policy:
                     f'statistics of {self.statistics.key}.{name}: expected {wanted} values as '
                     f'in the model, found {found}'
                 )
-
-
-def check_device(device: str) -> None:
-    """Raise ValueError unless torch has such a device here."""
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ValueError(f'device: expected cpu, cuda or cuda:N, got {device!r}') from error
-    if kind == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f'device: expected cpu (torch finds no GPU), got {device!r}')

@@ -40,7 +40,6 @@ from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.roofline import best
 from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
-from vla_cache_ros.policy import check_device
 from vla_cache_ros.policy import DTYPES
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import ActionChunk
@@ -49,6 +48,7 @@ from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import shape_config
 

@@ -19,9 +19,9 @@ import shutil
 from typing import Any
 
 from tqdm import tqdm
+from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.evaluation.bag_frames import frames
-from vla_cache_ros.evaluation.bag_frames import message_counts
 from vla_cache_ros.evaluation.bag_frames import Span
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
@@ -86,11 +86,18 @@ class Run:
 
 
 def run_demo(
-    checkpoint: str, gate: str, reuse: float | None, episodes: int, seed: int, out: Path
+    checkpoint: str,
+    gate: str,
+    reuse: float | None,
+    episodes: int,
+    seed: int,
+    out: Path,
+    execution: str = 'synchronous',
 ) -> dict[str, Any]:
     """
     Run `episodes` instructions dense, the same ones with `gate`, and write everything to `out`.
 
+    execution: the parameter of that name; a wrong one is refused by the node.
     Returns what report.json holds. Raises ChildProcessError, with the end of a log, when a
     process died or did not do what it was asked (all are ended by then), and ValueError where
     `out/bag` is not a bag and would be lost.
@@ -100,7 +107,7 @@ def run_demo(
     _make_room(out)
     parameters = share_file(PARAMETERS)
     runs = [Run('dense'), Run(gate)]
-    chosen = {} if reuse is None else {'reuse': reuse}
+    chosen = {'execution': execution} | ({} if reuse is None else {'reuse': reuse})
     cameras = 2
     if is_causal(folder):  # one camera, one action at a time
         cameras, chosen = 1, {**chosen, 'image_topics': ['image_raw'], 'execute_steps': 1}
@@ -111,20 +118,19 @@ def run_demo(
     from vla_cache_ros.ros.demo_graph import REPORTS
 
     print('rendering the video from the bag ...', flush=True)
-    bag, video = out / 'bag', out / 'demo.mp4'
+    bag, video = Bag(out / 'bag'), out / 'demo.mp4'
     spans = [span for run in runs for span in run.spans]
     pictures = frames(bag, IMAGES[:cameras], REPORTS, spans, VIDEO_RATE)
     write_video(pictures, video, VIDEO_RATE)
-    facts = {'seed': seed, 'checkpoint': checkpoint}
+    facts = {'seed': seed, 'checkpoint': checkpoint, 'execution': execution}
     report = runs[1].figures(reuse=reuse, **facts)
     report['dense'] = runs[0].figures(**facts)
-    counts = message_counts(bag)
-    report['ros']['images'] = sum(counts[topic] for topic in IMAGES)
-    report['ros']['commands'] = counts[COMMANDS]
+    report['ros']['images'] = sum(bag.counts[topic] for topic in IMAGES)
+    report['ros']['commands'] = bag.counts[COMMANDS]
     write_json(out / 'report.json', report)
     write_page(out / 'report.html', report, {run.gate: run.episodes for run in runs}, video)
     print(as_text(comparison(report)))
-    print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag}')
+    print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag.path}')
     return report
 
 

@@ -83,17 +83,21 @@ class Processes:
         """Return the log file of a process."""
         return self._folder / f'{name}.log'
 
+    def end(self, name: str) -> None:
+        """Interrupt one process; kill it if it does not end within 5 s."""
+        process = self._running.pop(name)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
-        """Interrupt every process, newest first; kill what does not end within 5 s."""
-        for process in reversed(self._running.values()):
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._running.clear()
+        """End every process, newest first."""
+        for name in list(reversed(self._running)):
+            self.end(name)
 
 
 def _unwind(number: int, _: object) -> None:

@@ -3,68 +3,39 @@
 """
 Observe, infer, play the chunk, observe again; stand still whenever anything is missing or wrong.
 
-The control loop without ROS: time, sending and logging are given to it, so that it can run on a
-live graph or through a recording. All methods belong to one thread; only _think runs on the
-worker's. It knows neither the types of messages nor what a token is.
+Synchronously the arm waits for the policy; asynchronously the next chunk is inferred while this
+one plays, and joins at the action that is due. The control loop without ROS: time, sending and
+logging are given to it. All methods belong to one thread; only _think runs on the worker's. It
+knows neither the types of messages nor what a token is.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 import functools
 import time
 import traceback
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.types import ActionChunk
-from vla_cache_ros.types import StepReport
 
 from .inputs import CAUSES
 from .inputs import FrameSet
 from .inputs import Inputs
+from .limits import Command
+from .limits import Limiter
+from .limits import STOP
+from .limits import WAIT
 from .playback import Due
 from .playback import Playback
 from .safety import check_actions
-from .safety import Command
-from .safety import STILL
 from .safety import StopCauses
-from .safety import to_command
+from .surroundings import Outcome
+from .surroundings import Surroundings
+from .vla_parameters import VLAParameters
 from .worker import Worker
 
 # Stops that end with the next good inference; those of the inputs end with the next good message.
 RETRIED = {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one inference: a chunk and its report, or a stop cause and an error."""
-
-    epoch: int
-    frames: FrameSet
-    act_ms: float = 0.0
-    chunk: ActionChunk | None = None
-    report: StepReport | None = None
-    cause: str = ''
-    error: str = ''
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """
-    What the controller needs of the world.
-
-    now: the time in ns. send: passes a command on and returns its stamp (ns). renew: restarts
-    the period of the ticks. wake: has collect() called on the controller's thread. warn: logs.
-    done: is told of each good outcome, the stamp of its first command (ns) and its latency from
-    the last image received to that command (ms).
-    """
-
-    now: Callable[[], int]
-    send: Callable[[Command], int]
-    renew: Callable[[], None]
-    wake: Callable[[], None]
-    warn: Callable[[str], None]
-    done: Callable[[Outcome, int, float], None]
 
 
 class Controller:
@@ -74,29 +45,37 @@ class Controller:
         self,
         policy: Any,  # noqa: ANN401
         worker: Worker,
-        parameters: Any,  # noqa: ANN401
+        parameters: VLAParameters,
         surroundings: Surroundings,
     ):
-        """Start inactive; parameters is a VLAParameters and may be replaced at any time."""
+        """Start inactive; parameters may be replaced at any time."""
         self.parameters = parameters
         self.causes = StopCauses()
         self.inputs = Inputs(
-            parameters.image_topics, parameters.finger_joints, policy.proprio_size > 0
+            parameters.image_topics,
+            parameters.finger_joints,
+            needs_state=policy.proprio_size > 0,
+            needs_pose=parameters.output == 'pose' or bool(parameters.workspace),
         )
         self.active = False
         self.episode = 0
-        self.limited = 0  # commands that a velocity limit bound
+        self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
         self.last_image = 0  # ns
         self.invalidations: dict[str, int] = {}
         self._policy = policy
         self._worker = worker
         self._world = surroundings
+        self._waits = parameters.execution == 'synchronous'
+        self._period = round(1e9 / parameters.control_frequency)  # ns
         self._playback = Playback(
-            period=round(1e9 / parameters.control_frequency),
+            period=self._period,
             tolerance=round(0.5e9 / parameters.publish_rate),
             timeout=round(1e9 * parameters.command_timeout),
+            decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
         )
-        self._actions = np.zeros((0, 7))
+        self._limiter = Limiter()
+        self._sent = 0  # ns, the last command
+        self._stopped: int | None = None  # ns, since when there is a reason to stand still
         self._outcome: Outcome | None = None
         self._inference_begin: int | None = None  # ns; None: the worker has no observation
         self._epoch = 0  # results that belong to an earlier one are thrown away
@@ -114,7 +93,7 @@ class Controller:
         self.halt()
         self.active = False
         self._forget(self._policy.reset, 'deactivated')
-        self.causes.clear(self.causes.names() - {'paused'})
+        self.causes.clear(self.causes.names() - {'paused', 'emergency_stop'})
 
     def new_episode(self, cause: str = 'episode_reset') -> None:
         """Stop, drop the policy's memory and go on; a latched instruction stays."""
@@ -137,6 +116,25 @@ class Controller:
             self.causes.clear({'paused'})
             self._after = self._world.now()
 
+    def emergency_stop(self, latched: bool) -> None:
+        """Stop at once and stay so, or let commands pass again."""
+        if latched:
+            self._stop('emergency_stop', 'pressed; release it and call the service estop_reset')
+        else:
+            self.causes.clear({'emergency_stop'})
+            self._after = self._world.now()
+
+    def clock_stalled(self, stalled: bool) -> None:
+        """Stop while the clock that stamps and ages are measured by stands still."""
+        if stalled:
+            self._stop(
+                'clock_stalled',
+                'expected the ROS clock to advance; see who publishes /clock, or whether '
+                'use_sim_time should be false',
+            )
+        else:
+            self.causes.clear({'clock_stalled'})
+
     def halt(self) -> None:
         """Drop what is played or inferred; send a stop. Only newer messages count from here."""
         self._epoch += 1
@@ -145,14 +143,16 @@ class Controller:
         self._playback.stop()
         self._after = self._world.now()
         if self.active:
-            self._world.send(STILL)
+            self._send(STOP)
 
     def consider(self) -> None:
         """Stop if an input is missing or wrong; else infer if the arm waits for it."""
         if not self.active:
             return
         now, parameters = self._world.now(), self.parameters
-        problems = self.inputs.problems(now, parameters.image_timeout, parameters.state_timeout)
+        problems = self.inputs.problems(
+            now, parameters.image_timeout, parameters.state_timeout, parameters.sync_slop
+        )
         new = self.causes.replace(problems, CAUSES)
         for message in new:
             self._world.warn(f'stop: {message}')
@@ -165,32 +165,23 @@ class Controller:
                 f'expected an inference within {parameters.inference_timeout:g} s '
                 '(inference_timeout); its result will be dropped',
             )
-        if self._inference_begin is None and not self._playback.playing:
+        if self._inference_begin is None and not (self._waits and self._playback.playing):
             self._infer(now)
 
     def tick(self) -> None:
-        """Renew the held command, or hold still."""
+        """Renew the held command, or hold still; a stop is not repeated for ever."""
         if not self.active:
             return
         self.consider()
+        now = self._world.now()
         if self.causes:
-            self._world.send(STILL)
+            self._stopped = now if self._stopped is None else self._stopped
+            # steps back of the clock too: a new episode has begun, and its stop is sent
+            if abs(now - self._stopped) <= self.parameters.stop_pub_timeout * 1e9:
+                self._send(STOP)
             return
-        due = self._playback.due(self._world.now())
-        if isinstance(due, int):
-            self._send_action(due)
-            return
-        stamp = self._world.send(STILL)
-        if due is Due.LAPSED:
-            self._stop(
-                'command_timeout',
-                f'expected to renew the command within {self.parameters.command_timeout:g} s; '
-                'the rest of the chunk is dropped',
-            )
-            self.causes.clear({'command_timeout'})
-        elif due is Due.FINISHED:
-            self._after = stamp
-            self.consider()
+        self._stopped = None
+        self._play(now)
 
     def collect(self) -> None:
         """Take the worker's outcome and play it, unless the world has moved on meanwhile."""
@@ -204,11 +195,35 @@ class Controller:
             self._after = outcome.frames.stamp + 1  # again, with newer images
             return
         self.causes.clear(RETRIED)
-        self._actions = check_actions(outcome.chunk.actions)[: self.parameters.execute_steps]
-        self._playback.start(len(self._actions), self._world.now())
-        stamp = self._send_action(0)
+        actions, now = check_actions(outcome.chunk.actions), self._world.now()
+        steps = self.parameters.execute_steps
+        if self._waits:
+            self._playback.start(actions[:steps], now)
+        else:
+            self._playback.start(actions, now, since=outcome.frames.stamp)
+            self._after = outcome.frames.stamp + steps * self._period
+        stamp = self._play(now)
         self._world.renew()
         self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+
+    def _play(self, now: int) -> int:
+        """Send what is due at now (ns); return its stamp."""
+        due = self._playback.due(now)
+        if isinstance(due, np.ndarray):
+            return self._send_action(due)
+        stamp = self._send(WAIT)
+        if due is Due.LAPSED:
+            self._stop(
+                'command_timeout',
+                f'expected to renew the command within {self.parameters.command_timeout:g} s; '
+                'the rest of the chunk is dropped',
+            )
+            self.causes.clear({'command_timeout'})
+        elif due is Due.FINISHED:
+            if self._waits:
+                self._after = stamp
+            self.consider()
+        return stamp
 
     def _infer(self, now: int) -> None:
         if self.causes.names() - RETRIED:
@@ -232,7 +247,7 @@ class Controller:
             cause = 'unsafe_action'
             check_actions(chunk.actions)
             outcome = Outcome(epoch, frames, act_ms, chunk, report)
-        except Exception as error:  # noqa: BLE001 - the arm stops, the node stays up
+        except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
             trace = traceback.format_exc() if cause == 'inference_failed' else ''
             text = f'{error}\n{trace}'.strip()
             outcome = Outcome(epoch, frames, cause=cause, error=text)
@@ -251,15 +266,20 @@ class Controller:
 
         self._worker.order(forget)
 
-    def _send_action(self, index: int) -> int:
-        command = to_command(
-            self._actions[index],
-            self.parameters.control_frequency,
-            self.parameters.max_linear_velocity,
-            self.parameters.max_angular_velocity,
+    def _send_action(self, action: np.ndarray) -> int:
+        pose = self.inputs.pose() if self.parameters.workspace else None
+        elapsed = (self._world.now() - self._sent) * 1e-9
+        command = self._limiter(
+            action, self.parameters, elapsed, None if pose is None else pose[:3]
         )
-        self.limited += command.limited
-        return self._world.send(command)
+        self.limited.update(command.limited)
+        return self._send(command)
+
+    def _send(self, command: Command) -> int:
+        if command is WAIT or command is STOP:
+            self._limiter.rest()
+        self._sent = self._world.send(command)
+        return self._sent
 
     def _stop(self, cause: str, message: str) -> None:
         if self.causes.raise_cause(cause, message):

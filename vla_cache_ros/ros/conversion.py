@@ -38,9 +38,10 @@ BLACK = 10  # of 255; a covered or dead camera shows noise below this
 
 def check_image(message: object, topic: str) -> None:
     """
-    Raise ValueError unless a sensor_msgs/Image header describes its data.
+    Raise ValueError unless a sensor_msgs/Image header describes its data and there is light.
 
-    Cheap enough to be called on every frame: no pixel is read.
+    Cheap enough to be called on every frame. A frame of an encoding with alpha or chroma, which
+    are bright in the dark, is judged by `to_rgb` alone.
     """
     if message.encoding not in BYTES_PER_PIXEL:
         raise ValueError(
@@ -63,6 +64,8 @@ def check_image(message: object, topic: str) -> None:
             f'{topic}: expected {message.step * message.height} bytes '
             f'(step {message.step} x height {message.height}), came {len(message.data)}'
         )
+    if not message.encoding.startswith(('rgba', 'bgra', 'yuv')):
+        _check_light(np.frombuffer(message.data, np.uint8), topic)
 
 
 def to_rgb(message: object, topic: str) -> np.ndarray:
@@ -78,12 +81,16 @@ def to_rgb(message: object, topic: str) -> np.ndarray:
     else:
         check_image(message, topic)
         rgb = _with_cv_bridge(message) if CvBridge else _with_rosbags(message)
-    if rgb.max() <= BLACK:
+    _check_light(rgb, topic)
+    return rgb
+
+
+def _check_light(pixels: np.ndarray, topic: str) -> None:
+    if pixels.max() <= BLACK:
         raise ValueError(
             f'{topic}: expected a picture, came an all-black frame '
             f'(no pixel above {BLACK} of 255); check lens cap, exposure and light'
         )
-    return rgb
 
 
 def _with_cv_bridge(message: object) -> np.ndarray:

@@ -7,8 +7,10 @@ Pure Python: takes messages with the time they came, so that a bag can be walked
 live graph is. It does not know how messages arrive.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 from vla_cache_ros.types import Observation
 
 from .conversion import check_image
@@ -23,8 +25,9 @@ MAX_INSTRUCTION = 1000  # characters
 CAUSES = {
     'no_instruction', 'bad_instruction', 'no_image', 'bad_image', 'stale_image',
     'unstamped_image', 'future_stamp_image', 'no_state', 'bad_state', 'stale_state',
-    'unstamped_state', 'future_stamp_state',
+    'unstamped_state', 'future_stamp_state', 'unsynchronised_images',
 }  # fmt: skip
+HISTORY = 10  # images of each camera: a fast one's older image may belong to a slow one's newest
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class FrameSet:
         pairs = zip(self.topics, self.images, strict=True)
         images = tuple(to_rgb(frame.message, topic) for topic, frame in pairs)
         proprio = None
-        if self.pose is not None:
+        if self.joints is not None:
             proprio = to_proprio(self.pose.message, self.joints.message, self.finger_joints)
         return Observation(images, self.instruction, proprio)
 
@@ -76,14 +79,24 @@ class Inputs:
     """The newest of everything, and what is wrong with it."""
 
     def __init__(
-        self, image_topics: tuple[str, ...], finger_joints: tuple[str, ...], needs_state: bool
+        self,
+        image_topics: tuple[str, ...],
+        finger_joints: tuple[str, ...],
+        needs_state: bool,
+        needs_pose: bool = False,
     ):
-        """Expect one image per topic and, if needs_state, joint states and a pose."""
+        """
+        Expect one image per topic, and what of the state is needed.
+
+        needs_state: joint states and a pose, for the policy. needs_pose: a pose, for the limits.
+        """
         self.image_topics = image_topics
         self.finger_joints = finger_joints
         self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
+        if needs_pose and not needs_state:
+            self.states = ('end_effector_pose',)
         self.instruction = ''
-        self._frames: dict[str, Frame] = {}
+        self._frames: dict[str, deque[Frame]] = {}
         self._faults: dict[str, tuple[str, str]] = {}
 
     def take_image(self, topic: str, message: object, received: float) -> None:
@@ -114,10 +127,19 @@ class Inputs:
         self._frames.clear()
         self._faults = {k: v for k, v in self._faults.items() if k == 'instruction'}
 
+    def pose(self) -> np.ndarray | None:
+        """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
+        frames = self._frames.get('end_effector_pose')
+        return position_and_axis_angle(frames[-1].message) if frames else None
+
     def problems(
-        self, now: int, image_timeout: float, state_timeout: float
+        self, now: int, image_timeout: float, state_timeout: float, slop: float
     ) -> dict[tuple[str, str], str]:
-        """Return (cause, source) -> message for whatever forbids an observation at now (ns)."""
+        """
+        Return (cause, source) -> message for whatever forbids an observation at now (ns).
+
+        Ages and slop (largest spread of the image stamps) in s.
+        """
         found = {(cause, source): text for source, (cause, text) in self._faults.items()}
         if not self.instruction and 'instruction' not in self._faults:
             found['no_instruction', 'instruction'] = 'waiting for a message on instruction'
@@ -126,33 +148,53 @@ class Inputs:
             (self.states, 'state', state_timeout),
         ):
             for topic in topics:
-                frame = self._frames.get(topic)
+                frames = self._frames.get(topic)
                 if topic in self._faults:
                     continue
-                if frame is None:
+                if frames is None:
                     found[f'no_{kind}', topic] = f'waiting for {kind} {topic}'
-                elif late := lateness(topic, frame.stamp, now, timeout):
+                elif late := lateness(topic, frames[-1].stamp, now, timeout):
                     found[f'{late[0]}_{kind}', topic] = late[1]
+        if not found and self._images(slop) is None:
+            stamps = [self._frames[topic][-1].stamp for topic in self.image_topics]
+            found['unsynchronised_images', ', '.join(self.image_topics)] = (
+                f'expected images stamped within {slop:g} s of each other (sync_slop), the '
+                f'newest are {(max(stamps) - min(stamps)) * 1e-9:.3f} s apart; '
+                "synchronise the cameras' clocks or raise sync_slop"
+            )
         return found
 
     def newest_set(self, after: int, slop: float) -> FrameSet | None:
         """
-        Return the newest messages if none is older than after (ns), else None.
+        Return the newest messages that go together if none is older than after (ns), else None.
 
         slop: largest spread of the image stamps, s.
         """
-        frames = [self._frames.get(topic) for topic in (*self.image_topics, *self.states)]
-        if any(frame is None or frame.stamp < after for frame in frames):
+        states = {topic: self._frames.get(topic, (None,))[-1] for topic in self.states}
+        images = self._images(slop)
+        needed = (*(images or (None,)), *states.values())
+        if any(frame is None or frame.stamp < after for frame in needed):
             return None
-        images = tuple(frames[: len(self.image_topics)])
-        stamps = [frame.stamp for frame in images]
-        if max(stamps) - min(stamps) > slop * 1e9:
-            return None
-        pose = self._frames['end_effector_pose'] if self.states else None
-        joints = self._frames['joint_states'] if self.states else None
+        joints = states.get('joint_states')
+        pose = states.get('end_effector_pose')
         return FrameSet(
             self.image_topics, images, self.instruction, pose, joints, self.finger_joints
         )
+
+    def _images(self, slop: float) -> tuple[Frame, ...] | None:
+        """Return the newest images of all cameras whose stamps spread by no more than slop (s)."""
+        kept = [self._frames.get(topic) for topic in self.image_topics]
+        if not all(kept):
+            return None
+        slowest = min(frames[-1].stamp for frames in kept)
+        newest = []
+        for frames in kept:
+            near = [frame for frame in frames if frame.stamp <= slowest + slop * 1e9]
+            if not near:
+                return None
+            newest.append(near[-1])
+        stamps = [frame.stamp for frame in newest]
+        return tuple(newest) if max(stamps) - min(stamps) <= slop * 1e9 else None
 
     def _take(self, topic: str, message: object, received: float, fault: str) -> None:
         try:
@@ -166,4 +208,8 @@ class Inputs:
             self._faults[topic] = (fault, str(error))
             return
         self._faults.pop(topic, None)
-        self._frames[topic] = Frame(message, stamp_of(message), received)
+        frames = self._frames.setdefault(topic, deque(maxlen=HISTORY))
+        frame = Frame(message, stamp_of(message), received)
+        if frames and frame.stamp < frames[-1].stamp:
+            frames.clear()  # the source began anew, or its clock was set
+        frames.append(frame)

@@ -28,7 +28,7 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
         gate=parameters.gate,
         device=parameters.device,
         dtype=parameters.dtype,
-        reuse=parameters.reuse,
+        reuse=parameters.reuse if parameters.reuse >= 0 else None,
         unnorm_key=parameters.unnorm_key or None,
     )
 

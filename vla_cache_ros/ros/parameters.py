@@ -112,3 +112,19 @@ class RecorderParameters:
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
         return '' if self.bag_path else 'bag_path: expected a folder to be made, came nothing'
+
+
+@dataclass(frozen=True)
+class PictureSourceParameters:
+    """Parameters of picture_source."""
+
+    image_topics: tuple[str, ...] = parameter(
+        ('image_raw', 'wrist/image_raw'), 'topics of the cameras', pattern=r'[~/\w]+'
+    )
+    image_rate: float = parameter(30.0, 'rate of all cameras', unit='Hz', low=1.0, high=200.0)
+    width: int = parameter(640, 'width of the pictures', unit='px', low=128, high=4096)
+    height: int = parameter(480, 'height of the pictures', unit='px', low=128, high=4096)
+
+    def contradiction(self) -> str:
+        """Return what two values have against each other, or an empty string."""
+        return ''

@@ -8,11 +8,15 @@ Only gathers and formats figures that others measured.
 
 from collections import Counter
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict
+import json
 
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 import numpy as np
+from vla_cache_ros import __version__
 
 from .controller import Controller
 from .vla_parameters import VLAParameters
@@ -41,6 +45,13 @@ class Figures:
         return lines
 
 
+def run_info(parameters: VLAParameters, policy: Mapping[str, str]) -> str:
+    """Return as JSON text which software, weights and parameters act from here on."""
+    return json.dumps(
+        {'version': __version__, 'policy': dict(policy), 'parameters': asdict(parameters)}
+    )
+
+
 def diagnostics(
     name: str, parameters: VLAParameters, controller: Controller | None, figures: Figures
 ) -> DiagnosticArray:
@@ -59,8 +70,8 @@ def diagnostics(
         values |= {
             'episode': controller.episode,
             'last image stamp': f'{controller.last_image * 1e-9:.3f}',
-            'limited commands': controller.limited,
             'stop causes': ', '.join(sorted(causes.names())) or 'none',
+            **{f'limited by {limit}': n for limit, n in sorted(controller.limited.items())},
             **{f'stops {cause}': n for cause, n in sorted(causes.counts.items())},
             **{f'invalidations {cause}': n for cause, n in controller.invalidations.items()},
         }

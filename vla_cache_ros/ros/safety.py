@@ -1,14 +1,13 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Turn actions into bounded velocities, and remember why the arm must stand still.
+Say which actions and which stamps cannot be used, and remember why the arm must stand still.
 
 Pure Python and numpy: knows nothing of ROS, of images or of the policy.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,24 +16,6 @@ ACTION_SIZE = 7  # dx, dy, dz, drx, dry, drz, gripper
 
 class UnsafeAction(ValueError):
     """An action that must not reach the arm."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """
-    One bounded command.
-
-    linear [3] m/s and angular [3] rad/s in the base frame; gripper 1 open to 0 closed, None to
-    leave it as it is; limited: whether a velocity limit bound it.
-    """
-
-    linear: np.ndarray
-    angular: np.ndarray
-    gripper: float | None = None
-    limited: bool = False
-
-
-STILL = Command(np.zeros(3), np.zeros(3))
 
 
 def check_actions(actions: np.ndarray) -> np.ndarray:
@@ -57,32 +38,6 @@ def check_actions(actions: np.ndarray) -> np.ndarray:
             f'as number {number} of action {step}'
         )
     return checked
-
-
-def to_command(
-    action: np.ndarray, frequency: float, max_linear: float, max_angular: float
-) -> Command:
-    """
-    Return the velocities that make the displacements of a checked action [7] in one period.
-
-    frequency: control periods per second. A velocity above its limit (m/s, rad/s) is scaled
-    down as a vector, so its direction stays.
-    """
-    linear, slower = _limit_norm(action[:3] * frequency, max_linear)
-    angular, calmer = _limit_norm(action[3:6] * frequency, max_angular)
-    gripper = float(np.clip(action[6], 0.0, 1.0))
-    return Command(linear, angular, gripper, slower or calmer)
-
-
-def _limit_norm(vector: np.ndarray, limit: float) -> tuple[np.ndarray, bool]:
-    # hypot of three numbers by scaling first: the plain norm of huge numbers overflows
-    largest = float(np.abs(vector).max())
-    if largest == 0.0:
-        return vector, False
-    norm = largest * float(np.linalg.norm(vector / largest))
-    if norm <= limit:
-        return vector, False
-    return (vector / largest) * (limit * largest / norm), True
 
 
 def lateness(what: str, stamp: int, now: int, timeout: float) -> tuple[str, str] | None:

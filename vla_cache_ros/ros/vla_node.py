@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Drive an arm by a vision-language-action policy: images and an instruction in, twists out.
+Drive an arm by a vision-language-action policy: images and an instruction in, commands out.
 
 A lifecycle node around the controller. Callbacks run on one executor thread and only keep messages
 and send commands; the policy lives on the worker's thread.
@@ -9,45 +9,46 @@ and send commands; the policy lives on the worker's thread.
 
 from collections.abc import Callable
 from concurrent.futures import Future
-import functools
 import sys
 import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from geometry_msgs.msg import TwistStamped
+from rclpy.clock import Clock
+from rclpy.clock import ClockType
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
 
+from .clock_watch import ClockWatch
 from .controller import Controller
-from .controller import Outcome
-from .controller import Surroundings
 from .declaration import declare
 from .declaration import examine
 from .declaration import read
+from .estop import EmergencyStop
+from .limits import Command
 from .loading import load_policy
 from .loading import warm_up
+from .outputs import ArmOutputs
 from .process import run
 from .process import stop_requested
-from .qos import COMMAND
 from .qos import LATCHED
-from .qos import NEWEST
 from .reports import diagnostics
 from .reports import Figures
-from .safety import Command
+from .reports import run_info
 from .step_report import step_report
+from .subscriptions import InputSubscriptions
+from .surroundings import Outcome
+from .surroundings import Surroundings
 from .transitions import guarded
 from .vla_parameters import VLAParameters
 from .worker import Worker
@@ -64,9 +65,10 @@ class VLANode(LifecycleNode):
         self._policy_factory = policy_factory
         self._worker: Worker | None = None
         self._controller: Controller | None = None
-        self._subscriptions_made: list = []
+        self._listening: InputSubscriptions | None = None
         self._ticks = None
         self._figures = Figures()
+        self._outputs: ArmOutputs | None = None
         self._jumped = False
         self.abandoned = False  # whether a thread was left that did not return
 
@@ -75,15 +77,15 @@ class VLANode(LifecycleNode):
             lambda changes: examine(self._settings, changes, running=self._worker is not None)
         )
         self.add_post_set_parameters_callback(self._on_parameters_set)
-        self._twists = self.create_lifecycle_publisher(TwistStamped, 'delta_twist_cmds', COMMAND)
-        self._grippers = self.create_lifecycle_publisher(
-            Float64MultiArray, 'gripper/commands', COMMAND
-        )
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._reports = self.create_publisher(String, '~/step_report', 10)
+        self._run_info = self.create_publisher(String, '~/run_info', LATCHED)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/pause', self._on_pause)
-        self.create_timer(1.0, self._publish_diagnostics)
+        self._estop = EmergencyStop(self, self._on_estop)
+        # By a clock that nobody can stop: a stalled one has to be noticed, and told of.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
         self._jump = self.get_clock().create_jump_callback(
             JumpThreshold(
                 min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
@@ -98,6 +100,8 @@ class VLANode(LifecycleNode):
         self.get_logger().info('configure: loading the policy; services wait until it is ready')
         self._worker = Worker('policy')
         try:
+            # first, so that drivers find them while the policy loads
+            self._outputs = ArmOutputs(self, self._settings)
             policy = self._wait_for(self._worker.order(self._load))
             self._prepare(policy)
         except BaseException:
@@ -152,7 +156,10 @@ class VLANode(LifecycleNode):
     def _prepare(self, policy: Any) -> None:  # noqa: ANN401
         """Make what depends on parameters and policy: controller, subscriptions, ticks."""
         parameters, self._figures = self._settings, Figures()
-        self._ticks = self.create_timer(1 / parameters.publish_rate, self._on_tick)
+        self._watch = ClockWatch(round(1e9 * parameters.command_timeout))
+        self._ticks = self.create_timer(
+            1 / parameters.publish_rate, self._on_tick, clock=self._steady
+        )
         world = Surroundings(
             now=lambda: self.get_clock().now().nanoseconds,
             send=self._send,
@@ -162,39 +169,31 @@ class VLANode(LifecycleNode):
             done=self._report,
         )
         controller = Controller(policy, self._worker, parameters, world)
-        for topic in parameters.image_topics:
-            if parameters.image_transport == 'compressed':
-                name, kind = f'{topic}/compressed', CompressedImage
-            else:
-                name, kind = topic, Image
-            self._subscribe(kind, name, functools.partial(self._on_image, topic))
-        if policy.proprio_size:
-            for kind, topic in ((JointState, 'joint_states'), (PoseStamped, 'end_effector_pose')):
-                self._subscribe(kind, topic, functools.partial(self._on_state, topic))
-        self._subscribe(String, 'instruction', self._on_instruction, LATCHED)
-        self._controller = controller
-
-    def _subscribe(
-        self,
-        kind: type,
-        topic: str,
-        callback: Callable,
-        profile: Any = NEWEST,  # noqa: ANN401
-    ) -> None:
-        overridable = QoSOverridingOptions.with_default_policies()
-        self._subscriptions_made.append(
-            self.create_subscription(
-                kind, topic, callback, profile, qos_overriding_options=overridable
+        if self._estop.latched:
+            controller.emergency_stop(True)
+        if not (parameters.workspace or parameters.dry_run):
+            self.get_logger().warning(
+                'workspace: no box is set; nothing but the driver keeps the arm from the table'
             )
+        self._controller = controller
+        self._listening = InputSubscriptions(
+            self,
+            parameters,
+            controller.inputs.states,
+            self._on_image,
+            self._on_state,
+            self._on_instruction,
         )
+        self._run_info.publish(String(data=run_info(parameters, policy.description)))
 
     def _release(self) -> None:
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made.clear()
+        if self._listening is not None:
+            self._listening.destroy()
         if self._ticks is not None:
             self.destroy_timer(self._ticks)
-        self._ticks = self._controller = None
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._ticks = self._controller = self._outputs = self._listening = None
         worker, self._worker = self._worker, None
         if worker is not None and not worker.close(timeout=CLOSE_TIMEOUT):
             self.abandoned = True
@@ -221,6 +220,8 @@ class VLANode(LifecycleNode):
         if self._jumped:
             self._jumped = False
             self._controller.clock_jumped()
+        now = self.get_clock().now().nanoseconds
+        self._controller.clock_stalled(self._watch.stalled(now, self._steady.now().nanoseconds))
         self._controller.tick()
 
     def _wake(self) -> None:
@@ -242,6 +243,10 @@ class VLANode(LifecycleNode):
         if before.dry_run != self._settings.dry_run:
             self._controller.halt()  # under the old value: the arm gets its stop
         self._controller.parameters = self._settings
+
+    def _on_estop(self, latched: bool) -> None:
+        if self._controller is not None:
+            self._controller.emergency_stop(latched)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._controller is not None
@@ -265,17 +270,7 @@ class VLANode(LifecycleNode):
         now = self.get_clock().now()
         if self._controller.parameters.dry_run:
             return now.nanoseconds
-        if command.gripper is not None:
-            self._grippers.publish(Float64MultiArray(data=[command.gripper]))
-        message = TwistStamped()
-        message.header.stamp = now.to_msg()
-        message.header.frame_id = self._settings.frame_id
-        for vector, values in (
-            (message.twist.linear, command.linear),
-            (message.twist.angular, command.angular),
-        ):
-            vector.x, vector.y, vector.z = values.tolist()
-        self._twists.publish(message)
+        self._outputs.send(command, now, self._controller.inputs.pose())
         self._figures.counts['commands'] += 1
         return now.nanoseconds
 

@@ -35,7 +35,10 @@ class VLAParameters:
         pattern='dense|random|motion|vla-cache|(learned|learned-fixed)(@.+)?',
     )
     reuse: float = parameter(
-        0.5, 'share of visual tokens that a gate with a budget reuses', low=0.0, high=1.0
+        -1.0,
+        'share of visual tokens that a gate with a budget reuses; below 0: its own default',
+        low=-1.0,
+        high=1.0,
     )
     image_topics: tuple[str, ...] = parameter(
         ('image_raw',),

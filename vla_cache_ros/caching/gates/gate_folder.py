@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
+from functools import cached_property
+import hashlib
 import json
 import math
 import os
@@ -76,6 +78,14 @@ class SavedGate:
         self.bias(self.default_reuse, 'default_reuse')
         if not 0 < self.first_share <= 1:
             raise ValueError(f'first_share: expected more than 0, to 1, found {self.first_share}')
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return what tells these weights from others."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def bias(self, reuse: float, name: str = 'reuse') -> float:
         """Return the bias for a mean reuse; raises ValueError outside the calibrated range."""

@@ -38,6 +38,7 @@ class FixedLearnedGate(BudgetGate):
     language_dim: length of the embedding that `instruct` takes, 0 if the gate sees no language.
     first_share: of the tokens, which an episode's first step computes; the second adds the rest.
     ratio: share that the last plan reuses, before age limit and recovery; 0 for a full plan.
+    fingerprint: of the gate's weights.
     """
 
     name = 'learned-fixed'
@@ -54,6 +55,7 @@ class FixedLearnedGate(BudgetGate):
         self._input = MotionInput()
         self._language: Tensor | None = None
         self.first_share = saved.first_share
+        self.fingerprint = saved.fingerprint
         self.language_dim = saved.network.config.language_dim
         super().__init__(saved.default_reuse if reuse is None else reuse, max_age, recovery, seed)
 

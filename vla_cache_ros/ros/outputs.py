@@ -1,0 +1,110 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Send commands to the arm driver: as twists or as target poses, and to the gripper's.
+
+Knows message types and topics, and nothing of why a command was chosen.
+"""
+
+from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import TwistStamped
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.time import Time
+
+from .gripper import GripperAction
+from .gripper import GripperTopic
+from .limits import Command
+from .limits import WAIT
+from .pose_target import PoseTarget
+from .qos import COMMAND
+from .vla_parameters import VLAParameters
+
+
+class ArmOutputs:
+    """Send to whichever drivers the parameters name."""
+
+    def __init__(self, node: LifecycleNode, parameters: VLAParameters):
+        """Create the publishers; raises ValueError for a gripper interface that is missing."""
+        self._node = node
+        motion = {'twist': TwistOutput, 'pose': PoseOutput}[parameters.output]
+        self._gripper = None
+        if parameters.gripper_output == 'commands':
+            self._gripper = GripperTopic(node, parameters)
+        elif parameters.gripper_output != 'none':
+            self._gripper = GripperAction(node, parameters)
+        self._motion = motion(node, parameters)
+
+    def send(self, command: Command, now: Time, measured: np.ndarray | None) -> None:
+        """Send one command, stamped now; measured: pose [6], xyz (m) and axis-angle (rad)."""
+        if command.gripper is not None and self._gripper is not None:
+            self._gripper.send(command.gripper)
+        self._motion.send(command, now, measured)
+
+    def destroy(self) -> None:
+        """Give the publishers back."""
+        self._node.destroy_lifecycle_publisher(self._motion.publisher)
+        if self._gripper is not None:
+            self._gripper.destroy()
+
+
+class TwistOutput:
+    """Publish velocities on delta_twist_cmds, as MoveIt Servo takes them in speed units."""
+
+    def __init__(self, node: LifecycleNode, parameters: VLAParameters):
+        """Create the publisher; it is enabled by activate."""
+        self._frame = parameters.frame_id
+        self.publisher = node.create_lifecycle_publisher(TwistStamped, 'delta_twist_cmds', COMMAND)
+
+    def send(self, command: Command, now: Time, measured: np.ndarray | None) -> None:
+        """Publish one command, stamped now."""
+        message = TwistStamped()
+        message.header.stamp = now.to_msg()
+        message.header.frame_id = self._frame
+        twist = message.twist
+        twist.linear.x, twist.linear.y, twist.linear.z = command.linear.tolist()
+        twist.angular.x, twist.angular.y, twist.angular.z = command.angular.tolist()
+        self.publisher.publish(message)
+
+
+class PoseOutput:
+    """Publish a target pose on target_pose, moved on from the measured one."""
+
+    def __init__(self, node: LifecycleNode, parameters: VLAParameters):
+        """Create the publisher; it is enabled by activate."""
+        self._frame = parameters.frame_id
+        self._longest = round(1e9 * parameters.command_timeout)  # ns
+        self._target = PoseTarget(
+            parameters.max_linear_velocity * parameters.command_timeout,
+            parameters.max_angular_velocity * parameters.command_timeout,
+        )
+        self._held = WAIT
+        self._sent = 0  # ns
+        self.publisher = node.create_lifecycle_publisher(PoseStamped, 'target_pose', COMMAND)
+
+    def send(self, command: Command, now: Time, measured: np.ndarray | None) -> None:
+        """
+        Publish where the command before has led to by now, and hold on to this one.
+
+        measured: pose [6], xyz (m) and axis-angle (rad). A stop begins at it, and so does the
+        first action after a stop or a wait, whatever the arm had not yet caught up with.
+        """
+        if measured is None:  # nothing was ever commanded: there is nothing to stop
+            return
+        elapsed = min(max(now.nanoseconds - self._sent, 0), self._longest) * 1e-9
+        moves = not (command.stop or command is WAIT)
+        if (command.stop and not self._held.stop) or (moves and self._at_rest()):
+            self._target.hold(measured)
+        else:
+            self._target.advance(self._held.linear, self._held.angular, elapsed, measured)
+        self._held, self._sent = command, now.nanoseconds
+        message = PoseStamped()
+        message.header.stamp = now.to_msg()
+        message.header.frame_id = self._frame
+        point, turn = message.pose.position, message.pose.orientation
+        point.x, point.y, point.z = self._target.position.tolist()
+        turn.x, turn.y, turn.z, turn.w = self._target.quaternion.tolist()
+        self.publisher.publish(message)
+
+    def _at_rest(self) -> bool:
+        return self._held.stop or self._held is WAIT

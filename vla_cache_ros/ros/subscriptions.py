@@ -1,0 +1,64 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Subscribe to the cameras, the robot's state and the instruction, for as long as a policy is loaded.
+
+Knows the topics and their types; what is done with a message is for the callbacks.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import functools
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+
+from .qos import LATCHED
+from .qos import NEWEST
+from .vla_parameters import VLAParameters
+
+STATES = {'joint_states': JointState, 'end_effector_pose': PoseStamped}
+
+
+class InputSubscriptions:
+    """Own the subscriptions; their QoS can be overridden by parameters `qos_overrides.<topic>`."""
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: VLAParameters,
+        states: Sequence[str],
+        on_image: Callable[[str, Image | CompressedImage], None],
+        on_state: Callable[[str, JointState | PoseStamped], None],
+        on_instruction: Callable[[String], None],
+    ):
+        """Subscribe; states: which of STATES are needed."""
+        self._node = node
+        self._made: list = []
+        for topic in parameters.image_topics:
+            name, kind = topic, Image
+            if parameters.image_transport == 'compressed':
+                name, kind = f'{topic}/compressed', CompressedImage
+            self._subscribe(kind, name, functools.partial(on_image, topic), NEWEST)
+        for topic in states:
+            self._subscribe(STATES[topic], topic, functools.partial(on_state, topic), NEWEST)
+        self._subscribe(String, 'instruction', on_instruction, LATCHED)
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        for subscription in self._made:
+            self._node.destroy_subscription(subscription)
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable, profile: QoSProfile) -> None:
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._made.append(
+            self._node.create_subscription(
+                kind, topic, callback, profile, qos_overriding_options=overridable
+            )
+        )
