@@ -3,6 +3,8 @@
 """The Gazebo world is the MuJoCo scene: the same frames, cameras and topics."""
 
 from pathlib import Path
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import mujoco
@@ -67,6 +69,16 @@ def link_poses(model, positions):
 
 def test_committed_world_is_what_the_tool_writes():
     assert (ROOT / 'worlds' / 'tabletop.sdf').read_text(encoding='utf-8') == build_sdf()
+
+
+@pytest.mark.parametrize('command', ['gz', 'ign'])
+def test_libsdformat_reads_the_world(command):
+    if shutil.which(command) is None:
+        pytest.skip(f'no {command} here')
+    arguments = [command, 'sdf', '-k', str(ROOT / 'worlds' / 'tabletop.sdf')]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'Valid.' in result.stdout
 
 
 def test_links_and_cameras_are_where_mujoco_has_them(world):

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('launch_ros')
 
-from launch import LaunchContext  # noqa: E402
+from launch import LaunchContext  # noqa: E402, I100
 from launch.actions import DeclareLaunchArgument  # noqa: E402
 from launch.actions import ExecuteProcess  # noqa: E402
 import launch.logging  # noqa: E402

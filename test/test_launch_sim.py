@@ -17,7 +17,7 @@ pytest.importorskip('launch_testing')
 pytest.importorskip('launch_ros')
 packages = pytest.importorskip('ament_index_python.packages')
 
-from launch import LaunchDescription  # noqa: E402
+from launch import LaunchDescription  # noqa: E402, I100
 from launch.actions import IncludeLaunchDescription  # noqa: E402
 import launch_testing  # noqa: E402
 import launch_testing.actions  # noqa: E402
