@@ -39,6 +39,10 @@ def test_version_is_the_packages():
         (('verify', '--golden', '/does/not/exist'), '/does/not/exist'),
         (('evaluate', '--checkpoint', '/does/not/exist'), '/does/not/exist'),
         (('evaluate', '--gate', 'telepathy'), 'telepathy'),
+        (('evaluate', '--bag', 'x', '--seed', '3'), '--seed cannot be combined with --bag'),
+        (('evaluate', '--instruction', 'wave'), '--instruction needs --bag'),
+        (('evaluate', '--gate', 'dense', '--gate', 'motion'), 'expected it once'),
+        (('evaluate', '--bag', 'x', '--state', 'none'), 'expected recorded or middle'),
         (('bench', '--out', 'nowhere', '--shape', 'pi0'), 'openvla-oft-7b'),
         (('bench', '--out', 'nowhere', '--steps', '1'), 'at least 2'),
         (('growth', '--out', 'nowhere', '--steps', '9'), 'at least 10'),
@@ -50,6 +54,14 @@ def test_mistake_is_one_line_and_exit_code_2(arguments, expected):
     lines = [line for line in result.stderr.splitlines() if line.startswith('vla-cache: ')]
     assert len(lines) == 1
     assert expected in lines[0]
+    assert 'Traceback' not in result.stderr
+
+
+def test_evaluation_of_which_no_bag_can_be_read_ends_with_exit_code_1(tmp_path):
+    bag, out = str(tmp_path / 'none'), str(tmp_path / 'out')
+    result = vla_cache('evaluate', '--bag', bag, '--gate', 'dense', '--out', out)
+    assert result.returncode == 1
+    assert f'{bag}: not evaluated: expected a rosbag2 folder or file' in result.stderr
     assert 'Traceback' not in result.stderr
 
 

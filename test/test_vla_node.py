@@ -126,6 +126,7 @@ def test_dry_run_infers_and_sends_nothing(graph, policy):
     assert graph.transition('activate')
     graph.outside.instruct('go')
     assert graph.wait(lambda: len(graph.outside.reports) >= 2)
+    assert {report['command_stamp'] for report in graph.outside.reports} == {0}
     assert not graph.outside.twists
     assert not graph.outside.grippers
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import typer
 
-EXECUTE_STEPS = 4  # of a chunk, as config/tabletop.yaml
 CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
 _OF_ROBOT = ('episodes', 'seed', 'json')
 _OF_BAGS = (
@@ -94,9 +93,13 @@ def evaluate(
         ),
     ] = 'recorded',
     execute_steps: Annotated[
-        int,
-        typer.Option(min=1, help='--bag: actions of a chunk that are executed, hence compared.'),
-    ] = EXECUTE_STEPS,
+        int | None,
+        typer.Option(
+            min=1,
+            help='--bag: actions of a chunk that are executed, hence compared (4; 1 for a '
+            'checkpoint that gives one at a time).',
+        ),
+    ] = None,
     period: Annotated[
         float | None,
         typer.Option(
@@ -120,6 +123,7 @@ def evaluate(
     from vla_cache_ros.bags.topics import BagTopics
     from vla_cache_ros.bags.walk import Cadence
     from vla_cache_ros.evaluation.bag_evaluation import run_bags
+    from vla_cache_ros.evaluation.bag_evaluation import usual_steps
     from vla_cache_ros.evaluation.bag_run import BagTask
     from vla_cache_ros.evaluation.bag_run import MIDDLE
     from vla_cache_ros.evaluation.bag_run import RECORDED
@@ -136,10 +140,9 @@ def evaluate(
         finger_joints=tuple(finger_joints or usual.finger_joints),
         report=report_topic,
     )
-    cadence = Cadence(execute_steps / CONTROL_FREQUENCY if period is None else period)
-    tasks = [
-        BagTask(bag, topics, cadence, execute_steps, state, bool(image_topics)) for bag in bags
-    ]
+    executed = execute_steps or usual_steps(checkpoint)
+    cadence = Cadence(executed / CONTROL_FREQUENCY if period is None else period)
+    tasks = [BagTask(bag, topics, cadence, executed, state, bool(image_topics)) for bag in bags]
     figures = run_bags(
         tasks, checkpoint, gates or ['learned'], reuses or [], out, processes, device, dtype
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -95,12 +96,20 @@ def run_bags(
             print(f'{bag["path"]}: damaged: {bag["damage"]}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
-        f'{len(results)} of {len(tasks)} bags; mm and degrees over '
-        f'{figures["execute_steps"]} executed actions'
+        f'{len(results)} of {len(tasks)} bags; mm and degrees over the actions '
+        f'executed between two looks ({figures["execute_steps"]})'
     )
     for name in OUTPUTS:
         print(out / name)
     return figures
+
+
+def usual_steps(checkpoint: str) -> int:
+    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
+    from vla_cache_ros.vla.checkpoint import is_causal
+    from vla_cache_ros.vla.checkpoint import resolve
+
+    return 1 if is_causal(resolve(checkpoint)) else 4
 
 
 def _model(
@@ -162,10 +171,12 @@ def _run(
     """Return the results in the order of the tasks, and why the others failed."""
     spawn = multiprocessing.get_context('spawn')  # a forked torch may deadlock
     done = spawn.Value('q', 0)
-    with (
-        tqdm(unit=' observations') as bar,
-        ProcessPoolExecutor(processes, spawn, _begin, (model, threads, done)) as pool,
-    ):
+    begin = {'initializer': _begin, 'initargs': (model, threads, done)}
+    if processes == 1:  # in this process, which has loaded torch already
+        executor = ThreadPoolExecutor(1, **begin)
+    else:
+        executor = ProcessPoolExecutor(processes, spawn, **begin)
+    with tqdm(unit=' observations') as bar, executor as pool:
         futures = [pool.submit(_work, task) for task in tasks]
         waiting = set(futures)
         try:
@@ -189,11 +200,12 @@ def _run(
     return results, failed
 
 
-_worker: dict[str, Any] = {}  # of a worker process: what all its bags share
+_worker: dict[str, Any] = {}  # what all bags of a process share
 
 
 def _begin(model: Model, threads: int, done: Any) -> None:
     torch.set_num_threads(min(threads, torch.get_num_threads()))
+    _worker.clear()
     _worker.update(model=model, done=done)
 
 

@@ -28,7 +28,7 @@ def step_report(
     """
     Return what one inference used, did and cost, as JSON text.
 
-    published: stamp (ns) of the first command, sent or not; timings: milliseconds by name.
+    published: stamp (ns) of the first command, 0 in a dry run; timings: milliseconds by name.
     The active tokens are a bitmap in hexadecimal, most significant bit first, camera-major.
     """
     active = np.asarray(report.active, bool)

@@ -289,7 +289,7 @@ class VLANode(LifecycleNode):
             outcome.chunk,
             outcome.frames,
             episode=self._controller.episode,
-            published=stamp,
+            published=0 if self._controller.parameters.dry_run else stamp,
             timings=timings,
         )
         self._reports.publish(String(data=text))
