@@ -9,11 +9,12 @@ from setuptools import find_packages
 from setuptools import setup
 
 PACKAGE = 'vla_cache_ros'
+ROOT = Path(__file__).resolve().parent  # colcon's --symlink-install runs a link to this file
 
 
 def requirements(name: str) -> list[str]:
     """Return the requirement lines of a requirements file, comments left out."""
-    lines = Path(name).read_text(encoding='utf-8').splitlines()
+    lines = (ROOT / name).read_text(encoding='utf-8').splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
@@ -27,6 +28,7 @@ setup(
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml'))),
+        (f'share/{PACKAGE}/worlds', sorted(glob('worlds/*.sdf'))),
     ],
     python_requires='>=3.11',
     install_requires=['setuptools', *requirements('requirements.txt')],
@@ -39,13 +41,14 @@ setup(
     maintainer='The vla_cache_ros authors',
     maintainer_email='maintainers@vla-cache-ros.example',
     description='A vision-language-action model on a robot arm, with a visual token cache.',
-    long_description=Path('README.md').read_text(encoding='utf-8'),
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     keywords=['ROS 2', 'VLA', 'OpenVLA', 'key-value cache', 'manipulation'],
     entry_points={
         'console_scripts': [
             'vla-cache = vla_cache_ros.cli:main',
+            'gz_arm_node = vla_cache_ros.ros.gz_arm_node:main',
             'recorder = vla_cache_ros.ros.recorder:main',
             'vla_node = vla_cache_ros.ros.vla_node:main',
             'sim_robot_node = vla_cache_ros.ros.sim_robot_node:main',

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gate_samples import write_gate
 import pytest
+import vla_cache_ros.simulation  # noqa: F401 - says how MuJoCo renders, before MuJoCo comes
 
 GOLDENS = Path(__file__).parent / 'data' / 'goldens'
 

@@ -74,6 +74,8 @@ def test_the_order_of_turns_changes(vla):
     log = []
 
     class Logged:
+        """An actor that notes its name at every call."""
+
         def __init__(self, name):
             self.name = name
             self.actor = make_actor(Variant('hf'), vla, None)

@@ -54,13 +54,13 @@ def test_decoding_counts_as_by_hand():
 
 def test_bytes_of_a_projector_are_its_weights_inputs_and_outputs():
     wanted = 4 * (16 * 32 + 32 * 32 + 300 * (16 + 32 + 32 + 32))
-    assert costs().projector(300).bytes == wanted
+    assert costs().projector(300).moved == wanted
     assert costs().vision((0, 0)) == Work()
 
 
 def test_every_pass_reads_the_weights_again():
     def decode(passes, rows):
-        return costs(causal=True).decode(StepWork((), 0, 0, 0, 276, passes, rows)).bytes
+        return costs(causal=True).decode(StepWork((), 0, 0, 0, 276, passes, rows)).moved
 
     once = decode(1, 6) - decode(0, 6)
     assert decode(4, 6) - decode(0, 6) == 4 * once

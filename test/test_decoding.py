@@ -31,18 +31,18 @@ class Oracle:
         self.slots = [0] * COUNT
         self.rows = 0
 
-    def next(self, tokens):
+    def successor(self, tokens):
         seen = tuple(tokens[len(tokens) - min(self.memory, len(tokens)) :])
         return abs(hash((seen, len(tokens), self.seed))) % VOCABULARY
 
     def proceed(self, tokens, index):
         self.slots[index : index + len(tokens)] = tokens
         self.rows += len(tokens)
-        after = [self.next(self.slots[: index + i + 1]) for i in range(len(tokens))]
+        after = [self.successor(self.slots[: index + i + 1]) for i in range(len(tokens))]
         return torch.nn.functional.one_hot(torch.tensor(after), VOCABULARY).float()
 
     def prefill(self, guess):
-        first = torch.nn.functional.one_hot(torch.tensor([self.next([])]), VOCABULARY).float()
+        first = torch.nn.functional.one_hot(torch.tensor([self.successor([])]), VOCABULARY).float()
         return torch.cat([first, self.proceed(guess, 0)]) if guess else first
 
 

@@ -119,6 +119,8 @@ def test_a_gate_that_sees_language_is_told_every_new_instruction(checkpoint):
     told = []
 
     class Listener(LearnedGate):
+        """A gate that notes what it is told."""
+
         def instruct(self, embedding):
             told.append(embedding)
             super().instruct(embedding)

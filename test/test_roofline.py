@@ -16,8 +16,8 @@ from vla_cache_ros.evaluation.roofline import measure
 
 
 def test_the_longer_of_the_two_counts():
-    assert MACHINE.floor_ms(Work(macs=2e6, bytes=1e6)) == pytest.approx(2.0)
-    assert MACHINE.floor_ms(Work(macs=1e6, bytes=5e6)) == pytest.approx(5.0)
+    assert MACHINE.floor_ms(Work(macs=2e6, moved=1e6)) == pytest.approx(2.0)
+    assert MACHINE.floor_ms(Work(macs=1e6, moved=5e6)) == pytest.approx(5.0)
     stages = {'vision': Work(2e6, 1e6), 'decoder': Work(1e6, 5e6)}
     assert MACHINE.floors_ms(stages) == pytest.approx({'vision': 2, 'decoder': 5, 'total': 7})
 

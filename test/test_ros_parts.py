@@ -19,7 +19,6 @@ from vla_cache_ros.ros.parameters import SimRobotParameters
 from vla_cache_ros.ros.vla_parameters import VLAParameters
 from vla_cache_ros.ros.worker import NICENESS
 from vla_cache_ros.ros.worker import Worker
-import yaml
 
 MS = 1_000_000
 KINDS = {
@@ -142,16 +141,6 @@ def test_value_that_does_not_suit_is_refused_with_what_was_expected_and_what_cam
 def test_whole_number_is_accepted_for_a_float():
     one = next(one for one in fields(VLAParameters) if one.name == 'image_timeout')
     assert check(one, 1) == ''
-
-
-@pytest.mark.parametrize('path', sorted(Path(__file__).parents[1].glob('config/*.yaml')), ids=str)
-def test_shipped_parameter_files_name_known_parameters_and_repeat_no_default(path):
-    for target, entry in yaml.safe_load(path.read_text()).items():
-        kind = KINDS[target.rsplit('/', 1)[-1]]
-        known = {one.name: one for one in fields(kind)}
-        for name, value in entry['ros__parameters'].items():
-            assert check(known[name], value) == ''
-            assert type(known[name].default)(value) != known[name].default, name
 
 
 def test_two_runs_get_domains_of_their_own():

@@ -77,6 +77,8 @@ class Outside(Graph):
         from rclpy.node import Node
 
         class Nothing(Node):
+            """A node that does nothing."""
+
             def __init__(self, **options):
                 super().__init__('nothing', **options)
 

@@ -91,28 +91,25 @@ class Policy:
         """
         Load a checkpoint and return a policy for it.
 
-        Args:
-            path: folder, hub id or 'tabletop'.
-            gate: name of a gate (`caching.gates.GATES`), `name@folder` for a learned one that is
-                not in the checkpoint's own folder `gate`, or a gate.
-            device: torch device: cpu, cuda or cuda:N.
-            dtype: float32, bfloat16 or float16.
-            reuse: target mean share of visual tokens from the cache, for a gate given by name;
-                None leaves it to the gate.
-            unnorm_key: data set whose statistics scale the actions; may be left out where the
-                checkpoint has one.
-            seed: of the gate's random numbers, for a gate given by name.
-            capture: run steps that are prepared when the policy is made; False runs the layers of
-                transformers one by one, for comparison. The actions are the same.
-            decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
-            reuse_towers: whether the vision towers too compute active patches alone; None does so
-                on a CPU, and runs them whole on a GPU, beside the gate.
+        path: folder, hub id or 'tabletop'.
+        gate: name of a gate (`caching.gates.GATES`), `name@folder` for a learned one that is
+            not in the checkpoint's own folder `gate`, or a gate.
+        device: torch device: cpu, cuda or cuda:N.
+        dtype: float32, bfloat16 or float16.
+        reuse: target mean share of visual tokens from the cache, for a gate given by name;
+            None leaves it to the gate.
+        unnorm_key: data set whose statistics scale the actions; may be left out where the
+            checkpoint has one.
+        seed: of the gate's random numbers, for a gate given by name.
+        capture: run steps that are prepared when the policy is made; False runs the layers of
+            transformers one by one, for comparison. The actions are the same.
+        decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
+        reuse_towers: whether the vision towers too compute active patches alone; None does so
+            on a CPU, and runs them whole on a GPU, beside the gate.
 
-        Raises:
-            ValueError: unknown gate, device, dtype or decoding, reuse out of range, no learned
-                gate there.
-            CheckpointError: (a ValueError) what is wrong with the checkpoint or its gate.
-
+        Raises ValueError: unknown gate, device, dtype or decoding, reuse out of range, no learned
+            gate there.
+        Raises CheckpointError: (a ValueError) what is wrong with the checkpoint or its gate.
         """
         if dtype not in DTYPES:
             raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
@@ -205,10 +202,8 @@ class Policy:
         An instruction that is new costs nothing where attention is causal (text is recomputed at
         every step) and a full step where it is bidirectional.
 
-        Raises:
-            InputError: the observation does not fit; the cache is as it was.
-            NonFiniteOutputError: the model gave NaN or infinity; the cache is invalid.
-
+        Raises InputError: the observation does not fit; the cache is as it was.
+        Raises NonFiniteOutputError: the model gave NaN or infinity; the cache is invalid.
         """
         begin = time.perf_counter()
         ids, shapes, proprio = self._check(observation)

@@ -18,9 +18,7 @@ def patchify(images: np.ndarray) -> np.ndarray:
     """
     Return the patches [V, 588] uint8 of images [cams, H, W, 3] uint8, V = cams * H/14 * W/14.
 
-    Raises:
-        ValueError: wrong dtype or rank, or a side that is no multiple of 14.
-
+    Raises ValueError: wrong dtype or rank, or a side that is no multiple of 14.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
@@ -39,9 +37,7 @@ def unpatchify(patches: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     Return the images [cams, height, width, 3] uint8 that `patchify` cut into patches [V, 588].
 
-    Raises:
-        ValueError: the patches do not fill a whole number of such images.
-
+    Raises ValueError: the patches do not fill a whole number of such images.
     """
     rows, columns = height // PATCH, width // PATCH
     cameras, rest = divmod(len(patches), rows * columns)

@@ -39,11 +39,9 @@ def due(ages: np.ndarray, max_age: int, rank: np.ndarray) -> np.ndarray:
     most (h + 1) * q tokens may expire within h steps, and what exceeds that is taken now, the
     oldest first. From a full refresh on this never asks for more than q a step.
 
-    Args:
-        ages: [V] int, age of each token as defined above.
-        max_age: largest age that may be reused.
-        rank: [V] order of recomputation among equally old tokens, small first.
-
+    ages: [V] int, age of each token as defined above.
+    max_age: largest age that may be reused.
+    rank: [V] order of recomputation among equally old tokens, small first.
     """
     left = max_age - ages  # [V] further steps in which a token may be reused; < 0: expired
     quota = refresh_quota(ages.size, max_age)
@@ -74,14 +72,12 @@ def select(
     image rows. Only a cache whose ages did not come from such plans can have more tokens due than
     the budget holds; the age limit wins then too.
 
-    Args:
-        scores: [V] float, high = recompute.
-        ages: [V] int, age of each token.
-        budget: number of tokens to recompute.
-        max_age: largest age that may be reused.
-        recovery: share of the cached tokens recomputed at random.
-        generator: source of chance; the same state gives the same mask.
-
+    scores: [V] float, high = recompute.
+    ages: [V] int, age of each token.
+    budget: number of tokens to recompute.
+    max_age: largest age that may be reused.
+    recovery: share of the cached tokens recomputed at random.
+    generator: source of chance; the same state gives the same mask.
     """
     order = np.lexsort((generator.random(scores.size), -ages, -scores))
     rank = np.empty(scores.size, dtype=np.int64)

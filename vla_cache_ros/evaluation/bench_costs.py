@@ -26,16 +26,16 @@ STAGES = ('vision', 'decoder', 'decode')
 
 @dataclass(frozen=True)
 class Work:
-    """Hold multiply-accumulates and bytes moved."""
+    """Hold multiply-accumulates (macs) and bytes moved."""
 
     macs: float = 0.0
-    bytes: float = 0.0
+    moved: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.macs + other.macs, self.bytes + other.bytes)
+        return Work(self.macs + other.macs, self.moved + other.moved)
 
     def __mul__(self, times: float) -> Work:
-        return Work(self.macs * times, self.bytes * times)
+        return Work(self.macs * times, self.moved * times)
 
 
 @dataclass(frozen=True)

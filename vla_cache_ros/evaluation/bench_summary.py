@@ -142,7 +142,7 @@ def _entry(
         'rows': _mean(step.rows for step in work),
         'passes': _mean(sample.passes for sample in timed),
         'gmacs': _mean(total.macs for total in totals) / 1e9,
-        'mbytes': _mean(total.bytes for total in totals) / 1e6,
+        'mbytes': _mean(total.moved for total in totals) / 1e6,
         'floor_ms': floor,
         'ratio_to_floor': latency['total']['p50'] / floor['total'],
     }

@@ -148,9 +148,7 @@ def summarize(
     gate: name of the gate. warmup: inferences at the very start whose latency does not count
     (their reuse and success do). extra: further fields, such as the checkpoint.
 
-    Raises:
-        ValueError: no episode.
-
+    Raises ValueError: no episode.
     """
     if not episodes:
         raise ValueError('episodes: expected at least 1, got 0')

@@ -85,9 +85,7 @@ def parse_entry(text: str) -> Entry:
     """
     Read `[label=]gate[@folder][,recovery|first|reuse|towers=X]`.
 
-    Raises:
-        ValueError: the text has another form or a share is not from 0 to 1.
-
+    Raises ValueError: the text has another form or a share is not from 0 to 1.
     """
     match = _FORM.fullmatch(text)
     if match is None:
@@ -117,9 +115,7 @@ def expand(texts: Sequence[str], reuses: Sequence[float]) -> list[Entry]:
     """
     Return every entry at every requested reuse; dense, and one that fixes its own, once.
 
-    Raises:
-        ValueError: no entry, one that can't be read, or two of the same name.
-
+    Raises ValueError: no entry, one that can't be read, or two of the same name.
     """
     if not texts:
         raise ValueError('gate: expected at least one')

@@ -38,9 +38,7 @@ def comparison_figures(
     manifest: settings and `entries`. machines: hardware and versions of each process. An entry
     without an episode is left out; the first dense entry is the reference.
 
-    Raises:
-        ValueError: no episode at all.
-
+    Raises ValueError: no episode at all.
     """
     runs: dict[tuple[str, float | None], dict[int, Record]] = {}
     for record in records:

@@ -39,7 +39,7 @@ class Machine:
 
     def floor_ms(self, work: Work) -> float:
         """Return the least time that the work takes, ms."""
-        return 1e3 * max(work.macs / self.macs, work.bytes / self.copied)
+        return 1e3 * max(work.macs / self.macs, work.moved / self.copied)
 
     def floors_ms(self, stages: Mapping[str, Work]) -> dict[str, float]:
         """Return the least time of every stage and, as `total`, their sum, ms."""

@@ -21,9 +21,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     Unlike the normal approximation it stays inside [0, 1] and has a width at 0 and at all
     successes. Source: Wilson 1927; Brown, Cai, DasGupta 2001.
 
-    Raises:
-        ValueError: unless trials >= 1, 0 <= successes <= trials and 0 < confidence < 1.
-
+    Raises ValueError: unless trials >= 1, 0 <= successes <= trials and 0 < confidence < 1.
     """
     _check_confidence(confidence)
     if trials < 1 or not 0 <= successes <= trials:
@@ -55,9 +53,7 @@ def paired_bootstrap_difference(
     Percentile bootstrap over pairs: a pair is drawn as a whole, so what both share (an easy
     seed) cancels. Deterministic for a given seed.
 
-    Raises:
-        ValueError: lengths differ, no pair, or a value is not finite.
-
+    Raises ValueError: lengths differ, no pair, or a value is not finite.
     """
     _check_confidence(confidence)
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
@@ -85,9 +81,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, fl
     The exact binomial form is used: discordant pairs are few where policies are close, which is
     where the chi-square form is wrong. p = 1 where no pair is discordant.
 
-    Raises:
-        ValueError: lengths differ or no pair.
-
+    Raises ValueError: lengths differ or no pair.
     """
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if a.ndim != 1 or a.shape != b.shape or a.size == 0:

@@ -52,7 +52,7 @@ class FrameSet:
 
     @property
     def stamp(self) -> int:
-        """Return the stamp (ns) of the oldest image."""
+        """Return when the oldest image was taken (ns)."""
         return min(frame.stamp for frame in self.images)
 
     @property

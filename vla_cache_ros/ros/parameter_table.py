@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import Field
 from dataclasses import fields
 
+from .parameters import GzArmParameters
 from .parameters import PictureSourceParameters
 from .parameters import RecorderParameters
 from .parameters import SimRobotParameters
@@ -18,6 +19,7 @@ from .vla_parameters import VLAParameters
 NODES = {
     'vla_node': VLAParameters,
     'sim_robot_node': SimRobotParameters,
+    'gz_arm_node': GzArmParameters,
     'recorder': RecorderParameters,
     'picture_source': PictureSourceParameters,
 }

@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a parameter is, and those of the simulated robot and the recorder.
+What a parameter is, and those of the simulated robots and the recorder.
 
 Each has its name, default, unit, range and description in one place; vla_node's are in
 vla_parameters.py.
@@ -42,17 +42,9 @@ def parameter(
 
 
 @dataclass(frozen=True)
-class SimRobotParameters:
-    """Parameters of sim_robot_node."""
+class DriverParameters:
+    """Parameters of whatever follows twists."""
 
-    seed: int = parameter(0, 'seed of the first scene', low=0, high=2**31 - 1)
-    task: str = parameter('', 'name of the first task; empty: the seed draws one')
-    image_topics: tuple[str, ...] = parameter(
-        ('image_raw', 'wrist/image_raw'),
-        'topics of the fixed and the wrist camera',
-        pattern=r'[~/\w]+',
-    )
-    image_rate: float = parameter(20.0, 'rate of both cameras', unit='Hz', low=0.5, high=50.0)
     command_timeout: float = parameter(
         0.1,
         'age at which a twist command lapses and the arm holds still',
@@ -68,6 +60,33 @@ class SimRobotParameters:
 
 
 @dataclass(frozen=True)
+class GzArmParameters(DriverParameters):
+    """Parameters of gz_arm_node."""
+
+    state_timeout: float = parameter(
+        0.2,
+        'age of the newest joint state at which the arm is sent no more targets',
+        unit='s',
+        low=0.02,
+        high=10.0,
+    )
+
+
+@dataclass(frozen=True)
+class SimRobotParameters(DriverParameters):
+    """Parameters of sim_robot_node."""
+
+    seed: int = parameter(0, 'seed of the first scene', low=0, high=2**31 - 1)
+    task: str = parameter('', 'name of the first task; empty: the seed draws one')
+    image_topics: tuple[str, ...] = parameter(
+        ('image_raw', 'wrist/image_raw'),
+        'topics of the fixed and the wrist camera',
+        pattern=r'[~/\w]+',
+    )
+    image_rate: float = parameter(20.0, 'rate of both cameras', unit='Hz', low=0.5, high=50.0)
+
+
+@dataclass(frozen=True)
 class RecorderParameters:
     """Parameters of recorder."""
 
@@ -79,7 +98,9 @@ class RecorderParameters:
             'joint_states',
             'end_effector_pose',
             'delta_twist_cmds',
+            'target_pose',
             'gripper/commands',
+            'estop',
             '/diagnostics',
             'vla_node/step_report',
             'vla_node/run_info',

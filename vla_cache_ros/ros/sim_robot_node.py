@@ -16,26 +16,23 @@ import traceback
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
-from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import Header
 from std_msgs.msg import String
 
-from .command_log import CommandLog
 from .declaration import declare
 from .parameters import SimRobotParameters
 from .process import run
 from .process import stop_requested
-from .qos import COMMAND
 from .qos import LATCHED
+from .servo_inputs import LATENCY
+from .servo_inputs import ServoInputs
+from .servo_inputs import TICK
 
-TICK = 20_000_000  # ns, the servo period
-LATENCY = 40_000_000  # ns; commands under way for less than this are still executed in time
 LAG = 2_000_000_000  # ns; a simulator that falls further behind lets the time go
 STATUS_TICKS = 5
 FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
@@ -60,14 +57,11 @@ class SimRobotNode(Node):
                 f'image_topics: expected {len(FRAMES)}, came {len(self._settings.image_topics)}'
             )
         self._make_environment = make_environment
-        self._lock = threading.Lock()  # guards what callbacks leave for the simulator
-        self._twists = CommandLog(round(1e9 * self._settings.command_timeout))
-        self._grippers: deque[tuple[int, float]] = deque()
+        self._inputs = ServoInputs(self, self._settings)
+        self._lock = threading.Lock()  # guards the requests, which a callback leaves
         self._requests: deque[tuple[int, str | None]] = deque(
             [(self._settings.seed, self._settings.task or None)]
         )
-        self._gripper = 1.0
-        self._error = ''
         self._episode = 0
         self.exit_code = 0
         self._closed = threading.Event()
@@ -75,8 +69,6 @@ class SimRobotNode(Node):
         self._joints = self.create_publisher(JointState, 'joint_states', 1)
         self._pose = self.create_publisher(PoseStamped, 'end_effector_pose', 1)
         self._status = self.create_publisher(String, '~/episode_status', LATCHED)
-        self.create_subscription(TwistStamped, 'delta_twist_cmds', self._on_twist, COMMAND)
-        self.create_subscription(Float64MultiArray, 'gripper/commands', self._on_gripper, COMMAND)
         self.create_subscription(String, '~/new_episode', self._on_new_episode, LATCHED)
         self._thread = threading.Thread(target=self._live, name='simulator')
         self._thread.start()
@@ -86,40 +78,15 @@ class SimRobotNode(Node):
         self._closed.set()
         self._thread.join()
 
-    def _on_twist(self, message: TwistStamped) -> None:
-        linear, angular = message.twist.linear, message.twist.angular
-        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
-        if message.header.frame_id != self._settings.frame_id:
-            self._refuse(
-                f'delta_twist_cmds: expected frame {self._settings.frame_id}, '
-                f'came {message.header.frame_id!r}'
-            )
-        elif not np.isfinite(twist).all():
-            self._refuse(f'delta_twist_cmds: expected finite numbers, came {twist.tolist()}')
-        else:
-            with self._lock:
-                self._twists.add(Time.from_msg(message.header.stamp).nanoseconds, twist)
-
-    def _on_gripper(self, message: Float64MultiArray) -> None:
-        if len(message.data) != 1 or not np.isfinite(message.data[0]):
-            self._refuse(
-                f'gripper/commands: expected one finite number, came {list(message.data)}'
-            )
-            return
-        with self._lock:
-            self._grippers.append((self._now(), float(message.data[0])))
-
     def _on_new_episode(self, message: String) -> None:
         words = message.data.split()
         if len(words) not in (1, 2) or not words[0].isdecimal():
-            self._refuse(f'new_episode: expected "SEED" or "SEED TASK", came {message.data!r}')
+            self._inputs.refuse(
+                f'new_episode: expected "SEED" or "SEED TASK", came {message.data!r}'
+            )
             return
         with self._lock:
             self._requests.append((int(words[0]), words[1] if len(words) == 2 else None))
-
-    def _refuse(self, reason: str) -> None:
-        self._error = reason
-        self.get_logger().warning(reason, throttle_duration_sec=1.0)
 
     def _live(self) -> None:
         """Own the simulator: keep its time with the clock's until closed."""
@@ -148,19 +115,17 @@ class SimRobotNode(Node):
                 return
             seed, task = self._requests.pop()  # the newest
             self._requests.clear()
-            self._twists.clear()
-            self._grippers.clear()
-            self._gripper = 1.0
+        self._inputs.clear()
         try:
             environment.reset_state(seed, task)
         except ValueError as error:
-            self._refuse(str(error))
+            self._inputs.refuse(str(error))
             if self._episode:
                 return
             raise
         if not self._episode:
             environment.observe()  # makes the OpenGL context, which takes a while
-        self._seed, self._episode, self._error = seed, self._episode + 1, ''
+        self._seed, self._episode, self._inputs.error = seed, self._episode + 1, ''
         self._moving = self._ticks = 0
         self._success = False
         self._time = self._now() - LATENCY  # ns; what the simulator shows is the state then
@@ -183,11 +148,8 @@ class SimRobotNode(Node):
 
     def _tick(self, environment: Any) -> None:  # noqa: ANN401
         end = self._time + TICK
-        with self._lock:
-            twist = self._twists.mean(self._time, end)
-            while self._grippers and self._grippers[0][0] <= end:
-                self._gripper = self._grippers.popleft()[1]
-        environment.apply_twist(twist[:3], twist[3:], self._gripper, TICK * 1e-9)
+        twist, gripper = self._inputs.mean(self._time, end)
+        environment.apply_twist(twist[:3], twist[3:], gripper, TICK * 1e-9)
         self._time, self._ticks = end, self._ticks + 1
         self._moving += bool(np.any(twist))
         self._publish_state(environment)
@@ -233,7 +195,7 @@ class SimRobotNode(Node):
             'steps': round(self._moving / STATUS_TICKS),
             'max_steps': environment.max_steps,
             'time': round(self._ticks * TICK * 1e-9, 3),
-            'error': self._error,
+            'error': self._inputs.error,
         }
         self._status.publish(String(data=json.dumps(status)))
 

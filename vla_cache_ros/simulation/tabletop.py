@@ -6,12 +6,7 @@ The embedded robot: reset to a seeded scene, move by actions or twists, look thr
 Deterministic per seed for a given MuJoCo version. Knows nothing of models, caches or ROS.
 """
 
-import ctypes.util
-import os
 import weakref
-
-if 'MUJOCO_GL' not in os.environ:  # must be decided before mujoco is imported
-    os.environ['MUJOCO_GL'] = 'egl' if ctypes.util.find_library('EGL') else 'osmesa'
 
 import mujoco
 import numpy as np

@@ -61,6 +61,8 @@ class _ResidualBlock(nn.Module):
 
 
 class _MLPResNet(nn.Module):
+    """Map the hidden states of a step to its action."""
+
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int) -> None:
         super().__init__()
         self.layer_norm1 = nn.LayerNorm(in_dim)

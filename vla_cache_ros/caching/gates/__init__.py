@@ -80,23 +80,20 @@ def make_gate(
     """
     Return the gate of that name.
 
-    Args:
-        name: dense, random, motion, vla-cache, learned or learned-fixed.
-        reuse: target mean share of visual token-layers taken from the cache, 0 to 1. None leaves
-            it to the gate: 0.5, for vla-cache its published settings, for a learned gate what
-            its folder says.
-        max_age: steps that a token may be reused before it is recomputed.
-        recovery: share of the cached tokens that is recomputed at random, 0 to 1.
-        seed: start of the gate's random numbers, taken up again at every `reset()`.
-        layers: number of decoder layers; only vla-cache's schedule depends on it.
-        folder: where a learned gate is; only those need it and the two below.
-        fingerprint: of the model's weights.
-        cameras: images that the model takes.
+    name: dense, random, motion, vla-cache, learned or learned-fixed.
+    reuse: target mean share of visual token-layers taken from the cache, 0 to 1. None leaves
+        it to the gate: 0.5, for vla-cache its published settings, for a learned gate what
+        its folder says.
+    max_age: steps that a token may be reused before it is recomputed.
+    recovery: share of the cached tokens that is recomputed at random, 0 to 1.
+    seed: start of the gate's random numbers, taken up again at every `reset()`.
+    layers: number of decoder layers; only vla-cache's schedule depends on it.
+    folder: where a learned gate is; only those need it and the two below.
+    fingerprint: of the model's weights.
+    cameras: images that the model takes.
 
-    Raises:
-        ValueError: unknown name or a value out of range; the message lists what is accepted.
-        CheckpointError: (a ValueError) what is wrong with the folder, or that there is none.
-
+    Raises ValueError: unknown name or a value out of range; the message lists what is accepted.
+    Raises CheckpointError: (a ValueError) what is wrong with the folder, or that there is none.
     """
     split_gate(name, reuse)
     if name in LEARNED:

@@ -51,11 +51,9 @@ class MotionInput:
         8 within [-1, 1], zero without a previous frame or after a cut; 5 mean absolute difference
         to `reference` in grey levels / 32 within [0, 1]; 6 age / 24 within [0, 1].
 
-        Args:
-            pixels: uint8 `[cams, 224, 224, 3]`.
-            reference: uint8 `[V, 588]`, the patches that the cached tokens were produced from.
-            ages: int `[V]`, 1 where a token was recomputed in the previous step.
-
+        pixels: uint8 `[cams, 224, 224, 3]`.
+        reference: uint8 `[V, 588]`, the patches that the cached tokens were produced from.
+        ages: int `[V]`, 1 where a token was recomputed in the previous step.
         """
         cameras, height, width, _ = pixels.shape
         half = _half(pixels)  # [cams * 112, 112, 3]

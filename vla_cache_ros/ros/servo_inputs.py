@@ -1,0 +1,80 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Take the commands that a servo driver is sent: twists in one frame, and the gripper.
+
+Checks and keeps them until the driver asks what holds over a span of time. It does not know the
+arm.
+"""
+
+from collections import deque
+import threading
+
+from geometry_msgs.msg import TwistStamped
+import numpy as np
+from rclpy.node import Node
+from rclpy.time import Time
+from std_msgs.msg import Float64MultiArray
+
+from .command_log import CommandLog
+from .parameters import DriverParameters
+from .qos import COMMAND
+
+TICK = 20_000_000  # ns, the servo period
+LATENCY = 40_000_000  # ns; commands under way for less than this are still executed in time
+OPEN = 1.0  # of the gripper; 0 is closed
+
+
+class ServoInputs:
+    """Subscribe for a node; callbacks and mean() may be on different threads."""
+
+    def __init__(self, node: Node, settings: DriverParameters):
+        """Subscribe to delta_twist_cmds and gripper/commands."""
+        self._node, self._frame = node, settings.frame_id
+        self._lock = threading.Lock()
+        self._twists = CommandLog(round(1e9 * settings.command_timeout))
+        self._grippers: deque[tuple[int, float]] = deque()
+        self._gripper = OPEN
+        self.error = ''  # the newest reason for which something was refused
+        node.create_subscription(TwistStamped, 'delta_twist_cmds', self._on_twist, COMMAND)
+        node.create_subscription(Float64MultiArray, 'gripper/commands', self._on_gripper, COMMAND)
+
+    def clear(self) -> None:
+        """Forget every command; the gripper is to be open."""
+        with self._lock:
+            self._twists.clear()
+            self._grippers.clear()
+            self._gripper = OPEN
+
+    def mean(self, begin: int, end: int) -> tuple[np.ndarray, float]:
+        """Return the mean twist [6] (m/s, rad/s) from begin to end (ns) and the gripper then."""
+        with self._lock:
+            while self._grippers and self._grippers[0][0] <= end:
+                self._gripper = self._grippers.popleft()[1]
+            return self._twists.mean(begin, end), self._gripper
+
+    def refuse(self, reason: str) -> None:
+        """Say, at most once a second, why something that came is not followed."""
+        self.error = reason
+        self._node.get_logger().warning(reason, throttle_duration_sec=1.0)
+
+    def _on_twist(self, message: TwistStamped) -> None:
+        linear, angular = message.twist.linear, message.twist.angular
+        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+        if message.header.frame_id != self._frame:
+            self.refuse(
+                f'delta_twist_cmds: expected frame {self._frame}, came {message.header.frame_id!r}'
+            )
+        elif not np.isfinite(twist).all():
+            self.refuse(f'delta_twist_cmds: expected finite numbers, came {twist.tolist()}')
+        else:
+            with self._lock:
+                self._twists.add(Time.from_msg(message.header.stamp).nanoseconds, twist)
+
+    def _on_gripper(self, message: Float64MultiArray) -> None:
+        if len(message.data) != 1 or not np.isfinite(message.data[0]):
+            self.refuse(f'gripper/commands: expected one finite number, came {list(message.data)}')
+            return
+        now = self._node.get_clock().now().nanoseconds
+        with self._lock:
+            self._grippers.append((now, float(message.data[0])))
