@@ -136,6 +136,7 @@ class Surroundings(Node):
     def _publish(self):
         joints = JointState(name=self.names, position=self.fingers)
         pose = PoseStamped()
+        pose.header.frame_id = 'base_link'
         pose.pose.position.x, pose.pose.orientation.x = 0.5, self.turn
         pose.pose.orientation.w = 0.0
         for topic, publisher, message in (

@@ -78,8 +78,9 @@ class World:
         self.controller.inputs.take_image(topic, message, 0.0)
         self.controller.consider()
 
-    def pose(self, *position):
+    def pose(self, *position, frame='base_link'):
         message = PoseStamped()
+        message.header.frame_id = frame
         point = message.pose.position
         point.x, point.y, point.z = position
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
@@ -397,6 +398,17 @@ def test_workspace_needs_a_pose_even_if_the_policy_does_not():
     assert world.policy.observations[-1].proprio is None
     assert world.sent[-1][1].limited == ('workspace',)
     assert world.sent[-1][1].linear[2] > -0.05  # 1 mm above the wall, of -0.2 m/s asked for
+
+
+def test_pose_in_another_frame_is_no_place_in_the_workspace():
+    world = World(workspace=(0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
+    world.pose(0.5, 0.5, 0.5, frame='base')
+    world.image()
+    assert not world.think()
+    assert "expected frame base_link (frame_id), came 'base'" in world.warnings[-1]
+    world.pose(0.5, 0.5, 0.5)
+    world.image()
+    assert world.think()
 
 
 def test_step_report_keeps_tokens_and_stamps():

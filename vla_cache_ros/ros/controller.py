@@ -51,11 +51,12 @@ class Controller:
         """Start inactive; parameters may be replaced at any time."""
         self.parameters = parameters
         self.causes = StopCauses()
+        needs_pose = parameters.output == 'pose' or parameters.workspace
         self.inputs = Inputs(
             parameters.image_topics,
             parameters.finger_joints,
             needs_state=policy.proprio_size > 0,
-            needs_pose=parameters.output == 'pose' or bool(parameters.workspace),
+            pose_frame=parameters.frame_id if needs_pose else '',
         )
         self.active = False
         self.episode = 0

@@ -83,17 +83,19 @@ class Inputs:
         image_topics: tuple[str, ...],
         finger_joints: tuple[str, ...],
         needs_state: bool,
-        needs_pose: bool = False,
+        pose_frame: str = '',
     ):
         """
         Expect one image per topic, and what of the state is needed.
 
-        needs_state: joint states and a pose, for the policy. needs_pose: a pose, for the limits.
+        needs_state: joint states and a pose, for the policy. pose_frame: of a pose that limits or
+        outputs need; another one would put the workspace elsewhere. Empty: they need none.
         """
         self.image_topics = image_topics
         self.finger_joints = finger_joints
         self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
-        if needs_pose and not needs_state:
+        self._pose_frame = pose_frame
+        if pose_frame and not needs_state:
             self.states = ('end_effector_pose',)
         self.instruction = ''
         self._frames: dict[str, deque[Frame]] = {}
@@ -196,12 +198,20 @@ class Inputs:
         stamps = [frame.stamp for frame in newest]
         return tuple(newest) if max(stamps) - min(stamps) <= slop * 1e9 else None
 
+    def _check_frame(self, message: object) -> None:
+        if self._pose_frame and message.header.frame_id != self._pose_frame:
+            raise ValueError(
+                f'end_effector_pose: expected frame {self._pose_frame} (frame_id), '
+                f'came {message.header.frame_id!r}; have the driver publish it there'
+            )
+
     def _take(self, topic: str, message: object, received: float, fault: str) -> None:
         try:
             if topic == 'joint_states':
                 finger_positions(message, self.finger_joints)
             elif topic == 'end_effector_pose':
                 position_and_axis_angle(message)
+                self._check_frame(message)
             elif hasattr(message, 'encoding'):
                 check_image(message, topic)
         except ValueError as error:

@@ -9,6 +9,7 @@ Knows message types and topics, and nothing of why a command was chosen.
 from geometry_msgs.msg import PoseStamped
 from geometry_msgs.msg import TwistStamped
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
 
@@ -19,6 +20,8 @@ from .limits import WAIT
 from .pose_target import PoseTarget
 from .qos import COMMAND
 from .vla_parameters import VLAParameters
+
+STOP_TIMEOUT = 0.5  # s; a listener that has gone without a word shall not hold the end up
 
 
 class ArmOutputs:
@@ -42,7 +45,8 @@ class ArmOutputs:
         self._motion.send(command, now, measured)
 
     def destroy(self) -> None:
-        """Give the publishers back."""
+        """Give the publishers back, once whoever listens has the last stop."""
+        self._motion.publisher.wait_for_all_acked(Duration(seconds=STOP_TIMEOUT))
         self._node.destroy_lifecycle_publisher(self._motion.publisher)
         if self._gripper is not None:
             self._gripper.destroy()

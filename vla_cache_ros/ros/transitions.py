@@ -22,6 +22,9 @@ def guarded(callback: Callable) -> Callable:
     def transition(self: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return callback(self, state)
+        except InterruptedError as error:  # the user's own wish
+            self.get_logger().info(f'{callback.__name__}: {error}')
+            return TransitionCallbackReturn.FAILURE
         except Exception as error:  # noqa: BLE001 - whatever it is, the node stays up
             self.get_logger().error(
                 f'{callback.__name__} failed: {error}\n{traceback.format_exc()}'

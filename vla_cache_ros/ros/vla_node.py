@@ -150,7 +150,7 @@ class VLANode(LifecycleNode):
         while not (future.done() or stop_requested.wait(0.01)):
             pass
         if not future.done():
-            raise RuntimeError('interrupted')
+            raise InterruptedError('ended by a signal')
         return future.result()
 
     def _prepare(self, policy: Any) -> None:  # noqa: ANN401
