@@ -175,7 +175,7 @@ def gate(
     seed: Seed = 0,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
-    from vla_cache_ros.training.gate import GateTrainer
+    from vla_cache_ros.training.gate_run import train_on_demonstrations
     from vla_cache_ros.training.gate_settings import GateTraining
 
     training = GateTraining(
@@ -194,4 +194,4 @@ def gate(
         first_share=first_share,
         seed=seed,
     )
-    GateTrainer(checkpoint, data, out, training).train()
+    train_on_demonstrations(checkpoint, data, out, training)

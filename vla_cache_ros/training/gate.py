@@ -22,7 +22,7 @@ from torch import Tensor
 from vla_cache_ros.caching.gates.gate_folder import save_gate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
-from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 from .alignment import align_to_attention
 from .alignment import effect_loss
@@ -53,21 +53,22 @@ class GateTrainer:
     """Hold the frozen model, the gate, its optimizer and the answers it learns from."""
 
     def __init__(
-        self, checkpoint: str, directories: list[Path], out: Path, training: GateTraining
+        self, vla: LoadedVLA, recordings: Recordings, out: Path, training: GateTraining
     ) -> None:
-        """Start anew, or from OUT/state.pt if it exists; other settings than its are refused."""
+        """
+        Start anew, or from OUT/state.pt if it exists; other settings than its are refused.
+
+        vla: frozen, as `gate_run.model_to_train_through` returns it.
+        """
         self.out, self.training = Path(out), training
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
-        self.vla = load_checkpoint(checkpoint)
-        self.vla.model.requires_grad_(requires_grad=False)
-        oft = self.vla.config.oft
-        if oft is None or self.vla.model.action_head is None:
+        self.vla, self.recordings = vla, recordings
+        if training.loss == 'demonstrations' and 'actions' not in recordings.frames.table:
             raise ValueError(
-                f'{checkpoint}: expected a model with an L1 action head, found action tokens'
+                'loss: expected distill, since these recordings have no labels, got demonstrations'
             )
         state = self._saved()  # before hours of asking the model: other settings are refused
-        self.recordings = Recordings(directories)
         self.teacher = self._ask_teacher()
         self.walks = self._walk()
         self.embeddings = {
@@ -75,7 +76,7 @@ class GateTrainer:
             for text in self.recordings.instructions()
         }
         config = GateConfig(
-            cameras=oft.num_images,
+            cameras=vla.config.oft.num_images,
             language_dim=self.vla.config.hidden_dim if training.language else 0,
         )
         torch.manual_seed(training.seed)
@@ -226,6 +227,7 @@ class GateTrainer:
             'seconds': self._seconds,
             'training': vars(self.training),
             'fingerprint': self.vla.fingerprint,
+            'recordings': self.recordings.digest,
         }
         torch.save(state, self.out / 'state.part')
         (self.out / 'state.part').rename(self.out / 'state.pt')
@@ -235,8 +237,12 @@ class GateTrainer:
         if not (self.out / 'state.pt').exists():
             return None
         state = torch.load(self.out / 'state.pt', weights_only=True)
-        wanted = {**vars(self.training), 'fingerprint': self.vla.fingerprint}
-        found = {**state['training'], 'fingerprint': state['fingerprint']}
+        wanted = {
+            **vars(self.training),
+            'fingerprint': self.vla.fingerprint,
+            'recordings': self.recordings.digest,
+        }
+        found = {**state, **state['training']}
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise ValueError(
