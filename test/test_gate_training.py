@@ -84,9 +84,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights_and_its_gate_drives
 
 
 def test_other_settings_than_those_of_the_run_are_refused(data, tmp_path):
-    GateTrainer(
-        'tabletop', [data], tmp_path / 'a', GateTraining(stage1=1, stage2=0, walks=1)
-    ).train()
+    trainer_of(data, tmp_path / 'a', GateTraining(stage1=1, stage2=0, walks=1)).train()
     with pytest.raises(ValueError, match='seed: expected 1 as asked for, found 0'):
         training = GateTraining(stage1=1, stage2=0, walks=1, seed=1)
         trainer_of(data, tmp_path / 'a', training)

@@ -27,8 +27,8 @@ class Frames:
         """
         Read every shard whose .npz exists, or one part of them (one process of several).
 
-        encode maps images uint8 [N, cams, 224, 224, 3] to what is kept of them, once per shard; the
-        folder encoded keeps the results for the next run.
+        encode maps images uint8 [N, cams, 224, 224, 3] to what is kept of them, once per shard;
+        the folder encoded keeps the results for the next run.
         Raises FileNotFoundError when there is none.
         """
         self._encode, self._encoded = encode, encoded

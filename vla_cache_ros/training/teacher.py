@@ -57,7 +57,7 @@ class Teacher:
 def batch_inputs(
     vla: LoadedVLA, recordings: Recordings, rows: np.ndarray
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return pixel values, prompt ids with their mask, and normalised states, if any, of frames."""
+    """Return pixel values, prompt ids with their mask, and states (normalised, or None)."""
     frames, states = recordings.frames, None
     ids, mask = pad_prompts([vla.prompt_ids(recordings.instruction(row)) for row in rows])
     if vla.model.proprio_projector is not None:
