@@ -9,14 +9,17 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'vla_cache_ros'
 ROS = {'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'rosbag2_py'}
+MESSAGES = {'std_msgs', 'sensor_msgs', 'geometry_msgs', 'builtin_interfaces'}
 TENSORS = {'torch', 'transformers', 'safetensors'}
+ABOVE = {'mujoco', 'policy', 'evaluation', 'training', 'simulation'}  # of model and recordings
 FORBIDDEN = {
-    'vla': ROS | {'mujoco', 'caching', 'policy', 'evaluation', 'training', 'simulation', 'ros'},
-    'caching': ROS | {'mujoco', 'policy', 'evaluation', 'training', 'simulation', 'ros'},
-    'simulation': ROS | {'caching', 'policy', 'evaluation', 'training', 'vla', 'ros'} | TENSORS,
+    'vla': ROS | ABOVE | {'caching', 'ros', 'bags'},
+    'caching': ROS | ABOVE | {'ros', 'bags'},
+    'simulation': ROS | TENSORS | (ABOVE - {'mujoco', 'simulation'}) | {'caching', 'vla', 'ros', 'bags'},
+    'bags': ROS | MESSAGES | TENSORS | ABOVE | {'caching', 'vla'},
     'training': ROS | {'ros'},
     'evaluation': ROS,
-    'ros': {'transformers', 'safetensors', 'training', 'timm', 'torchvision'},
+    'ros': {'transformers', 'safetensors', 'training', 'timm', 'torchvision', 'bags'},
 }
 UNSAFE = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'eval', 'exec'}
 NOWHERE = {'timm', 'torchvision', 'tensorflow'}

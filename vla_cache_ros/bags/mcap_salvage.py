@@ -1,0 +1,108 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Read what can be read of an MCAP file, from its begin to where it ends, without its index.
+
+Skips chunks that are damaged. Knows ROS 2 messages only; other encodings are passed over.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+import io
+from pathlib import Path
+import zlib
+
+from lz4.frame import LZ4FrameDecompressor
+from mcap.records import Channel
+from mcap.records import Chunk
+from mcap.records import Footer
+from mcap.records import McapRecord
+from mcap.records import Message
+from mcap.records import Schema
+from mcap.stream_reader import StreamReader
+from rosbags.interfaces import MessageDefinition
+from rosbags.interfaces import MessageDefinitionFormat
+import zstandard
+
+from .records import NO_DEFINITION
+from .records import Record
+
+FORMATS = {'ros2msg': MessageDefinitionFormat.MSG, 'ros2idl': MessageDefinitionFormat.IDL}
+_ZSTD = b'\x28\xb5\x2f\xfd'  # begins a message that was compressed by itself; CDR begins with 0
+
+
+def mcap_records(path: Path, notes: Counter) -> Iterator[Record]:
+    """Yield the records of a file, .mcap or .mcap.zstd; notes: takes what could not be read."""
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, Channel] = {}
+    for record in _in_order(path, notes):
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            channels[record.id] = record
+        elif isinstance(record, Message):
+            channel = channels.get(record.channel_id)
+            schema = schemas.get(channel.schema_id) if channel else None
+            if schema is None or channel.message_encoding != 'cdr':
+                continue
+            definition = NO_DEFINITION
+            if schema.encoding in FORMATS:
+                text = schema.data.decode('utf-8', 'replace')
+                definition = MessageDefinition(FORMATS[schema.encoding], text)
+            data = record.data
+            if data[:4] == _ZSTD:
+                data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            yield Record(channel.topic, schema.name, definition, record.log_time, data)
+
+
+def _in_order(path: Path, notes: Counter) -> Iterator[McapRecord]:
+    """Yield schemas, channels and messages; within a chunk by recording time."""
+    limit = 64 * path.stat().st_size + 2**20  # a longer record is no length but damage
+    with path.open('rb') as file:
+        source = zstandard.open(file) if path.suffix == '.zstd' else file
+        reader = StreamReader(source, emit_chunks=True, record_size_limit=limit)
+        complete = False
+        try:
+            for record in reader.records:
+                complete = complete or isinstance(record, Footer)
+                if isinstance(record, Chunk):
+                    yield from _of_chunk(record, path.name, notes)
+                else:
+                    yield record
+        except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
+            if not complete:
+                reason = str(error) or 'it ends in the middle of a record'
+                notes[f'{path.name}: cut off or damaged, read up to there ({reason})'] += 1
+
+
+def _of_chunk(chunk: Chunk, name: str, notes: Counter) -> list[McapRecord]:
+    try:
+        data = _decompress(chunk)
+    except Exception as error:  # noqa: BLE001 - each compression has errors of its own
+        notes[f'{name}: a chunk does not decompress ({error})'] += 1
+        return []
+    whole = len(data) == chunk.uncompressed_size
+    if whole and chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc:
+        notes[f'{name}: a chunk whose checksum is wrong'] += 1
+        return []
+    records = []
+    reader = StreamReader(io.BytesIO(data), skip_magic=True, record_size_limit=len(data))
+    try:
+        for record in reader.records:
+            records.append(record)
+    except Exception as error:  # noqa: BLE001 - the end of the data raises too: there is no footer
+        if not whole:
+            notes[f'{name}: a chunk that is cut off ({error or "its begin was read"})'] += 1
+    # stable: schemas and channels, without a time, stay before their messages
+    return sorted(records, key=lambda record: getattr(record, 'log_time', 0))
+
+
+def _decompress(chunk: Chunk) -> bytes:
+    """Return the content, or its begin where the chunk is cut off."""
+    if chunk.compression == 'zstd':
+        return zstandard.ZstdDecompressor().decompressobj().decompress(chunk.data)
+    if chunk.compression == 'lz4':
+        return LZ4FrameDecompressor().decompress(chunk.data)
+    if chunk.compression:
+        raise ValueError(f'expected zstd or lz4, came {chunk.compression!r}')
+    return chunk.data

@@ -1,0 +1,162 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Find the observations that a live node used: its step reports name them by their header stamps.
+
+Reads the bag twice, first the reports alone, so that only messages that a report names are kept
+until it comes, however long the inference took. Knows nothing of how they were chosen.
+"""
+
+from collections import Counter
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+import json
+
+from vla_cache_ros.ros.inputs import Frame
+from vla_cache_ros.ros.inputs import FrameSet
+from vla_cache_ros.ros.inputs import stamp_of
+
+from .reader import Bag
+from .reader import BagMessage
+from .steps import BagStep
+from .topics import BagTopics
+
+PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its images
+_FIELDS = {'episode', 'step', 'gate', 'instruction', 'image_stamps', 'command_stamp', 'actions'}
+
+
+def usable_reports(bag: Bag, topics: BagTopics) -> bool:
+    """Say whether there is a report of a node with at least as many cameras as topics has."""
+    reports = (_read(message) for message in bag.messages({topics.report}))
+    return any(report and len(report['image_stamps']) >= len(topics.images) for report in reports)
+
+
+def reported_steps(bag: Bag, topics: BagTopics, notes: Counter[str]) -> Iterator[BagStep]:
+    """Yield one observation a report; see `walk` for the arguments."""
+    finder = _Finder(bag, topics, notes)
+    for message in bag.messages(finder.wanted):
+        yield from finder.take(message)
+    yield from finder.finish()
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A report whose messages may still come; run: how many runs had begun by then."""
+
+    report: dict
+    time: int
+    run: int
+
+
+class _Finder:
+    """Keep what reports name, and put it together when they come."""
+
+    def __init__(self, bag: Bag, topics: BagTopics, notes: Counter[str]):
+        self._topics, self._notes = topics, notes
+        self._images = topics.recorded_images(bag)
+        self._states = (topics.pose, topics.joints) if topics.has_state(bag) else ()
+        self._run_info = topics.report.rpartition('/')[0] + '/run_info'
+        self.wanted = {*self._images, *self._states, topics.report, self._run_info}
+        self._needed = {topic: Counter() for topic in (*self._images, *self._states)}
+        for message in bag.messages({topics.report}):
+            for key in self._keys(_read(message) or {'image_stamps': ()}):
+                self._needed[key[0]][key[1]] += 1
+        self._held: dict[tuple[str, int], Frame] = {}
+        self._newest: dict[str, Frame] = {}  # states
+        self._beside: dict[tuple[str, int], tuple[Frame, ...]] = {}  # image -> states then
+        self._reports: deque[_Waiting] = deque()
+        self._runs, self._episode, self._last = 0, -1, None
+
+    def take(self, message: BagMessage) -> Iterator[BagStep]:
+        """Keep a message; yield the observations that are complete with it, in their order."""
+        topic = message.topic
+        if topic == self._run_info:
+            self._runs += 1
+        elif topic == self._topics.report:
+            report = _read(message)
+            if report is None:
+                self._notes[f'{topic}: a report that cannot be read'] += 1
+            else:
+                self._reports.append(_Waiting(report, message.time, self._runs))
+        else:
+            self._keep(message)
+        yield from self._complete(message.time)
+
+    def finish(self) -> Iterator[BagStep]:
+        """Yield what is left; no further message will come."""
+        return self._complete(None)
+
+    def _keep(self, message: BagMessage) -> None:
+        stamp = stamp_of(message.message)
+        key, frame = (message.topic, stamp), Frame(message.message, stamp, message.time * 1e-9)
+        if message.topic in self._states:
+            self._newest[message.topic] = frame
+        if self._needed[message.topic][stamp]:
+            self._held[key] = frame
+            if len(self._newest) == len(self._states):
+                self._beside[key] = tuple(self._newest[topic] for topic in self._states)
+
+    def _complete(self, now: int | None) -> Iterator[BagStep]:
+        while self._reports:
+            waiting = self._reports[0]
+            keys = self._keys(waiting.report)
+            complete = bool(keys) and all(key in self._held for key in keys)
+            if not complete and now is not None and now - waiting.time < PATIENCE:
+                return
+            self._reports.popleft()
+            if complete:
+                yield from self._step(waiting, keys)
+            else:
+                self._notes['a report names images or states that are not in the bag'] += 1
+            self._release(keys)
+
+    def _step(self, waiting: _Waiting, keys: list[tuple[str, int]]) -> Iterator[BagStep]:
+        report, count = waiting.report, len(self._images)
+        images = tuple(self._held[key] for key in keys[:count])
+        pose, joints = (self._held[key] for key in keys[count:]) if keys[count:] else (None, None)
+        if pose is None and self._states:  # a report of old, or of a model without state
+            last = max(keys, key=lambda key: self._held[key].received)
+            pose, joints = self._beside.get(last, (None, None))
+        frames = FrameSet(
+            self._images,
+            images,
+            self._topics.text or report['instruction'],
+            pose,
+            joints,
+            self._topics.finger_joints,
+        )
+        try:
+            observation = frames.observation()
+        except ValueError as error:
+            self._notes[str(error)] += 1
+            return
+        # An arm that is driven and a dry run are two episodes, whatever their number.
+        run = (waiting.run, report['gate'], report['command_stamp'] == 0, report['episode'])
+        self._episode += run != self._last
+        self._last = run
+        yield BagStep(self._episode, observation, frames.stamp, waiting.time, report)
+
+    def _keys(self, report: dict) -> list[tuple[str, int]]:
+        """Return (topic, stamp) of what a report was made from: images, then pose and joints."""
+        images, states = report['image_stamps'], report.get('state_stamps', ())
+        if len(images) < len(self._images):
+            return []
+        keys = list(zip(self._images, images, strict=False))
+        exact = len(states) == len(self._states)
+        return keys + list(zip(self._states, states, strict=True)) if exact else keys
+
+    def _release(self, keys: list[tuple[str, int]]) -> None:
+        for topic, stamp in keys:
+            self._needed[topic][stamp] -= 1
+            if self._needed[topic][stamp] <= 0:
+                self._held.pop((topic, stamp), None)
+                self._beside.pop((topic, stamp), None)
+
+
+def _read(message: BagMessage) -> dict | None:
+    try:
+        report = json.loads(message.message.data)
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) and _FIELDS <= set(report) else None

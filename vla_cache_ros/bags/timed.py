@@ -1,0 +1,132 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Choose the observations of a recording by time, with the rules of the live node's inputs.
+
+Knows nothing of what was inferred or commanded while the bag was recorded.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from vla_cache_ros.ros.inputs import Inputs
+from vla_cache_ros.ros.inputs import stamp_of
+
+from .reader import Bag
+from .reader import BagMessage
+from .steps import BagStep
+from .steps import Cadence
+from .topics import BagTopics
+
+CLOCKS = 1.0  # s between header stamp and recording time, above which a clock is not believed
+
+
+def timed_steps(
+    bag: Bag, topics: BagTopics, cadence: Cadence, notes: Counter[str]
+) -> Iterator[BagStep]:
+    """Yield one observation a period; see `walk` for the arguments."""
+    images = topics.recorded_images(bag)
+    states = {}
+    if topics.has_state(bag):
+        states = {topics.joints: 'joint_states', topics.pose: 'end_effector_pose'}
+    inputs = Inputs(images, topics.finger_joints, bool(states))
+    wanted = {*images, *states}
+    if topics.text:
+        inputs.take_instruction(topics.text)
+    else:
+        wanted.add(topics.instruction)
+    chooser = _Chooser(inputs, states, cadence, notes)
+    for message in bag.messages(wanted):
+        step = chooser.take(message)
+        if step is not None:
+            yield step
+
+
+class _Chooser:
+    """Take messages one by one; say when an observation is due and complete."""
+
+    def __init__(
+        self, inputs: Inputs, states: dict[str, str], cadence: Cadence, notes: Counter[str]
+    ):
+        self._inputs, self._states, self._cadence = inputs, states, cadence
+        self._notes = notes
+        self._first_notes: dict[tuple[str, str], str] = {}
+        self._newest: dict[str, int] = {}  # image topic -> stamp, ns
+        self._disbelieved: set[str] = set()
+        self._episode, self._begun = 0, False
+        self._due: int | None = None  # ns; None: with the first observation that is possible
+
+    def take(self, message: BagMessage) -> BagStep | None:
+        """Keep a message; return the observation that it completes, if one is due."""
+        if message.topic in self._states:
+            self._restamp(message)
+            topic = self._states[message.topic]
+            self._inputs.take_state(topic, message.message, message.time * 1e-9)
+        elif message.topic in self._inputs.image_topics:
+            self._restamp(message)
+            if not self._follows(message):
+                return None
+            self._inputs.take_image(message.topic, message.message, message.time * 1e-9)
+        elif self._inputs.take_instruction(message.message.data):
+            self._end_episode()
+        return self._observe(message.time)
+
+    def _observe(self, now: int) -> BagStep | None:
+        cadence = self._cadence
+        problems = self._inputs.problems(now, cadence.image_timeout, cadence.state_timeout)
+        for problem, text in problems.items():
+            self._notes[self._first_notes.setdefault(problem, text)] += 1
+        frames = self._inputs.newest_set(self._due or 0, cadence.sync_slop)
+        if problems or frames is None:
+            return None
+        if self._due is None:
+            self._due = frames.stamp + round(cadence.offset * 1e9)
+            if frames.stamp < self._due:
+                return None
+        try:
+            observation = frames.observation()
+        except ValueError as error:  # as live: again, with newer images
+            self._notes[str(error)] += 1
+            self._due = frames.stamp + 1
+            return None
+        period = round(cadence.period * 1e9)
+        # On a grid, so that the jitter of stamps does not add up; a late one begins a new grid.
+        late = frames.stamp - self._due > period // 2
+        self._due = (frames.stamp if late else self._due) + period
+        self._begun = True
+        return BagStep(self._episode, observation, frames.stamp, now)
+
+    def _follows(self, message: BagMessage) -> bool:
+        """Say whether an image is newer than its camera's last; end the episode at a leap."""
+        stamp = stamp_of(message.message)
+        before = self._newest.get(message.topic, stamp)
+        if before - stamp > self._cadence.sync_slop * 1e9:
+            self._notes[f'{message.topic}: stamps went back, a new episode begins'] += 1
+            self._inputs.forget()
+            self._newest.clear()
+            self._end_episode()
+        elif stamp < before:
+            self._notes[f'{message.topic}: an image that came after a newer one'] += 1
+            return False
+        elif stamp - before > self._cadence.max_gap * 1e9:
+            self._end_episode()
+        self._newest[message.topic] = stamp
+        return True
+
+    def _restamp(self, message: BagMessage) -> None:
+        """Put recording time in place of a stamp that has nothing to do with it."""
+        off = abs(message.time - stamp_of(message.message)) * 1e-9
+        if off <= CLOCKS and message.topic not in self._disbelieved:
+            return
+        if message.topic not in self._disbelieved:
+            self._disbelieved.add(message.topic)
+            self._notes[
+                f'{message.topic}: header stamps are {off:.0f} s from recording time; '
+                'recording time is taken for them'
+            ] += 1
+        stamp = message.message.header.stamp
+        stamp.sec, stamp.nanosec = divmod(message.time, 10**9)
+
+    def _end_episode(self) -> None:
+        self._episode += self._begun
+        self._begun, self._due = False, None

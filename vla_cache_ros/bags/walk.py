@@ -1,0 +1,41 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Walk through a bag and yield the observations of a policy, one after the other.
+
+Where a live node ran along they are the ones it used; elsewhere they are chosen as it would have.
+Knows no model: whether a missing state matters is the caller's business.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from .reader import Bag
+from .reported import reported_steps
+from .reported import usable_reports
+from .steps import BagStep
+from .steps import Cadence
+from .timed import timed_steps
+from .topics import BagTopics
+
+
+def walk(
+    bag: Bag, topics: BagTopics, cadence: Cadence, notes: Counter[str] | None = None
+) -> Iterator[BagStep]:
+    """
+    Yield observations in the order of recording, with state wherever the bag has it.
+
+    cadence is for a bag without step reports; an empty `topics.report` passes reports over.
+    notes: takes why there was no observation, or how stamps were read, and how often.
+    Raises ValueError if the bag lacks images or an instruction.
+    """
+    topics.check(bag, needs_state=False)
+    notes = Counter() if notes is None else notes
+    if topics.has_reports(bag):
+        if usable_reports(bag, topics):
+            return reported_steps(bag, topics, notes)
+        notes[
+            f'{topics.report}: the live node had fewer cameras than {len(topics.images)}; '
+            'observations are chosen by time'
+        ] += 1
+    return timed_steps(bag, topics, cadence, notes)
