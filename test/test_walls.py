@@ -15,7 +15,10 @@ ABOVE = {'mujoco', 'policy', 'evaluation', 'training', 'simulation'}  # of model
 FORBIDDEN = {
     'vla': ROS | ABOVE | {'caching', 'ros', 'bags'},
     'caching': ROS | ABOVE | {'ros', 'bags'},
-    'simulation': ROS | TENSORS | (ABOVE - {'mujoco', 'simulation'}) | {'caching', 'vla', 'ros', 'bags'},
+    'simulation': ROS
+    | TENSORS
+    | (ABOVE - {'mujoco', 'simulation'})
+    | {'caching', 'vla', 'ros', 'bags'},
     'bags': ROS | MESSAGES | TENSORS | ABOVE | {'caching', 'vla'},
     'training': ROS | {'ros'},
     'evaluation': ROS,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from vla_cache_ros import cli_bags
 
 train = typer.Typer(help='Train on demonstrations.', no_args_is_help=True)
 
@@ -138,8 +139,13 @@ def base(
 
 @train.command()
 def gate(
-    data: Data,
     out: Out,
+    data: Annotated[
+        list[Path] | None, typer.Option('--data', help='Folder of demonstrations; repeat.')
+    ] = None,
+    bags: Annotated[
+        list[Path] | None, typer.Option('--bag', help='Bag of your robot, no labels; repeat.')
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help='Model to train through, frozen.')] = 'tabletop',
     loss: Annotated[
         str, typer.Option(help='distill (no labels needed) or demonstrations.')
@@ -172,10 +178,32 @@ def gate(
         float,
         typer.Option(help="Share of the tokens that an episode's first step computes, 1 for all."),
     ] = 0.75,
+    start: Annotated[
+        Path | None, typer.Option(help='Folder of a gate of this model to begin with.')
+    ] = None,
     seed: Seed = 0,
+    image_topics: cli_bags.ImageTopics = None,
+    instruction_topic: cli_bags.InstructionTopic = '/instruction',
+    instruction: cli_bags.Instruction = '',
+    joint_topic: cli_bags.JointTopic = '/joint_states',
+    pose_topic: cli_bags.PoseTopic = '/end_effector_pose',
+    finger_joints: cli_bags.FingerJoints = None,
+    period: cli_bags.Period = 0.4,
+    offsets: Annotated[
+        int, typer.Option(min=1, help='Walks through each episode of a bag, each begun later.')
+    ] = 4,
+    held_out: Annotated[
+        int | None,
+        typer.Option(min=1, help='Last episodes of the bags to report on; a fifth if not given.'),
+    ] = None,
+    unnorm_key: Annotated[
+        str | None, typer.Option(help='Data set whose statistics scale state and actions.')
+    ] = None,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
-    from vla_cache_ros.training.gate_run import train_on_demonstrations
+    if bool(data) == bool(bags):
+        got = 'both' if data else 'neither'
+        raise typer.BadParameter(f'expected demonstrations (--data) or bags (--bag), got {got}')
     from vla_cache_ros.training.gate_settings import GateTraining
 
     training = GateTraining(
@@ -193,5 +221,26 @@ def gate(
         language=language,
         first_share=first_share,
         seed=seed,
+        start=None if start is None else str(start),
     )
-    train_on_demonstrations(checkpoint, data, out, training)
+    if data:
+        from vla_cache_ros.training.gate_run import train_on_demonstrations
+
+        train_on_demonstrations(checkpoint, data, out, training)
+        return
+    from vla_cache_ros.bags.steps import Cadence
+    from vla_cache_ros.bags.topics import BagTopics
+    from vla_cache_ros.training.bag_recordings import BagSource
+    from vla_cache_ros.training.bag_training import train_on_bags
+
+    known = BagTopics()
+    topics = BagTopics(
+        images=tuple(image_topics or known.images),
+        instruction=instruction_topic,
+        text=instruction,
+        joints=joint_topic,
+        pose=pose_topic,
+        finger_joints=tuple(finger_joints or known.finger_joints),
+    )
+    source = BagSource(bags, topics, Cadence(period), offsets)
+    train_on_bags(checkpoint, source, out, training, held_out, unnorm_key)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch import Tensor
+from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import save_gate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
@@ -34,12 +35,11 @@ from .processes import average_gradients
 from .processes import join_processes
 from .processes import mean_over_processes
 from .recordings import Recordings
-from .sequence import pad_prompts
 from .task_stage import TaskStage
+from .teacher import instruction_embeddings
 from .teacher import Teacher
 from .towers import learning_rate
 from .unroll import budgets
-from .unroll import prompt_embedding
 from .walks import Walks
 
 FIELDS = ('stage', 'update', 'loss', 'covered', 'reuse', 'distance', 'price', 'seconds')
@@ -71,16 +71,15 @@ class GateTrainer:
         state = self._saved()  # before hours of asking the model: other settings are refused
         self.teacher = self._ask_teacher()
         self.walks = self._walk()
-        self.embeddings = {
-            text: prompt_embedding(self.vla.model, *pad_prompts([self.vla.prompt_ids(text)]))[0]
-            for text in self.recordings.instructions()
-        }
+        self.embeddings = instruction_embeddings(vla, recordings)
         config = GateConfig(
             cameras=vla.config.oft.num_images,
             language_dim=self.vla.config.hidden_dim if training.language else 0,
         )
         torch.manual_seed(training.seed)
         self.network = GateNetwork(config)
+        if training.start is not None:
+            self._begin_with(Path(training.start))
         self.optimizer = self._new_optimizer()
         self.predictor = PREDICTORS[training.predictor](config.ratios)
         self.task = TaskStage(
@@ -93,6 +92,16 @@ class GateTrainer:
             self.optimizer.load_state_dict(state['optimizer'])
             self.done, self._seconds = state['done'], state['seconds']
             self.task.price, self.task.scale = state['price'], state['scale']
+
+    def _begin_with(self, folder: Path) -> None:
+        """Take the weights of a trained gate; raises ValueError where it was made otherwise."""
+        model = {'fingerprint': self.vla.fingerprint, 'cameras': self.network.config.cameras}
+        network = load_gate_folder(folder, **model).network
+        if network.config != self.network.config:
+            raise ValueError(
+                f'{folder}: expected a gate of {self.network.config}, found {network.config}'
+            )
+        self.network.load_state_dict(network.state_dict())
 
     def train(self) -> None:
         """Run both stages, calibrate and write the gate folder OUT/gate."""

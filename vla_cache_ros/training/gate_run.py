@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run one training of a gate from start to end: load the model, get recordings, train.
+Run one training of a gate from start to end: load the model, read recordings, train.
 
 Joins what the others do. Knows where recordings come from, and not how a gate learns.
 """

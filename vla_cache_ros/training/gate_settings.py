@@ -21,7 +21,8 @@ class GateTraining:
     reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
     price, None for the predictor's own start. relative: whether an action error counts by how slow
     the motion is. peak: learning rate. language: whether the gate sees the instruction.
-    first_share: of the visual tokens, which an episode's first step shall compute.
+    first_share: of the visual tokens, which an episode's first step shall compute. start: folder
+    of a gate of this model to begin with, None for random weights.
     """
 
     stage1: int = 4000
@@ -38,6 +39,7 @@ class GateTraining:
     language: bool = True
     first_share: float = 0.75
     seed: int = 0
+    start: str | None = None
 
     def __post_init__(self) -> None:
         """Check what a user may mistype."""

@@ -20,6 +20,7 @@ from vla_cache_ros.vla.model import PrismaticVLA
 from .recordings import Recordings
 from .sequence import pad_prompts
 from .towers import pixel_batch
+from .unroll import prompt_embedding
 
 BATCH = 4
 
@@ -64,6 +65,14 @@ def batch_inputs(
         states = vla.statistics().proprio.normalize(frames.table['proprio'][rows])  # [B, P]
         states = torch.from_numpy(states.astype(np.float32))
     return pixel_batch(frames.images(rows), vla.images), ids, mask, states
+
+
+def instruction_embeddings(vla: LoadedVLA, recordings: Recordings) -> dict[str, Tensor]:
+    """Return what a gate that sees language is told, `[D]` for every instruction."""
+    return {
+        text: prompt_embedding(vla.model, *pad_prompts([vla.prompt_ids(text)]))[0]
+        for text in recordings.instructions()
+    }
 
 
 def batch_labels(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:
