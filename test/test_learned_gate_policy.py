@@ -52,6 +52,18 @@ def test_the_shipped_gate_belongs_to_the_shipped_model():
     assert 0 < report.reuse < 0.91
 
 
+def test_an_episode_is_the_same_whatever_came_before():
+    policy = Policy.from_pretrained('tabletop', gate='learned', reuse=None)
+    first = [policy.act(observe(step))[1].active for step in range(3)]
+    policy.reset()
+    # the same scene, a little off: next to black, everything differs the same
+    shifted = [policy.act(observe(step + 3))[1].active for step in range(3)]
+    assert any((a != b).any() for a, b in zip(first, shifted, strict=True))
+    policy.reset()
+    again = [policy.act(observe(step))[1].active for step in range(3)]
+    assert [active.tolist() for active in again] == [active.tolist() for active in first]
+
+
 def test_a_gate_may_come_from_another_folder(checkpoint, tmp_path):
     fingerprint = load_checkpoint(checkpoint).fingerprint
     other = write_gate(tmp_path / 'other', network(7), fingerprint)

@@ -15,10 +15,8 @@ ABOVE = {'mujoco', 'policy', 'evaluation', 'training', 'simulation'}  # of model
 FORBIDDEN = {
     'vla': ROS | ABOVE | {'caching', 'ros', 'bags'},
     'caching': ROS | ABOVE | {'ros', 'bags'},
-    'simulation': ROS
-    | TENSORS
-    | (ABOVE - {'mujoco', 'simulation'})
-    | {'caching', 'vla', 'ros', 'bags'},
+    'simulation': (ROS | TENSORS | ABOVE | {'caching', 'vla', 'ros', 'bags'})
+    - {'mujoco', 'simulation'},
     'bags': ROS | MESSAGES | TENSORS | ABOVE | {'caching', 'vla'},
     'training': ROS | {'ros'},
     'evaluation': ROS,

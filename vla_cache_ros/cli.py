@@ -17,6 +17,7 @@ import typer
 from vla_cache_ros import __version__
 from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
+from vla_cache_ros.cli_evaluate import evaluate
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
 from vla_cache_ros.cli_training import train
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(evaluate)
 app.command()(bench)
 app.command()(growth)
 app.command()(demos)
@@ -53,23 +55,6 @@ Reuse = Annotated[
 Episodes = Annotated[int, typer.Option(min=1, help='Number of episodes.')]
 Seed = Annotated[int, typer.Option(min=0, help='Seed of the first episode; the next adds one.')]
 Json = Annotated[Path | None, typer.Option('--json', help='File for the figures.')]
-
-
-@app.command()
-def evaluate(
-    checkpoint: Checkpoint = 'tabletop',
-    gate: Gate = 'dense',
-    reuse: Reuse = None,
-    episodes: Episodes = 10,
-    seed: Seed = 0,
-    json: Json = None,
-    device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
-    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
-) -> None:
-    """Run closed-loop episodes in process, without ROS, and write the figures."""
-    from vla_cache_ros.evaluation.closed_loop import run_evaluate
-
-    run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
 
 
 @app.command()

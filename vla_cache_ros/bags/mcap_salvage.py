@@ -13,6 +13,7 @@ from pathlib import Path
 import zlib
 
 from lz4.frame import LZ4FrameDecompressor
+from mcap.reader import make_reader
 from mcap.records import Channel
 from mcap.records import Chunk
 from mcap.records import Footer
@@ -33,8 +34,7 @@ _ZSTD = b'\x28\xb5\x2f\xfd'  # begins a message that was compressed by itself; C
 
 def mcap_records(path: Path, notes: Counter) -> Iterator[Record]:
     """Yield the records of a file, .mcap or .mcap.zstd; notes: takes what could not be read."""
-    schemas: dict[int, Schema] = {}
-    channels: dict[int, Channel] = {}
+    schemas, channels = _summary(path)
     for record in _in_order(path, notes):
         if isinstance(record, Schema):
             schemas[record.id] = record
@@ -53,6 +53,16 @@ def mcap_records(path: Path, notes: Counter) -> Iterator[Record]:
             if data[:4] == _ZSTD:
                 data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
             yield Record(channel.topic, schema.name, definition, record.log_time, data)
+
+
+def _summary(path: Path) -> tuple[dict[int, Schema], dict[int, Channel]]:
+    """Return what the end of the file repeats, for the case that its begin is damaged."""
+    try:
+        with path.open('rb') as file:
+            summary = make_reader(file).get_summary()
+        return dict(summary.schemas), dict(summary.channels)
+    except Exception:  # noqa: BLE001 - cut off, compressed or garbage: the data must do
+        return {}, {}
 
 
 def _in_order(path: Path, notes: Counter) -> Iterator[McapRecord]:

@@ -55,7 +55,10 @@ def _open(path: Path, notes: Counter) -> sqlite3.Connection:
         except sqlite3.DatabaseError as error:
             notes[f'{path.name}: read without its write-ahead log ({error})'] += 1
     # immutable: neither a journal nor a lock of the recorder that died is in the way
-    return sqlite3.connect(f'{address}?immutable=1', uri=True)
+    database = sqlite3.connect(f'{address}?immutable=1', uri=True)
+    # Else a file that is shorter than its header says is refused before a row is read.
+    database.execute('PRAGMA writable_schema=ON')
+    return database
 
 
 def _topics(database: sqlite3.Connection) -> dict[int, tuple[str, str, MessageDefinition]]:

@@ -69,6 +69,4 @@ class BagTopics:
         ]
         if missing:
             there = ', '.join(f'{name} ({kind})' for name, kind in sorted(bag.topics.items()))
-            raise ValueError(
-                f'{bag.path}: expected {"; ".join(missing)}; there are the topics {there or "none"}'
-            )
+            raise ValueError(f'{bag.path}: expected {"; ".join(missing)}; there are {there}')

@@ -125,6 +125,8 @@ class EpisodeCache(Provenance):
         self.produced_step.fill(-1)
         if cause is Invalidation.EPISODE_RESET:
             self.step = 0
+            # Tokens that the first step leaves out would else be compared with the last episode.
+            self.pixels.fill(0)
         for buffer in self._buffers():
             buffer.zero_()
 

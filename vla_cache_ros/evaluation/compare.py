@@ -81,7 +81,9 @@ def run_summary(out: Path) -> dict[str, Any]:
         folder.close()
 
 
-def load_policy(entry: Entry, checkpoint: str) -> Actor:
+def load_policy(
+    entry: Entry, checkpoint: str, device: str = 'cpu', dtype: str = 'float32'
+) -> Actor:
     """Load the policy of an entry; raises ValueError naming the entry."""
     from vla_cache_ros.policy import Policy
 
@@ -89,6 +91,8 @@ def load_policy(entry: Entry, checkpoint: str) -> Actor:
         policy = Policy.from_pretrained(
             checkpoint,
             gate=entry.gate_argument,
+            device=device,
+            dtype=dtype,
             reuse=entry.reuse,
             seed=GATE_SEED,
             reuse_towers=None if entry.towers is None else bool(entry.towers),

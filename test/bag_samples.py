@@ -1,0 +1,130 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Small recordings, written message by message: what a test says of a bag is in the test."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import CompressionFormat
+from rosbags.rosbag2 import CompressionMode
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+START = 1_700_000_000 * 10**9  # ns
+MS = 10**6  # ns
+
+
+def of(kind, **fields):
+    """Return a message of a type."""
+    return STORE.types[kind](**fields)
+
+
+def header(stamp):
+    """Return a header with a stamp in ns."""
+    sec, nanosec = divmod(stamp, 10**9)
+    time = of('builtin_interfaces/msg/Time', sec=sec, nanosec=nanosec)
+    return of('std_msgs/msg/Header', stamp=time, frame_id='')
+
+
+def picture(value, size=48):
+    """Return a picture [size, size, 3] that tells its value (0 to 255) by its mean colour."""
+    rgb = np.full((size, size, 3), value, np.uint8)
+    rgb[0, 0] = 255  # not all black, whatever the value
+    return rgb
+
+
+def image(stamp, value):
+    """Return a raw image."""
+    rgb = picture(value)
+    return of(
+        'sensor_msgs/msg/Image', header=header(stamp), height=len(rgb), width=len(rgb),
+        encoding='rgb8', is_bigendian=0, step=3 * len(rgb), data=rgb.reshape(-1),
+    )  # fmt: skip
+
+
+def jpeg(stamp, value):
+    """Return a compressed image."""
+    data = cv2.imencode('.jpg', picture(value)[..., ::-1])[1].reshape(-1)
+    return of('sensor_msgs/msg/CompressedImage', header=header(stamp), format='jpeg', data=data)
+
+
+def string(text):
+    """Return a String."""
+    return of('std_msgs/msg/String', data=text)
+
+
+def joints(stamp, opening):
+    """Return joint states with two fingers."""
+    return of(
+        'sensor_msgs/msg/JointState', header=header(stamp),
+        name=['finger_joint1', 'finger_joint2'], position=np.array([opening, opening]),
+        velocity=np.zeros(0), effort=np.zeros(0),
+    )  # fmt: skip
+
+
+def pose(stamp, x):
+    """Return a pose at x (m), pointing ahead."""
+    return of(
+        'geometry_msgs/msg/PoseStamped',
+        header=header(stamp),
+        pose=of(
+            'geometry_msgs/msg/Pose',
+            position=of('geometry_msgs/msg/Point', x=x, y=0.0, z=0.0),
+            orientation=of('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0),
+        ),
+    )
+
+
+def report(episode, step, stamps, states, **other):
+    """Return a step report as far as the reading of bags looks at it."""
+    fields = {
+        'episode': episode, 'step': step, 'gate': 'dense', 'instruction': 'as reported',
+        'image_stamps': stamps, 'state_stamps': states, 'command_stamp': 1,
+        'actions': [[0.0] * 7] * 8,
+    }  # fmt: skip
+    return string(json.dumps(fields | other))
+
+
+def write_bag(folder, messages, storage='mcap', zstd=True):
+    """Write (recording time in ns, topic, message) triples; return the folder."""
+    plugin = StoragePlugin.MCAP if storage == 'mcap' else StoragePlugin.SQLITE3
+    writer = Writer(folder, version=9, storage_plugin=plugin)
+    if zstd and storage == 'mcap':
+        writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    connections = {}
+    with writer:
+        for time, topic, message in messages:
+            if topic not in connections:
+                connections[topic] = writer.add_connection(
+                    topic, message.__msgtype__, typestore=STORE
+                )
+            data = message
+            if not isinstance(message, bytes):
+                data = STORE.serialize_cdr(message, message.__msgtype__)
+            writer.write(connections[topic], time, data)
+    return Path(folder)
+
+
+def shade(ms):
+    """Return the value of the pictures that were taken at a time (ms, a multiple of 10)."""
+    return 20 + ms // 10 % 230
+
+
+def recording(seconds=2.0, wrist_period=50, instruction='put it there'):
+    """Return a run's messages: two cameras (the fixed one at 20 Hz), state at 50 Hz."""
+    messages = [(START, '/instruction', string(instruction))]
+    for ms in range(0, round(1000 * seconds), 10):
+        stamp = START + ms * MS
+        if ms % 20 == 0:
+            messages.append((stamp + MS, '/joint_states', joints(stamp, ms * 1e-5)))
+            messages.append((stamp + MS, '/end_effector_pose', pose(stamp, ms * 1e-3)))
+        if ms % 50 == 0:
+            messages.append((stamp + 4 * MS, '/image_raw', image(stamp, shade(ms))))
+        if ms % wrist_period == 0:
+            messages.append((stamp + 5 * MS, '/wrist/image_raw', image(stamp, shade(ms))))
+    return messages

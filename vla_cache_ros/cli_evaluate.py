@@ -1,0 +1,164 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The command `vla-cache evaluate`: in closed loop on the embedded robot, or along recordings.
+
+Both share checkpoint and gates. An option of the one is refused with the other.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+from typing import Any
+
+import typer
+
+EXECUTE_STEPS = 4  # of a chunk, as config/tabletop.yaml
+CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
+_OF_ROBOT = ('episodes', 'seed', 'json')
+_OF_BAGS = (
+    'out', 'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
+    'finger_joints', 'report_topic', 'state', 'execute_steps', 'period', 'processes',
+)  # fmt: skip
+
+
+def evaluate(
+    context: typer.Context,
+    checkpoint: Annotated[
+        str, typer.Option(help='Checkpoint: `tabletop`, a folder, or a Hugging Face hub id.')
+    ] = 'tabletop',
+    gates: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--gate',
+            help='Gate that chooses which visual tokens to recompute. With --bag: '
+            '[label=]gate[@folder][,recovery|first|reuse|towers=X]; repeat.',
+        ),
+    ] = None,
+    reuses: Annotated[
+        list[float] | None,
+        typer.Option(
+            '--reuse',
+            min=0.0,
+            max=1.0,
+            help='Share of visual tokens taken from the cache; the gate knows its own default. '
+            'With --bag it may be repeated.',
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
+    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
+    episodes: Annotated[int, typer.Option(min=1, help='Number of episodes.')] = 10,
+    seed: Annotated[int, typer.Option(min=0, help='Seed of the first episode.')] = 0,
+    json: Annotated[Path | None, typer.Option('--json', help='File for the figures.')] = None,
+    bags: Annotated[
+        list[Path] | None,
+        typer.Option('--bag', help='rosbag2 folder, .mcap or .db3 file to evaluate on; repeat.'),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help='--bag: folder for report.html and report.json.')
+    ] = Path('evaluation'),
+    image_topics: Annotated[
+        list[str] | None,
+        typer.Option('--image-topic', help='--bag: image topic; one per camera, primary first.'),
+    ] = None,
+    instruction: Annotated[
+        str, typer.Option(help='--bag: what the robot shall do, in place of a topic.')
+    ] = '',
+    instruction_topic: Annotated[
+        str, typer.Option(help='--bag: topic of the instruction.')
+    ] = '/instruction',
+    joint_topic: Annotated[str, typer.Option(help='--bag: joint states.')] = '/joint_states',
+    pose_topic: Annotated[
+        str, typer.Option(help='--bag: pose of the end effector.')
+    ] = '/end_effector_pose',
+    finger_joints: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--finger-joint',
+            help='--bag: finger joint that ends the state vector; repeat '
+            '(finger_joint1, finger_joint2).',
+        ),
+    ] = None,
+    report_topic: Annotated[
+        str,
+        typer.Option(
+            help="--bag: a live node's step reports; they name the observations. '' chooses "
+            'observations by time instead.'
+        ),
+    ] = '/vla_node/step_report',
+    state: Annotated[
+        str,
+        typer.Option(
+            help="--bag: recorded, or middle: feed the middle of the checkpoint's range where a "
+            'bag has no state.'
+        ),
+    ] = 'recorded',
+    execute_steps: Annotated[
+        int,
+        typer.Option(min=1, help='--bag: actions of a chunk that are executed, hence compared.'),
+    ] = EXECUTE_STEPS,
+    period: Annotated[
+        float | None,
+        typer.Option(
+            help='--bag: seconds between two observations where no live node chose them '
+            f'(execute-steps / {CONTROL_FREQUENCY:g} Hz).'
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help='--bag: bags at a time (one per core).')
+    ] = None,
+) -> None:
+    """Evaluate gates: closed-loop episodes in process, or with --bag along recordings."""
+    _refuse(context, _OF_ROBOT if bags else _OF_BAGS, bool(bags))
+    if not bags:
+        from vla_cache_ros.evaluation.closed_loop import run_evaluate
+
+        gate, reuse = _one(gates, '--gate') or 'dense', _one(reuses, '--reuse')
+        run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
+        return
+
+    from vla_cache_ros.bags.topics import BagTopics
+    from vla_cache_ros.bags.walk import Cadence
+    from vla_cache_ros.evaluation.bag_evaluation import run_bags
+    from vla_cache_ros.evaluation.bag_run import BagTask
+    from vla_cache_ros.evaluation.bag_run import MIDDLE
+    from vla_cache_ros.evaluation.bag_run import RECORDED
+
+    if state not in (RECORDED, MIDDLE):
+        raise ValueError(f'--state: expected {RECORDED} or {MIDDLE}, got {state!r}')
+    usual = BagTopics()
+    topics = BagTopics(
+        images=tuple(image_topics or usual.images),
+        instruction=instruction_topic,
+        text=instruction.strip(),
+        joints=joint_topic,
+        pose=pose_topic,
+        finger_joints=tuple(finger_joints or usual.finger_joints),
+        report=report_topic,
+    )
+    cadence = Cadence(execute_steps / CONTROL_FREQUENCY if period is None else period)
+    tasks = [
+        BagTask(bag, topics, cadence, execute_steps, state, bool(image_topics)) for bag in bags
+    ]
+    figures = run_bags(
+        tasks, checkpoint, gates or ['learned'], reuses or [], out, processes, device, dtype
+    )
+    raise typer.Exit(0 if figures['bags'] else 1)
+
+
+def _refuse(context: typer.Context, names: Sequence[str], with_bags: bool) -> None:
+    """Raise ValueError if an option was given that belongs to the other kind of evaluation."""
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name)
+        if option.name in names and given is not None and given.name != 'DEFAULT':
+            trouble = 'cannot be combined with --bag' if with_bags else 'needs --bag'
+            raise ValueError(f'{option.opts[0]} {trouble}: see vla-cache evaluate --help')
+
+
+def _one(values: Sequence[Any] | None, option: str) -> Any:  # noqa: ANN401
+    if values and len(values) > 1:
+        raise ValueError(
+            f'{option}: expected it once, got it {len(values)} times; several gates go with --bag '
+            'or vla-cache compare'
+        )
+    return values[0] if values else None
