@@ -68,11 +68,15 @@ def record_bags(source: BagSource, cameras: int, needs_state: bool, out: Path) -
     A bag whose folder is complete is not read again. Raises ValueError for a bag that lacks a
     topic, for a folder of another recording, and for fewer than MINIMUM episodes in all.
     """
-    if len(source.topics.images) != cameras:
+    images = source.topics.images
+    if images == BagTopics().images:  # nobody named them
+        images = images[:cameras]
+    if len(images) != cameras:
         raise ValueError(
-            f'image topics: expected {cameras}, one for each camera of the model, primary first, '
-            f'got {", ".join(source.topics.images) or "none"}'
+            f'--image-topic: expected {cameras}, one for each camera of the model, primary first, '
+            f'got {", ".join(images) or "none"}'
         )
+    source = replace(source, topics=replace(source.topics, images=images))
     folders, found = [], []
     for index, path in enumerate(source.bags):
         folder = out / f'{index:03d}-{Path(path).name}'
@@ -83,8 +87,9 @@ def record_bags(source: BagSource, cameras: int, needs_state: bool, out: Path) -
         short = sum(facts['too_short'] for facts in found)
         raise ValueError(
             f'bags: expected at least {MINIMUM} episodes of two or more steps, found {count} '
-            f'({short} were shorter) in {", ".join(map(str, source.bags))}: '
-            'record more, or give the time between inferences (--period)'
+            f'({short} were shorter) in {", ".join(map(str, source.bags))}: an episode begins '
+            'with another instruction, a pause in the images or another bag; record more of them, '
+            'or mend the time between inferences (--period)'
         )
     return folders
 
