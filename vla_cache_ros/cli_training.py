@@ -175,9 +175,12 @@ def gate(
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 2e-3,
     language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = True,
     first_share: Annotated[
-        float,
-        typer.Option(help="Share of the tokens that an episode's first step computes, 1 for all."),
-    ] = 0.75,
+        float | None,
+        typer.Option(
+            help="Share of the tokens that an episode's first step computes; 0.75, with bags 1, "
+            'since it depends on the model whether less will do.'
+        ),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help='Folder of a gate of this model to begin with.')
     ] = None,
@@ -204,6 +207,8 @@ def gate(
     if bool(data) == bool(bags):
         got = 'both' if data else 'neither'
         raise typer.BadParameter(f'expected demonstrations (--data) or bags (--bag), got {got}')
+    if first_share is None:
+        first_share = 0.75 if data else 1.0
     from vla_cache_ros.training.gate_settings import GateTraining
 
     training = GateTraining(
