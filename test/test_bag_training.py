@@ -117,6 +117,24 @@ def test_one_camera_and_no_robot_state_do(source, tmp_path):
     assert figures['rows'][-1]['gate'] == 'after'
 
 
+def test_a_model_with_action_tokens_learns_from_its_own_tokens(source, tmp_path):
+    checkpoint = str(write_checkpoint(tmp_path / 'model', causal=True))
+    train_on_bags(checkpoint, source, tmp_path / 'run', TRAINING)
+    figures = json.loads((tmp_path / 'run' / 'report.json').read_text())
+    assert figures['rows'][-1]['gate'] == 'after'
+    assert figures['bags'][0]['topics']['joints'] == ''
+    policy = Policy.from_pretrained(checkpoint, gate=f'learned@{tmp_path / "run" / "gate"}')
+    image = np.zeros((48, 48, 3), np.uint8)
+    _, report = policy.act(Observation((image,), 'pick up red cube'))
+    assert report.active.size == 256
+
+
+def test_stage_two_needs_continuous_actions(source, tmp_path):
+    checkpoint = str(write_checkpoint(tmp_path / 'model', causal=True))
+    with pytest.raises(ValueError, match='stage2 and align: expected 0 and effects'):
+        train_on_bags(checkpoint, source, tmp_path / 'run', replace(TRAINING, stage2=1))
+
+
 def test_other_bags_than_those_of_the_run_are_refused(source, tmp_path):
     folder = str(write_checkpoint(tmp_path / 'model'))
     train_on_bags(folder, source, tmp_path / 'run', TRAINING)

@@ -6,16 +6,15 @@ Train a gate on bags from start to end: record, train, and report on the held-ou
 Joins what the others do. Knows where recordings come from, and not how a gate learns.
 """
 
-import csv
 from pathlib import Path
 import sys
 import time
-from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 
+from . import gate_curve
 from .bag_recordings import BagSource
 from .bag_recordings import facts_of
 from .bag_recordings import record_bags
@@ -48,8 +47,8 @@ def train_on_bags(
     """
     began = [time.perf_counter()]
     vla = model_to_train_through(checkpoint, unnorm_key)
-    oft = vla.config.oft
-    arguments = (source, oft.num_images, oft.use_proprio, out / 'recordings')
+    needs_state = vla.model.proprio_projector is not None
+    arguments = (source, vla.config.cameras, needs_state, out / 'recordings')
     rank, world = join_processes()
     if rank == 0:
         record_bags(*arguments)
@@ -82,7 +81,7 @@ def train_on_bags(
         'bags': bags,
         'period': source.cadence.period,
         'offsets': source.offsets,
-        'curve': _curve(out / 'gate.csv'),
+        'curve': gate_curve.first_stage(out / 'gate.csv'),
         'seconds': dict(zip(stages, spans, strict=True)),
         'processes': world,
         'command': ' '.join(['vla-cache', *sys.argv[1:]]),
@@ -95,10 +94,3 @@ def train_on_bags(
         f'\n{as_text(figures)}\n\nreport {out / "report.html"}\n'
         f'in the parameter file: gate: {figures["parameter"]}'
     )
-
-
-def _curve(path: Path) -> list[dict[str, Any]]:
-    """Return the curve of stage I as the trainer wrote it."""
-    with path.open(newline='') as file:
-        rows = [row for row in csv.DictReader(file) if row['stage'] == '1']
-    return [{name: float(row[name]) for name in ('update', 'loss', 'covered')} for row in rows]

@@ -131,7 +131,7 @@ def knowing_answers(
         cache = StaleCache()
         for place, frame in enumerate(run):
             inputs = batch_inputs(vla, recordings, np.array([frame]))
-            full = torch.ones(1, vla.config.oft.num_images * PATCHES_PER_IMAGE)
+            full = torch.ones(1, vla.config.cameras * PATCHES_PER_IMAGE)
             if not place:
                 with torch.no_grad():
                     masked_step(vla.model, *inputs, full, cache)

@@ -10,7 +10,6 @@ curve. Under torchrun every process takes its own recordings and gradients are a
 Source: arXiv 2602.00686.
 """
 
-import csv
 from pathlib import Path
 import time
 from typing import Any
@@ -25,10 +24,12 @@ from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
+from . import gate_curve
 from .alignment import align_to_attention
 from .alignment import effect_loss
 from .alignment import left_out
 from .calibration import calibrate
+from .gate_settings import check_fit
 from .gate_settings import GateTraining
 from .predictor_losses import PREDICTORS
 from .processes import average_gradients
@@ -42,7 +43,6 @@ from .towers import learning_rate
 from .unroll import budgets
 from .walks import Walks
 
-FIELDS = ('stage', 'update', 'loss', 'covered', 'reuse', 'distance', 'price', 'seconds')
 COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
@@ -64,16 +64,13 @@ class GateTrainer:
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
         self.vla, self.recordings = vla, recordings
-        if training.loss == 'demonstrations' and 'actions' not in recordings.frames.table:
-            raise ValueError(
-                'loss: expected distill, since these recordings have no labels, got demonstrations'
-            )
+        check_fit(training, vla, recordings)
         state = self._saved()  # before hours of asking the model: other settings are refused
         self.teacher = self._ask_teacher()
         self.walks = self._walk()
         self.embeddings = instruction_embeddings(vla, recordings)
         config = GateConfig(
-            cameras=vla.config.oft.num_images,
+            cameras=vla.config.cameras,
             language_dim=self.vla.config.hidden_dim if training.language else 0,
         )
         torch.manual_seed(training.seed)
@@ -210,14 +207,8 @@ class GateTrainer:
         total = self.training.stage1 + self.training.stage2
         loss, covered, reuse, distance = figures
         left = self._seconds / self.done * (total - self.done)
-        path = self.out / 'gate.csv'
-        header = not path.exists()
-        with path.open('a', newline='') as file:
-            log = csv.writer(file)
-            if header:
-                log.writerow(FIELDS)
-            values = (loss, covered, reuse, distance, self.task.price)
-            log.writerow([stage, self.done, *(f'{v:.5f}' for v in values), f'{self._seconds:.0f}'])
+        values = (loss, covered, reuse, distance, self.task.price)
+        gate_curve.append(self.out / 'gate.csv', stage, self.done, values, self._seconds)
         shown = f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, '
         if stage == 2:
             shown += f'reuse {reuse:.2f}, distance to dense {distance:.4f}, '

@@ -41,7 +41,7 @@ def before_and_after(vla: LoadedVLA, recordings: Recordings, gate: Path) -> dict
     of each held-out episode at the default reuse; `default_reuse`.
     """
     folders = {BEFORE: vla.folder / FOLDER, AFTER: gate}
-    model = {'fingerprint': vla.fingerprint, 'cameras': vla.config.oft.num_images}
+    model = {'fingerprint': vla.fingerprint, 'cameras': vla.config.cameras}
     saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
     default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
     learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}

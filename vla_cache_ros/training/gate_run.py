@@ -30,13 +30,15 @@ def model_to_train_through(checkpoint: str, unnorm_key: str | None = None) -> Lo
     """
     Load a model, frozen, with the statistics of one data set.
 
-    Raises ValueError where it has action tokens, CheckpointError where the key is needed.
+    Raises ValueError where its actions cannot be taught with, CheckpointError where the key is
+    needed.
     """
     vla = load_checkpoint(resolve(checkpoint))
     vla.model.requires_grad_(requires_grad=False)
-    if vla.model.action_head is None:
+    if vla.model.action_head is None and vla.config.oft is not None:
         raise ValueError(
-            f'{checkpoint}: expected a model with an L1 action head, found action tokens'
+            f'{checkpoint}: expected an L1 action head or action tokens one after the other, '
+            'found tokens in chunks'
         )
     key = vla.statistics(unnorm_key).key
     return replace(vla, norm_stats={key: vla.norm_stats[key]})
