@@ -10,6 +10,12 @@ import imageio_ffmpeg
 import pytest
 from rosbags.highlevel import AnyReader
 from tiny_model import write_checkpoint
+from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.bags.walk import Cadence
+from vla_cache_ros.evaluation.bag_run import BagTask
+from vla_cache_ros.evaluation.bag_run import run_bag
+from vla_cache_ros.evaluation.compare import load_policy
+from vla_cache_ros.evaluation.comparison_entries import Entry
 from vla_cache_ros.evaluation.demo import run_demo
 from vla_cache_ros.evaluation.video import CAMERA_SIZE
 
@@ -55,6 +61,20 @@ def test_bag_holds_what_the_robot_saw_and_was_told(out):
     assert kinds['/image_raw'] == kinds['/wrist/image_raw'] == 'sensor_msgs/msg/Image'
     assert kinds['/delta_twist_cmds'] == 'geometry_msgs/msg/TwistStamped'
     assert kinds['/instruction'] == kinds['/vla_node/step_report'] == 'std_msgs/msg/String'
+
+
+def test_offline_actions_on_the_frames_of_the_bag_are_those_of_the_live_node(out, checkpoint):
+    entries = [Entry('dense', 'dense'), Entry('motion', 'motion', reuse=0.5)]
+    policies = {entry: load_policy(entry, str(checkpoint)) for entry in entries}
+    result = run_bag(BagTask(out / 'bag', BagTopics(), Cadence(0.4), 4), policies)
+    with AnyReader([out / 'bag']) as reader:
+        reports = sum(c.msgcount for c in reader.connections if c.topic.endswith('step_report'))
+    assert len(result.steps) == reports > 10
+    for entry in entries:
+        live = [s.gates[entry.name].live for s in result.steps if s.live_gate == entry.gate]
+        assert len(live) > 3
+        assert max(live) <= 1e-5
+    assert result.damage == '' and [s.episode for s in result.steps][-1] == 1
 
 
 def test_video_lasts_as_long_as_the_episodes(out):

@@ -9,13 +9,14 @@ A bag that fails is reported, and the others go on. Knows no model; `bag_run` do
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED
-from concurrent.futures import Future
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
 import multiprocessing
 from pathlib import Path
+import sys
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ def run_bags(
     processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
     results, failed = _run(tasks, model, processes, max(1, cores // processes))
     for path, reason in failed.items():
-        print(f'{path}: not evaluated: {reason}')
+        print(f'{path}: not evaluated: {reason}', file=sys.stderr)
     if not results:
         return {'bags': [], 'failed': failed}
     figures = _figures(tasks, model, results, failed, processes)
@@ -162,10 +163,12 @@ def _run(
     """Return the results in the order of the tasks, and why the others failed."""
     spawn = multiprocessing.get_context('spawn')  # a forked torch may deadlock
     done = spawn.Value('q', 0)
-    with (
-        tqdm(unit=' observations') as bar,
-        ProcessPoolExecutor(processes, spawn, _begin, (model, threads, done)) as pool,
-    ):
+    begin = {'initializer': _begin, 'initargs': (model, threads, done)}
+    if processes == 1:  # in this process, which has loaded torch already
+        executor = ThreadPoolExecutor(1, **begin)
+    else:
+        executor = ProcessPoolExecutor(processes, spawn, **begin)
+    with tqdm(unit=' observations') as bar, executor as pool:
         futures = [pool.submit(_work, task) for task in tasks]
         waiting = set(futures)
         try:
@@ -180,24 +183,21 @@ def _run(
     results: list[BagResult] = []
     failed: dict[str, str] = {}
     for task, future in zip(tasks, futures, strict=True):
-        reason = _reason(future)
-        if reason:
-            failed[str(task.path)] = reason
-        else:
+        error = future.exception()
+        if error is None:
             results.append(future.result())
+        else:
+            reason = ' '.join(str(error).split()) or type(error).__name__
+            failed[str(task.path)] = reason.removeprefix(f'{task.path}: ')
     return results, failed
 
 
-def _reason(future: Future) -> str:
-    error = future.exception()
-    return '' if error is None else ' '.join(str(error).split()) or type(error).__name__
-
-
-_worker: dict[str, Any] = {}  # of a worker process: what all its bags share
+_worker: dict[str, Any] = {}  # what all bags of a process share
 
 
 def _begin(model: Model, threads: int, done: Any) -> None:
     torch.set_num_threads(min(threads, torch.get_num_threads()))
+    _worker.clear()
     _worker.update(model=model, done=done)
 
 

@@ -3,20 +3,17 @@
 """
 Walk through a bag of a run and yield the pictures of its video.
 
-Reads rosbag2 without a ROS install. Knows the topics it is told and the layout of a step report;
-draws nothing and measures nothing.
+Knows the topics it is told and the layout of a step report; draws and measures nothing.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 import json
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import get_typestore
-from rosbags.typesys import Stores
+from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.evaluation.video import Frame
 from vla_cache_ros.ros.conversion import to_rgb
 from vla_cache_ros.ros.step_report import active_tokens
@@ -34,41 +31,34 @@ class Span:
 
 
 def frames(
-    bag: Path, image_topics: Sequence[str], report_topic: str, spans: Sequence[Span], fps: float
+    bag: Bag, image_topics: Sequence[str], report_topic: str, spans: Sequence[Span], fps: float
 ) -> Iterator[Frame]:
     """
     Yield a frame every 1 / fps s of each span, once every camera has shown one.
 
-    The result of a span stands on its last second only: before, the viewer shall watch. Raises
-    ValueError if a topic is not in the bag.
+    spans: one after the other. The result of a span stands on its last second only: before, the
+    viewer shall watch. Raises ValueError if a topic is not in the bag.
     """
     topics = [*image_topics, report_topic]
-    with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-        connections = [c for c in reader.connections if c.topic in topics]
-        missing = set(topics) - {c.topic for c in connections}
-        if missing:
-            raise ValueError(
-                f'{bag}: expected the topics {", ".join(topics)}, '
-                f'missing are {", ".join(sorted(missing))}'
-            )
-        for span in spans:
-            yield from _frames_of(reader, connections, image_topics, report_topic, span, fps)
-
-
-def _frames_of(
-    reader: AnyReader,
-    connections: list,
-    image_topics: Sequence[str],
-    report_topic: str,
-    span: Span,
-    fps: float,
-) -> Iterator[Frame]:
-    newest: dict[str, np.ndarray] = {}
+    if missing := set(topics) - set(bag.topics):
+        raise ValueError(
+            f'{bag.path}: expected the topics {", ".join(topics)}, '
+            f'missing are {", ".join(sorted(missing))}'
+        )
+    left = deque(spans)
+    newest: dict[str, Any] = {}
     known: dict = {}  # what the latest step report says
-    due = span.begin
-    for connection, time, raw in reader.messages(connections, span.begin, span.end):
-        if connection.topic == report_topic:
-            text = reader.deserialize(raw, connection.msgtype).data
+    due = 0
+    for message in bag.messages(topics):
+        while left and message.time >= left[0].end:
+            left.popleft()
+            newest.clear()
+            known = {}
+        if not left or message.time < left[0].begin:
+            continue
+        span = left[0]
+        if message.topic == report_topic:
+            text = message.message.data
             report = json.loads(text)
             known = {
                 'active': active_tokens(text),
@@ -76,22 +66,10 @@ def _frames_of(
                 'milliseconds': report['latency_ms']['total'],
             }
             continue
-        newest[connection.topic] = raw, connection
-        if time < due or len(newest) < len(image_topics):
+        newest[message.topic] = message.message
+        if message.time < due or len(newest) < len(image_topics):
             continue
-        due = time + round(1e9 / fps) - 10**7  # a stamp's jitter shall not cost a whole frame
-        images = tuple(_decode(reader, *newest[topic], topic) for topic in image_topics)
-        ending = span.end - time < 10**9
-        yield Frame(
-            images, span.instruction, span.gate, result=span.result if ending else '', **known
-        )
-
-
-def _decode(reader: AnyReader, raw: bytes, connection: object, topic: str) -> np.ndarray:
-    return to_rgb(reader.deserialize(raw, connection.msgtype), topic)
-
-
-def message_counts(bag: Path) -> dict[str, int]:
-    """Return how many messages of each topic a bag holds."""
-    with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_JAZZY)) as reader:
-        return {connection.topic: connection.msgcount for connection in reader.connections}
+        due = message.time + round(1e9 / fps) - 10**7  # jitter shall not cost a whole frame
+        images = tuple(to_rgb(newest[topic], topic) for topic in image_topics)
+        result = span.result if span.end - message.time < 10**9 else ''
+        yield Frame(images, span.instruction, span.gate, result=result, **known)

@@ -70,7 +70,7 @@ def _episodes(figures: Mapping[str, Any]) -> Table:
         for episode in bag['episodes']:
             rows.append(
                 [
-                    Path(bag['path']).name,
+                    bag['path'],
                     f'{episode["seconds"]:.1f}',
                     episode['instruction'],
                     episode['live_gate'] or '-',

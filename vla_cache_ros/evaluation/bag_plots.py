@@ -61,7 +61,7 @@ def _over_time(
         for begin, bag in begins:
             axes.axvline(begin, color='black' if bag else '#c9ced6', linewidth=0.7, zorder=0)
     axes.set(xlabel='observation, all bags in a row', ylabel=label)
-    axes.legend(frameon=False, loc='upper right', ncols=min(len(names), 4))
+    _legend(axes)
     return Plot(title, caption, _svg(figure))
 
 
@@ -79,9 +79,13 @@ def _scatter(steps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Plot:
             )  # fmt: skip
     left.set(xlabel='reused', ylabel='mm off')
     right.set(xlabel='mean age of the visual tokens, steps')
-    right.legend(frameon=False, loc='upper right')
+    _legend(right)
     caption = 'One point an observation. Errors that grow to the right come from what was reused.'
     return Plot('Distance over reuse and age', caption, _svg(figure))
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, loc='lower right', bbox_to_anchor=(1, 1), ncols=4)
 
 
 def _cycle(names: Sequence[str]) -> list[str]:

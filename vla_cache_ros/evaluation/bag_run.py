@@ -133,7 +133,7 @@ class _Runner:
             self._middle = (bounds.proprio.low + bounds.proprio.high) / 2
         self._episode, self._last, self._begin = -1, 0, 0
         self.steps: list[Step] = []
-        self.worst = WorstMoments(task.path.name)
+        self.worst = WorstMoments(str(task.path))
 
     def take(self, step: BagStep) -> None:
         """Have all policies act on a step."""

@@ -19,9 +19,9 @@ import shutil
 from typing import Any
 
 from tqdm import tqdm
+from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.evaluation.bag_frames import frames
-from vla_cache_ros.evaluation.bag_frames import message_counts
 from vla_cache_ros.evaluation.bag_frames import Span
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
@@ -111,20 +111,19 @@ def run_demo(
     from vla_cache_ros.ros.demo_graph import REPORTS
 
     print('rendering the video from the bag ...', flush=True)
-    bag, video = out / 'bag', out / 'demo.mp4'
+    bag, video = Bag(out / 'bag'), out / 'demo.mp4'
     spans = [span for run in runs for span in run.spans]
     pictures = frames(bag, IMAGES[:cameras], REPORTS, spans, VIDEO_RATE)
     write_video(pictures, video, VIDEO_RATE)
     facts = {'seed': seed, 'checkpoint': checkpoint}
     report = runs[1].figures(reuse=reuse, **facts)
     report['dense'] = runs[0].figures(**facts)
-    counts = message_counts(bag)
-    report['ros']['images'] = sum(counts[topic] for topic in IMAGES)
-    report['ros']['commands'] = counts[COMMANDS]
+    report['ros']['images'] = sum(bag.counts[topic] for topic in IMAGES)
+    report['ros']['commands'] = bag.counts[COMMANDS]
     write_json(out / 'report.json', report)
     write_page(out / 'report.html', report, {run.gate: run.episodes for run in runs}, video)
     print(as_text(comparison(report)))
-    print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag}')
+    print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag.path}')
     return report
 
 
