@@ -2,21 +2,59 @@
 # SPDX-License-Identifier: Apache-2.0
 """The options by which a command is told where in a bag images, instruction and state are."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from vla_cache_ros.bags.topics import BagTopics
+
+EXECUTE_STEPS = 4  # of a chunk, as config/tabletop.yaml
+CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
+
 ImageTopics = Annotated[
     list[str] | None,
-    typer.Option('--image-topic', help='Images, primary camera first; repeat for each camera.'),
+    typer.Option('--image-topic', help='--bag: image topic; one per camera, primary first.'),
 ]
-InstructionTopic = Annotated[str, typer.Option(help='Instructions in the bag.')]
-Instruction = Annotated[str, typer.Option(help='An instruction in place of the topic.')]
-JointTopic = Annotated[str, typer.Option(help='Joint states in the bag.')]
-PoseTopic = Annotated[str, typer.Option(help='Poses of the gripper in the bag.')]
+Instruction = Annotated[
+    str, typer.Option(help='--bag: what the robot shall do, in place of a topic.')
+]
+InstructionTopic = Annotated[str, typer.Option(help='--bag: topic of the instruction.')]
+JointTopic = Annotated[str, typer.Option(help='--bag: joint states.')]
+PoseTopic = Annotated[str, typer.Option(help='--bag: pose of the end effector.')]
 FingerJoints = Annotated[
-    list[str] | None, typer.Option('--finger-joint', help='Name of a finger joint; repeat.')
+    list[str] | None,
+    typer.Option(
+        '--finger-joint',
+        help='--bag: finger joint that ends the state vector; repeat '
+        '(finger_joint1, finger_joint2).',
+    ),
 ]
-Period = Annotated[
-    float, typer.Option(min=0.0, help='Seconds between inferences: execute_steps / rate.')
-]
+
+
+def topics_of(
+    images: Sequence[str] | None,
+    instruction: str,
+    instruction_topic: str,
+    joints: str,
+    pose: str,
+    finger_joints: Sequence[str] | None,
+    report: str,
+) -> BagTopics:
+    """Return the topics that the options name, the usual ones where they name none."""
+    from vla_cache_ros.bags.topics import BagTopics
+
+    usual = BagTopics()
+    return BagTopics(
+        images=tuple(images or usual.images),
+        instruction=instruction_topic,
+        text=instruction.strip(),
+        joints=joints,
+        pose=pose,
+        finger_joints=tuple(finger_joints or usual.finger_joints),
+        report=report,
+    )

@@ -12,9 +12,10 @@ from typing import Annotated
 from typing import Any
 
 import typer
+from vla_cache_ros import cli_bags
+from vla_cache_ros.cli_bags import CONTROL_FREQUENCY
+from vla_cache_ros.cli_bags import EXECUTE_STEPS
 
-EXECUTE_STEPS = 4  # of a chunk, as config/tabletop.yaml
-CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
 _OF_ROBOT = ('episodes', 'seed', 'json')
 _OF_BAGS = (
     'out', 'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
@@ -57,28 +58,12 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(help='--bag: folder for report.html and report.json.')
     ] = Path('evaluation'),
-    image_topics: Annotated[
-        list[str] | None,
-        typer.Option('--image-topic', help='--bag: image topic; one per camera, primary first.'),
-    ] = None,
-    instruction: Annotated[
-        str, typer.Option(help='--bag: what the robot shall do, in place of a topic.')
-    ] = '',
-    instruction_topic: Annotated[
-        str, typer.Option(help='--bag: topic of the instruction.')
-    ] = '/instruction',
-    joint_topic: Annotated[str, typer.Option(help='--bag: joint states.')] = '/joint_states',
-    pose_topic: Annotated[
-        str, typer.Option(help='--bag: pose of the end effector.')
-    ] = '/end_effector_pose',
-    finger_joints: Annotated[
-        list[str] | None,
-        typer.Option(
-            '--finger-joint',
-            help='--bag: finger joint that ends the state vector; repeat '
-            '(finger_joint1, finger_joint2).',
-        ),
-    ] = None,
+    image_topics: cli_bags.ImageTopics = None,
+    instruction: cli_bags.Instruction = '',
+    instruction_topic: cli_bags.InstructionTopic = '/instruction',
+    joint_topic: cli_bags.JointTopic = '/joint_states',
+    pose_topic: cli_bags.PoseTopic = '/end_effector_pose',
+    finger_joints: cli_bags.FingerJoints = None,
     report_topic: Annotated[
         str,
         typer.Option(
@@ -117,7 +102,6 @@ def evaluate(
         run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
         return
 
-    from vla_cache_ros.bags.topics import BagTopics
     from vla_cache_ros.bags.walk import Cadence
     from vla_cache_ros.evaluation.bag_evaluation import run_bags
     from vla_cache_ros.evaluation.bag_run import BagTask
@@ -126,16 +110,10 @@ def evaluate(
 
     if state not in (RECORDED, MIDDLE):
         raise ValueError(f'--state: expected {RECORDED} or {MIDDLE}, got {state!r}')
-    usual = BagTopics()
-    topics = BagTopics(
-        images=tuple(image_topics or usual.images),
-        instruction=instruction_topic,
-        text=instruction.strip(),
-        joints=joint_topic,
-        pose=pose_topic,
-        finger_joints=tuple(finger_joints or usual.finger_joints),
-        report=report_topic,
-    )
+    topics = cli_bags.topics_of(
+        image_topics, instruction, instruction_topic, joint_topic, pose_topic, finger_joints,
+        report_topic,
+    )  # fmt: skip
     cadence = Cadence(execute_steps / CONTROL_FREQUENCY if period is None else period)
     tasks = [
         BagTask(bag, topics, cadence, execute_steps, state, bool(image_topics)) for bag in bags

@@ -191,16 +191,21 @@ def gate(
     joint_topic: cli_bags.JointTopic = '/joint_states',
     pose_topic: cli_bags.PoseTopic = '/end_effector_pose',
     finger_joints: cli_bags.FingerJoints = None,
-    period: cli_bags.Period = 0.4,
+    period: Annotated[
+        float,
+        typer.Option(help='--bag: seconds between two inferences: execute_steps / rate.'),
+    ] = cli_bags.EXECUTE_STEPS / cli_bags.CONTROL_FREQUENCY,
     offsets: Annotated[
-        int, typer.Option(min=1, help='Walks through each episode of a bag, each begun later.')
+        int, typer.Option(min=1, help='--bag: walks through each episode, each begun later.')
     ] = 4,
     held_out: Annotated[
         int | None,
-        typer.Option(min=1, help='Last episodes of the bags to report on; a fifth if not given.'),
+        typer.Option(
+            min=1, help='--bag: how many of the last episodes are held out; a fifth if not given.'
+        ),
     ] = None,
     unnorm_key: Annotated[
-        str | None, typer.Option(help='Data set whose statistics scale state and actions.')
+        str | None, typer.Option(help='--bag: data set whose statistics scale state and actions.')
     ] = None,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
@@ -234,18 +239,11 @@ def gate(
         train_on_demonstrations(checkpoint, data, out, training)
         return
     from vla_cache_ros.bags.steps import Cadence
-    from vla_cache_ros.bags.topics import BagTopics
     from vla_cache_ros.training.bag_recordings import BagSource
     from vla_cache_ros.training.bag_training import train_on_bags
 
-    known = BagTopics()
-    topics = BagTopics(
-        images=tuple(image_topics or known.images),
-        instruction=instruction_topic,
-        text=instruction,
-        joints=joint_topic,
-        pose=pose_topic,
-        finger_joints=tuple(finger_joints or known.finger_joints),
+    topics = cli_bags.topics_of(
+        image_topics, instruction, instruction_topic, joint_topic, pose_topic, finger_joints, ''
     )
     source = BagSource(bags, topics, Cadence(period), offsets)
     train_on_bags(checkpoint, source, out, training, held_out, unnorm_key)
