@@ -155,3 +155,9 @@ def test_a_training_takes_demonstrations_or_bags(options, got):
     result = CliRunner().invoke(app, ['train', 'gate', '--out', 'run', *options])
     assert result.exit_code == 2
     assert f'expected demonstrations (--data) or bags (--bag), got {got}' in result.output
+
+
+def test_options_of_bags_are_refused_with_demonstrations():
+    options = ['train', 'gate', '--out', 'run', '--data', 'a', '--held-out', '3']
+    result = CliRunner().invoke(app, options)
+    assert str(result.exception).startswith('--held-out needs --bag: see')

@@ -58,3 +58,12 @@ def topics_of(
         finger_joints=tuple(finger_joints or usual.finger_joints),
         report=report,
     )
+
+
+def refuse(context: typer.Context, names: Sequence[str], with_bags: bool) -> None:
+    """Raise ValueError if an option was given that makes no sense with bags, or without."""
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name)
+        if option.name in names and given is not None and given.name != 'DEFAULT':
+            trouble = 'cannot be combined with --bag' if with_bags else 'needs --bag'
+            raise ValueError(f'{option.opts[0]} {trouble}: see {context.command_path} --help')

@@ -94,7 +94,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate gates: closed-loop episodes in process, or with --bag along recordings."""
-    _refuse(context, _OF_ROBOT if bags else _OF_BAGS, bool(bags))
+    cli_bags.refuse(context, _OF_ROBOT if bags else _OF_BAGS, bool(bags))
     if not bags:
         from vla_cache_ros.evaluation.closed_loop import run_evaluate
 
@@ -122,15 +122,6 @@ def evaluate(
         tasks, checkpoint, gates or ['learned'], reuses or [], out, processes, device, dtype
     )
     raise typer.Exit(0 if figures['bags'] else 1)
-
-
-def _refuse(context: typer.Context, names: Sequence[str], with_bags: bool) -> None:
-    """Raise ValueError if an option was given that belongs to the other kind of evaluation."""
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name)
-        if option.name in names and given is not None and given.name != 'DEFAULT':
-            trouble = 'cannot be combined with --bag' if with_bags else 'needs --bag'
-            raise ValueError(f'{option.opts[0]} {trouble}: see vla-cache evaluate --help')
 
 
 def _one(values: Sequence[Any] | None, option: str) -> Any:  # noqa: ANN401

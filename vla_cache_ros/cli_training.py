@@ -12,6 +12,10 @@ from typing import Annotated
 import typer
 from vla_cache_ros import cli_bags
 
+_OF_BAGS = (
+    'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
+    'finger_joints', 'period', 'offsets', 'held_out', 'unnorm_key',
+)  # fmt: skip
 train = typer.Typer(help='Train on demonstrations.', no_args_is_help=True)
 
 Data = Annotated[
@@ -139,6 +143,7 @@ def base(
 
 @train.command()
 def gate(
+    context: typer.Context,
     out: Out,
     data: Annotated[
         list[Path] | None, typer.Option('--data', help='Folder of demonstrations; repeat.')
@@ -212,6 +217,8 @@ def gate(
     if bool(data) == bool(bags):
         got = 'both' if data else 'neither'
         raise typer.BadParameter(f'expected demonstrations (--data) or bags (--bag), got {got}')
+    if data:
+        cli_bags.refuse(context, _OF_BAGS, with_bags=False)
     if first_share is None:
         first_share = 0.75 if data else 1.0
     from vla_cache_ros.training.gate_settings import GateTraining
