@@ -135,6 +135,19 @@ def test_too_few_episodes_are_counted_and_refused(tmp_path):
         record_bags(source_of(bag), 2, True, tmp_path / 'out')
 
 
+def test_a_bag_without_an_observation_says_why(bag, tmp_path, capsys):
+    silent = write_bag(tmp_path / 'silent', [m for m in recording(2.0) if 'wrist' not in m[1]])
+    source = source_of(bag, silent, images=('/image_raw', '/wrist/image_raw'))
+    with pytest.raises(ValueError, match='/wrist/image_raw'):
+        record_bags(source, 2, True, tmp_path / 'out')
+    late = [m for m in recording(2.0) if m[1] != '/instruction']
+    late.append((START + 4000 * MS, '/instruction', string('too late')))
+    folders = record_bags(source_of(bag, write_bag(tmp_path / 'late', late)), 2, True, tmp_path)
+    assert facts_of(folders[1])['frames'] == 0
+    assert 'no observation could be made: waiting for a message' in capsys.readouterr().out
+    assert Recordings(folders, 1).episodes == 3
+
+
 def test_the_model_says_how_many_cameras_are_needed(bag, tmp_path):
     with pytest.raises(ValueError, match='--image-topic: expected 2, .* got /image_raw'):
         record_bags(source_of(bag, images=('/image_raw',)), 2, True, tmp_path)

@@ -144,12 +144,18 @@ def _record(source: BagSource, index: int, needs_state: bool, folder: Path) -> d
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
-    print(
-        f'{path}: {facts["episodes"]} episodes, {facts["frames"]} frames'
-        + (f'; DAMAGED, the readable part is used: {bag.damage}' if bag.damage else ''),
-        flush=True,
-    )
+    print(_line(path, facts), flush=True)
     return facts
+
+
+def _line(path: Path, facts: dict[str, Any]) -> str:
+    text = f'{path}: {facts["episodes"]} episodes, {facts["frames"]} frames'
+    if facts['damage']:
+        text += f'; DAMAGED, the readable part is used: {facts["damage"]}'
+    if not facts['frames'] and facts['notes']:
+        note, times = max(facts['notes'].items(), key=lambda item: item[1])
+        text += f'; no observation could be made: {note} ({times} times)'
+    return text
 
 
 def _write_shards(
