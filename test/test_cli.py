@@ -57,6 +57,14 @@ def test_mistake_is_one_line_and_exit_code_2(arguments, expected):
     assert 'Traceback' not in result.stderr
 
 
+def test_evaluation_of_which_no_bag_can_be_read_ends_with_exit_code_1(tmp_path):
+    bag, out = str(tmp_path / 'none'), str(tmp_path / 'out')
+    result = vla_cache('evaluate', '--bag', bag, '--gate', 'dense', '--out', out)
+    assert result.returncode == 1
+    assert f'{bag}: not evaluated: expected a rosbag2 folder or file' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
 @pytest.mark.parametrize(
     'arguments', [('evaluate', '--reuse', '3'), ('evaluate', '--episodes', '0'), ('nonsense',)]
 )

@@ -13,7 +13,6 @@ import typer
 if TYPE_CHECKING:
     from vla_cache_ros.bags.topics import BagTopics
 
-EXECUTE_STEPS = 4  # of a chunk, as config/tabletop.yaml
 CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
 
 ImageTopics = Annotated[

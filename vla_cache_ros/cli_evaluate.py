@@ -14,7 +14,6 @@ from typing import Any
 import typer
 from vla_cache_ros import cli_bags
 from vla_cache_ros.cli_bags import CONTROL_FREQUENCY
-from vla_cache_ros.cli_bags import EXECUTE_STEPS
 
 _OF_ROBOT = ('episodes', 'seed', 'json')
 _OF_BAGS = (
@@ -79,9 +78,13 @@ def evaluate(
         ),
     ] = 'recorded',
     execute_steps: Annotated[
-        int,
-        typer.Option(min=1, help='--bag: actions of a chunk that are executed, hence compared.'),
-    ] = EXECUTE_STEPS,
+        int | None,
+        typer.Option(
+            min=1,
+            help='--bag: actions of a chunk that are executed, hence compared (4; 1 for a '
+            'checkpoint that gives one at a time).',
+        ),
+    ] = None,
     period: Annotated[
         float | None,
         typer.Option(
@@ -104,6 +107,7 @@ def evaluate(
 
     from vla_cache_ros.bags.walk import Cadence
     from vla_cache_ros.evaluation.bag_evaluation import run_bags
+    from vla_cache_ros.evaluation.bag_evaluation import usual_steps
     from vla_cache_ros.evaluation.bag_run import BagTask
     from vla_cache_ros.evaluation.bag_run import MIDDLE
     from vla_cache_ros.evaluation.bag_run import RECORDED
@@ -114,10 +118,9 @@ def evaluate(
         image_topics, instruction, instruction_topic, joint_topic, pose_topic, finger_joints,
         report_topic,
     )  # fmt: skip
-    cadence = Cadence(execute_steps / CONTROL_FREQUENCY if period is None else period)
-    tasks = [
-        BagTask(bag, topics, cadence, execute_steps, state, bool(image_topics)) for bag in bags
-    ]
+    executed = execute_steps or usual_steps(checkpoint)
+    cadence = Cadence(executed / CONTROL_FREQUENCY if period is None else period)
+    tasks = [BagTask(bag, topics, cadence, executed, state, bool(image_topics)) for bag in bags]
     figures = run_bags(
         tasks, checkpoint, gates or ['learned'], reuses or [], out, processes, device, dtype
     )

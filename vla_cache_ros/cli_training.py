@@ -197,9 +197,12 @@ def gate(
     pose_topic: cli_bags.PoseTopic = '/end_effector_pose',
     finger_joints: cli_bags.FingerJoints = None,
     period: Annotated[
-        float,
-        typer.Option(help='--bag: seconds between two inferences: execute_steps / rate.'),
-    ] = cli_bags.EXECUTE_STEPS / cli_bags.CONTROL_FREQUENCY,
+        float | None,
+        typer.Option(
+            help='--bag: seconds between two inferences: execute_steps / rate of the node '
+            f'(4, or 1 for action tokens, / {cli_bags.CONTROL_FREQUENCY:g} Hz).'
+        ),
+    ] = None,
     offsets: Annotated[
         int, typer.Option(min=1, help='--bag: walks through each episode, each begun later.')
     ] = 4,
@@ -246,11 +249,14 @@ def gate(
         train_on_demonstrations(checkpoint, data, out, training)
         return
     from vla_cache_ros.bags.steps import Cadence
+    from vla_cache_ros.evaluation.bag_evaluation import usual_steps
     from vla_cache_ros.training.bag_recordings import BagSource
     from vla_cache_ros.training.bag_training import train_on_bags
 
     topics = cli_bags.topics_of(
         image_topics, instruction, instruction_topic, joint_topic, pose_topic, finger_joints, ''
     )
+    if period is None:
+        period = usual_steps(checkpoint) / cli_bags.CONTROL_FREQUENCY
     source = BagSource(bags, topics, Cadence(period), offsets)
     train_on_bags(checkpoint, source, out, training, held_out, unnorm_key)

@@ -96,12 +96,20 @@ def run_bags(
             print(f'{bag["path"]}: damaged: {bag["damage"]}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
-        f'{len(results)} of {len(tasks)} bags; mm and degrees over '
-        f'{figures["execute_steps"]} executed actions'
+        f'{len(results)} of {len(tasks)} bags; mm and degrees over the actions '
+        f'executed between two looks ({figures["execute_steps"]})'
     )
     for name in OUTPUTS:
         print(out / name)
     return figures
+
+
+def usual_steps(checkpoint: str) -> int:
+    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
+    from vla_cache_ros.vla.checkpoint import is_causal
+    from vla_cache_ros.vla.checkpoint import resolve
+
+    return 1 if is_causal(resolve(checkpoint)) else 4
 
 
 def _model(
