@@ -29,7 +29,7 @@ from .recordings import Recordings
 from .sensitivity import EXECUTED
 from .teacher import instruction_embeddings
 
-REUSES = (0.6, 0.7, 0.85)  # measured beside the share that the new gate asks for by itself
+REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
 DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'
 
 
