@@ -186,8 +186,9 @@ def gate(
             'since it depends on the model whether less will do.'
         ),
     ] = None,
-    start: Annotated[
-        Path | None, typer.Option(help='Folder of a gate of this model to begin with.')
+    start: Annotated[  # torchrun takes --start for an option of its own
+        Path | None,
+        typer.Option('--from-gate', help='Folder of a gate of this model to begin with.'),
     ] = None,
     seed: Seed = 0,
     image_topics: cli_bags.ImageTopics = None,
