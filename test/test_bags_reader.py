@@ -12,6 +12,9 @@ from bag_samples import recording
 from bag_samples import START
 from bag_samples import string
 from bag_samples import write_bag
+from mcap.reader import make_reader
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 import pytest
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_types_from_msg
@@ -74,6 +77,31 @@ def test_truncated_mcap_gives_its_begin(tmp_path, zstd):
     assert 0.3 * len(whole) < len(left) < len(whole)
     assert left == whole[: len(left)]
     assert 'not opened as a whole' in bag.damage and 'cut off' in bag.damage
+
+
+@pytest.mark.parametrize('chunks', [CompressionType.LZ4, CompressionType.NONE, None])
+def test_other_writers_files_are_read_cut_off_or_not(tmp_path, chunks):
+    source = storage_file(write_bag(tmp_path / 'bag', recording(10)))
+    path = tmp_path / 'other.mcap'
+    with source.open('rb') as old, path.open('wb') as new:
+        compression = {'compression': chunks} if chunks else {'use_chunking': False}
+        writer, channels = McapWriter(new, chunk_size=200_000, **compression), {}
+        writer.start('ros2')
+        for schema, channel, message in make_reader(old).iter_messages():
+            if channel.id not in channels:
+                number = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[channel.id] = writer.register_channel(channel.topic, 'cdr', number)
+            place, time = channels[channel.id], message.log_time
+            writer.add_message(place, time, message.data, time)
+        writer.finish()
+    whole = read(Bag(path))
+    assert Counter(whole) == Counter((t, time) for time, t, _ in recording(10))
+    with path.open('r+b') as content:
+        content.truncate(round(0.6 * path.stat().st_size))
+    bag = Bag(path)
+    left = read(bag)
+    assert 0.3 * len(whole) < len(left) < len(whole)
+    assert left == whole[: len(left)] and 'in the middle of a record' in bag.damage
 
 
 def test_damaged_chunk_is_left_out_and_the_rest_read(tmp_path):

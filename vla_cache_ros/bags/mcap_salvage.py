@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 import io
 from pathlib import Path
+import struct
 import zlib
 
 from lz4.frame import LZ4FrameDecompressor
+from mcap.exceptions import EndOfFile
 from mcap.reader import make_reader
 from mcap.records import Channel
 from mcap.records import Chunk
@@ -81,7 +83,8 @@ def _in_order(path: Path, notes: Counter) -> Iterator[McapRecord]:
                     yield record
         except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
             if not complete:
-                reason = str(error) or 'it ends in the middle of a record'
+                short = isinstance(error, (EndOfFile, struct.error))
+                reason = 'it ends in the middle of a record' if short else error
                 notes[f'{path.name}: cut off or damaged, read up to there ({reason})'] += 1
 
 
