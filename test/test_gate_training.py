@@ -10,6 +10,7 @@ from vla_cache_ros.training import gate as gate_module
 from vla_cache_ros.training import walks
 from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.gate import GateTrainer
+from vla_cache_ros.training.gate_run import model_to_train_through
 from vla_cache_ros.training.gate_settings import GateTraining
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
@@ -34,6 +35,10 @@ def short(monkeypatch):
     monkeypatch.setattr(walks, 'STEPS', 3)
 
 
+def trainer_of(data, out, training):
+    return GateTrainer(model_to_train_through('tabletop'), Recordings([data]), out, training)
+
+
 def weights(trainer):
     return torch.cat([p.detach().flatten() for p in trainer.network.parameters()])
 
@@ -41,12 +46,12 @@ def weights(trainer):
 def test_an_interrupted_training_resumes_to_the_same_weights_and_its_gate_drives_the_model(
     data, tmp_path, monkeypatch
 ):
-    whole = GateTrainer('tabletop', [data], tmp_path / 'whole', GateTraining(**SETTINGS))
+    whole = trainer_of(data, tmp_path / 'whole', GateTraining(**SETTINGS))
     start = weights(whole)
     whole.train()
     assert not torch.equal(start, weights(whole))
 
-    cut = GateTrainer('tabletop', [data], tmp_path / 'cut', GateTraining(**SETTINGS))
+    cut = trainer_of(data, tmp_path / 'cut', GateTraining(**SETTINGS))
     save, saves = cut._save, []
 
     def save_and_stop():
@@ -58,7 +63,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights_and_its_gate_drives
     monkeypatch.setattr(cut, '_save', save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         cut.train()
-    again = GateTrainer('tabletop', [data], tmp_path / 'cut', GateTraining(**SETTINGS))
+    again = trainer_of(data, tmp_path / 'cut', GateTraining(**SETTINGS))
     assert again.done == 5
     again.train()
     assert torch.equal(weights(whole), weights(again))
@@ -79,30 +84,28 @@ def test_an_interrupted_training_resumes_to_the_same_weights_and_its_gate_drives
 
 
 def test_other_settings_than_those_of_the_run_are_refused(data, tmp_path):
-    GateTrainer(
-        'tabletop', [data], tmp_path / 'a', GateTraining(stage1=1, stage2=0, walks=1)
-    ).train()
+    trainer_of(data, tmp_path / 'a', GateTraining(stage1=1, stage2=0, walks=1)).train()
     with pytest.raises(ValueError, match='seed: expected 1 as asked for, found 0'):
         training = GateTraining(stage1=1, stage2=0, walks=1, seed=1)
-        GateTrainer('tabletop', [data], tmp_path / 'a', training)
+        trainer_of(data, tmp_path / 'a', training)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp_path):
     training = GateTraining(stage1=3, stage2=0, walks=1, batch=1)
-    trainer = GateTrainer('tabletop', [data], tmp_path / 'a', training)
+    trainer = trainer_of(data, tmp_path / 'a', training)
     trainer._segment(1, 2)
     with torch.no_grad():
         trainer.network.selector.bias.fill_(np.nan)
     with pytest.raises(FloatingPointError, match='stage 1, update 2: expected a finite loss'):
         trainer._segment(1, 1)
-    again = GateTrainer('tabletop', [data], tmp_path / 'a', training)
+    again = trainer_of(data, tmp_path / 'a', training)
     assert again.done == 2
     assert torch.isfinite(weights(again)).all()
 
 
 def test_stage_one_can_follow_attention_as_in_the_paper(data, tmp_path):
     training = GateTraining(stage1=2, stage2=0, align='attention', batch=2)
-    trainer = GateTrainer('tabletop', [data], tmp_path / 'a', training)
+    trainer = trainer_of(data, tmp_path / 'a', training)
     start = weights(trainer)
     trainer._segment(1, 2)
     assert trainer.walks is None
@@ -112,7 +115,7 @@ def test_stage_one_can_follow_attention_as_in_the_paper(data, tmp_path):
 def test_without_a_price_the_task_teaches_selector_and_predictor(data, tmp_path):
     settings = {'stage1': 0, 'stage2': 6, 'batch': 2, 'target': None, 'price': 0.0}
     training = GateTraining(predictor='relaxed', **settings)
-    trainer = GateTrainer('tabletop', [data], tmp_path / 'a', training)
+    trainer = trainer_of(data, tmp_path / 'a', training)
     step = trainer.task.begin(3, np.random.default_rng(0))
     step(None)
     loss, _ = step(None)

@@ -103,6 +103,24 @@ def test_causal_masked_steps_equal_gathered_steps():
         assert (kept - keys[0]).abs().max() < 1e-5 * kept.abs().max(), layer
 
 
+def test_causal_prompts_of_different_lengths_go_in_one_batch():
+    model = load('openvla')
+    episodes = [episode(1, seed, steps=3) for seed in (5, 6)]
+    runs = [engine_steps(model, p, *e)[1] for p, e in zip(PROMPTS, episodes, strict=True)]
+    width = max(map(len, PROMPTS))
+    ids = torch.tensor([[*p, *[0] * (width - len(p))] for p in PROMPTS])
+    ids_mask = torch.tensor([[i < len(p) for i in range(width)] for p in PROMPTS])
+    cache = StaleCache()
+    for t in range(3):
+        images, masks = (np.stack([e[i][t] for e in episodes]) for i in range(2))
+        tokens = torch.from_numpy(np.stack([run[t].tokens for run in runs]))
+        mask = torch.from_numpy(masks).float()
+        with torch.no_grad():
+            values = pixel_values(model, images)
+            logits = masked_step(model, values, ids, ids_mask, None, mask, cache, tokens)
+        assert logits.argmax(-1).tolist() == tokens.tolist()
+
+
 @pytest.mark.parametrize('name', ['oft', 'openvla'])
 def test_task_gradient_reaches_the_mask(name):
     model = load(name).requires_grad_(False)

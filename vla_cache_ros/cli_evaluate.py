@@ -12,8 +12,9 @@ from typing import Annotated
 from typing import Any
 
 import typer
+from vla_cache_ros import cli_bags
+from vla_cache_ros.cli_bags import CONTROL_FREQUENCY
 
-CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
 _OF_ROBOT = ('episodes', 'seed', 'json')
 _OF_BAGS = (
     'out', 'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
@@ -56,28 +57,12 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(help='--bag: folder for report.html and report.json.')
     ] = Path('evaluation'),
-    image_topics: Annotated[
-        list[str] | None,
-        typer.Option('--image-topic', help='--bag: image topic; one per camera, primary first.'),
-    ] = None,
-    instruction: Annotated[
-        str, typer.Option(help='--bag: what the robot shall do, in place of a topic.')
-    ] = '',
-    instruction_topic: Annotated[
-        str, typer.Option(help='--bag: topic of the instruction.')
-    ] = '/instruction',
-    joint_topic: Annotated[str, typer.Option(help='--bag: joint states.')] = '/joint_states',
-    pose_topic: Annotated[
-        str, typer.Option(help='--bag: pose of the end effector.')
-    ] = '/end_effector_pose',
-    finger_joints: Annotated[
-        list[str] | None,
-        typer.Option(
-            '--finger-joint',
-            help='--bag: finger joint that ends the state vector; repeat '
-            '(finger_joint1, finger_joint2).',
-        ),
-    ] = None,
+    image_topics: cli_bags.ImageTopics = None,
+    instruction: cli_bags.Instruction = '',
+    instruction_topic: cli_bags.InstructionTopic = '/instruction',
+    joint_topic: cli_bags.JointTopic = '/joint_states',
+    pose_topic: cli_bags.PoseTopic = '/end_effector_pose',
+    finger_joints: cli_bags.FingerJoints = None,
     report_topic: Annotated[
         str,
         typer.Option(
@@ -112,7 +97,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate gates: closed-loop episodes in process, or with --bag along recordings."""
-    _refuse(context, _OF_ROBOT if bags else _OF_BAGS, bool(bags))
+    cli_bags.refuse(context, _OF_ROBOT if bags else _OF_BAGS, bool(bags))
     if not bags:
         from vla_cache_ros.evaluation.closed_loop import run_evaluate
 
@@ -120,7 +105,6 @@ def evaluate(
         run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
         return
 
-    from vla_cache_ros.bags.topics import BagTopics
     from vla_cache_ros.bags.walk import Cadence
     from vla_cache_ros.evaluation.bag_evaluation import run_bags
     from vla_cache_ros.evaluation.bag_evaluation import usual_steps
@@ -130,16 +114,10 @@ def evaluate(
 
     if state not in (RECORDED, MIDDLE):
         raise ValueError(f'--state: expected {RECORDED} or {MIDDLE}, got {state!r}')
-    usual = BagTopics()
-    topics = BagTopics(
-        images=tuple(image_topics or usual.images),
-        instruction=instruction_topic,
-        text=instruction.strip(),
-        joints=joint_topic,
-        pose=pose_topic,
-        finger_joints=tuple(finger_joints or usual.finger_joints),
-        report=report_topic,
-    )
+    topics = cli_bags.topics_of(
+        image_topics, instruction, instruction_topic, joint_topic, pose_topic, finger_joints,
+        report_topic,
+    )  # fmt: skip
     executed = execute_steps or usual_steps(checkpoint)
     cadence = Cadence(executed / CONTROL_FREQUENCY if period is None else period)
     tasks = [BagTask(bag, topics, cadence, executed, state, bool(image_topics)) for bag in bags]
@@ -147,15 +125,6 @@ def evaluate(
         tasks, checkpoint, gates or ['learned'], reuses or [], out, processes, device, dtype
     )
     raise typer.Exit(0 if figures['bags'] else 1)
-
-
-def _refuse(context: typer.Context, names: Sequence[str], with_bags: bool) -> None:
-    """Raise ValueError if an option was given that belongs to the other kind of evaluation."""
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name)
-        if option.name in names and given is not None and given.name != 'DEFAULT':
-            trouble = 'cannot be combined with --bag' if with_bags else 'needs --bag'
-            raise ValueError(f'{option.opts[0]} {trouble}: see vla-cache evaluate --help')
 
 
 def _one(values: Sequence[Any] | None, option: str) -> Any:  # noqa: ANN401

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from vla_cache_ros import cli_bags
 
+_OF_BAGS = (
+    'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
+    'finger_joints', 'period', 'offsets', 'held_out', 'unnorm_key',
+)  # fmt: skip
 train = typer.Typer(help='Train on demonstrations.', no_args_is_help=True)
 
 Data = Annotated[
@@ -138,8 +143,14 @@ def base(
 
 @train.command()
 def gate(
-    data: Data,
+    context: typer.Context,
     out: Out,
+    data: Annotated[
+        list[Path] | None, typer.Option('--data', help='Folder of demonstrations; repeat.')
+    ] = None,
+    bags: Annotated[
+        list[Path] | None, typer.Option('--bag', help='Bag of your robot, no labels; repeat.')
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help='Model to train through, frozen.')] = 'tabletop',
     loss: Annotated[
         str, typer.Option(help='distill (no labels needed) or demonstrations.')
@@ -169,13 +180,51 @@ def gate(
     peak: Annotated[float, typer.Option(min=0.0, help='Peak learning rate.')] = 2e-3,
     language: Annotated[bool, typer.Option(help='Let the gate see the instruction.')] = True,
     first_share: Annotated[
-        float,
-        typer.Option(help="Share of the tokens that an episode's first step computes, 1 for all."),
-    ] = 0.75,
+        float | None,
+        typer.Option(
+            help="Share of the tokens that an episode's first step computes; 0.75, with bags 1, "
+            'since it depends on the model whether less will do.'
+        ),
+    ] = None,
+    start: Annotated[  # torchrun takes --start for an option of its own
+        Path | None,
+        typer.Option('--from-gate', help='Folder of a gate of this model to begin with.'),
+    ] = None,
     seed: Seed = 0,
+    image_topics: cli_bags.ImageTopics = None,
+    instruction_topic: cli_bags.InstructionTopic = '/instruction',
+    instruction: cli_bags.Instruction = '',
+    joint_topic: cli_bags.JointTopic = '/joint_states',
+    pose_topic: cli_bags.PoseTopic = '/end_effector_pose',
+    finger_joints: cli_bags.FingerJoints = None,
+    period: Annotated[
+        float | None,
+        typer.Option(
+            help='--bag: seconds between two inferences: execute_steps / rate of the node '
+            f'(4, or 1 for action tokens, / {cli_bags.CONTROL_FREQUENCY:g} Hz).'
+        ),
+    ] = None,
+    offsets: Annotated[
+        int, typer.Option(min=1, help='--bag: walks through each episode, each begun later.')
+    ] = 4,
+    held_out: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help='--bag: how many of the last episodes are held out; a fifth if not given.'
+        ),
+    ] = None,
+    unnorm_key: Annotated[
+        str | None, typer.Option(help='--bag: data set whose statistics scale state and actions.')
+    ] = None,
 ) -> None:
     """Teach a gate what to recompute, through the frozen model; `torchrun` shares the work."""
-    from vla_cache_ros.training.gate import GateTrainer
+    if bool(data) == bool(bags):
+        got = 'both' if data else 'neither'
+        raise typer.BadParameter(f'expected demonstrations (--data) or bags (--bag), got {got}')
+    if data:
+        cli_bags.refuse(context, _OF_BAGS, with_bags=False)
+    if first_share is None:
+        first_share = 0.75 if data else 1.0
     from vla_cache_ros.training.gate_settings import GateTraining
 
     training = GateTraining(
@@ -193,5 +242,22 @@ def gate(
         language=language,
         first_share=first_share,
         seed=seed,
+        start=None if start is None else str(start),
     )
-    GateTrainer(checkpoint, data, out, training).train()
+    if data:
+        from vla_cache_ros.training.gate_run import train_on_demonstrations
+
+        train_on_demonstrations(checkpoint, data, out, training)
+        return
+    from vla_cache_ros.bags.steps import Cadence
+    from vla_cache_ros.evaluation.bag_evaluation import usual_steps
+    from vla_cache_ros.training.bag_recordings import BagSource
+    from vla_cache_ros.training.bag_training import train_on_bags
+
+    topics = cli_bags.topics_of(
+        image_topics, instruction, instruction_topic, joint_topic, pose_topic, finger_joints, ''
+    )
+    if period is None:
+        period = usual_steps(checkpoint) / cli_bags.CONTROL_FREQUENCY
+    source = BagSource(bags, topics, Cadence(period), offsets)
+    train_on_bags(checkpoint, source, out, training, held_out, unnorm_key)

@@ -122,7 +122,6 @@ class Policy:
                 folder = find_gate(folder or path / FOLDER)
         vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device)
         if isinstance(gate, str):
-            oft = vla.config.oft
             gate = make_gate(
                 name,
                 reuse=reuse,
@@ -130,7 +129,7 @@ class Policy:
                 layers=vla.config.llama().num_hidden_layers,
                 folder=folder,
                 fingerprint=vla.fingerprint,
-                cameras=1 if oft is None else oft.num_images,
+                cameras=vla.config.cameras,
             )
         return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers)
 

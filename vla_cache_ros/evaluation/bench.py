@@ -25,7 +25,6 @@ from vla_cache_ros.evaluation.bench_inputs import record_episodes
 from vla_cache_ros.evaluation.bench_report import write_bench
 from vla_cache_ros.evaluation.bench_summary import Sample
 from vla_cache_ros.evaluation.bench_summary import summarize
-from vla_cache_ros.evaluation.bench_variants import cameras
 from vla_cache_ros.evaluation.bench_variants import find_saved_gate
 from vla_cache_ros.evaluation.bench_variants import HF
 from vla_cache_ros.evaluation.bench_variants import list_variants
@@ -103,7 +102,7 @@ def run_bench(
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
     episodes = record_episodes(steps, warmup, seed, device, execute)
-    episodes = [[fit_cameras(o, cameras(vla)) for o in episode] for episode in episodes]
+    episodes = [[fit_cameras(o, vla.config.cameras) for o in episode] for episode in episodes]
     saved = find_saved_gate(vla)
     reuses = tuple(reuses) or (REUSES if shape is None else SHAPE_REUSES)
     variants = list_variants(vla.config.oft is None, reuses, learned=saved is not None)
@@ -215,7 +214,7 @@ def make_sample(
     report: StepReport,
 ) -> Sample:
     """Return what is kept of one step."""
-    patches = report.active.reshape(cameras(vla), -1).sum(1)
+    patches = report.active.reshape(vla.config.cameras, -1).sum(1)
     return Sample(
         episode=episode,
         step=step,

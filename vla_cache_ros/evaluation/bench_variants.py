@@ -103,22 +103,17 @@ def find_saved_gate(vla: LoadedVLA) -> SavedGate | None:
     folder = vla.folder / FOLDER
     if not (folder / DESCRIPTION).exists():
         return None
-    return load_gate_folder(folder, fingerprint=vla.fingerprint, cameras=cameras(vla))
+    return load_gate_folder(folder, fingerprint=vla.fingerprint, cameras=vla.config.cameras)
 
 
 def untrained_gate(vla: LoadedVLA, seed: int = 0) -> SavedGate:
     """Return a gate of the sizes that the model needs: it costs what a trained one does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = GateConfig(cameras=cameras(vla), language_dim=vla.config.hidden_dim)
+        config = GateConfig(cameras=vla.config.cameras, language_dim=vla.config.hidden_dim)
         network = GateNetwork(config).requires_grad_(requires_grad=False).eval()
     network.trunk.blocks.to(memory_format=torch.channels_last)  # as those from a folder
     return SavedGate(network, {0.0: 0.0, 1.0: 0.0}, 0.5, {})
-
-
-def cameras(vla: LoadedVLA) -> int:
-    """Return the number of images that a model takes."""
-    return 1 if vla.config.oft is None else vla.config.oft.num_images
 
 
 def make_actor(variant: Variant, vla: LoadedVLA, saved: SavedGate) -> Any:

@@ -25,6 +25,8 @@ from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.types import Observation
 
+from .shards import ShardWriter
+
 CHUNK = 8
 PATCHES = 16  # per image side
 OBJECTS = tuple(f'cube_{c}' for c in CUBE_COLORS) + tuple(f'plate_{p}' for p in PLATE_COLORS)
@@ -99,29 +101,6 @@ def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
         return actions
 
     return act
-
-
-class ShardWriter:
-    """Write frames to DIR/NNNN.images.npy and DIR/NNNN.npz, a fixed number a shard."""
-
-    def __init__(self, directory: Path, size: int, first: int = 0):
-        """Write shards of size frames into directory, numbered from first."""
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory, self._size, self._index = directory, size, first
-        self._frames: list[dict[str, np.ndarray]] = []
-
-    def add(self, **frame: np.ndarray) -> None:
-        """Add one frame; a full shard goes to disk, images first."""
-        self._frames.append(frame)
-        if len(self._frames) == self._size:
-            merged = {k: np.stack([f[k] for f in self._frames]) for k in frame}
-            name = self._directory / f'{self._index:04d}'
-            np.save(f'{name}.images.npy', merged.pop('images'))
-            partial = self._directory / f'.{self._index:04d}.npz'
-            np.savez(partial, **merged)
-            partial.rename(f'{name}.npz')  # a shard exists once its .npz does
-            self._index += 1
-            self._frames = []
 
 
 def collect(

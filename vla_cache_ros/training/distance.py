@@ -7,12 +7,12 @@ Quicker and less noisy than success, and needs no robot. Also measures two choos
 can have, which know each token's effect (`training/sensitivity.py`): what a gate could reach.
 """
 
-from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
@@ -33,7 +33,8 @@ from .teacher import batch_inputs
 
 # Where between the cached (0) and the new (1) keys and values the effect is measured.
 KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}
-Step = tuple[np.ndarray, np.ndarray, float]  # found and dense actions [C, A], share reused
+# Of n cached steps: chunks [n, C, A], normalised, and shares reused [n].
+Answers = tuple[np.ndarray, np.ndarray]
 
 
 def run_distance(
@@ -54,14 +55,16 @@ def run_distance(
     runs = held_out.held_out[:recordings]
     vla = load_checkpoint(resolve(checkpoint))
     vla.model.requires_grad_(requires_grad=False)
+    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs)
     rows = []
     for gate in gates:
         for reuse in reuses:
             if gate in KNOWING:
-                steps = knowing_steps(vla, held_out, runs, reuse, KNOWING[gate])
+                found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate])
             else:
-                steps = gate_steps(checkpoint, held_out, runs, gate, reuse)
-            rows.append({'gate': gate, 'reuse': reuse, **summary(steps)})
+                policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
+                found = answers(policy, held_out, runs)
+            rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense)})
             print(
                 '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
                 'weighed {weighed:.4f}  '
@@ -76,14 +79,15 @@ def run_distance(
     return rows
 
 
-def summary(steps: Iterator[Step]) -> dict[str, float]:
+def summary(found: Answers, dense: np.ndarray) -> dict[str, float]:
     """
     Return mean, median and 90th percentile of the distance, the share reused, the steps.
 
-    weighed: the mean of the distance times how precise the motion has to be.
+    dense: the dense model's chunks `[n, C, A]`. weighed: the mean of the distance times how
+    precise the motion has to be.
     """
-    found, dense, reused = (np.array(part) for part in zip(*steps, strict=True))
-    distance = np.abs(found - dense)[:, :EXECUTED].mean((1, 2))
+    chunks, reused = found
+    distance = np.abs(chunks - dense)[:, :EXECUTED].mean((1, 2))
     weights = precision(torch.from_numpy(dense[:, :EXECUTED])).numpy()
     return {
         'mean': float(distance.mean()),
@@ -95,48 +99,48 @@ def summary(steps: Iterator[Step]) -> dict[str, float]:
     }
 
 
-def gate_steps(
-    checkpoint: str, recordings: Recordings, runs: Sequence[np.ndarray], gate: str, reuse: float
-) -> Iterator[Step]:
-    """Yield every cached step of a gate, as the robot would run it."""
-    cached = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
-    dense = Policy.from_pretrained(checkpoint, gate='dense')
+def answers(policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray]) -> Answers:
+    """Return what a policy answers at every step but the recordings' first, as it runs live."""
+    chunks, reuses = [], []
     for run in runs:
-        cached.reset()
+        policy.reset()
         for place, frame in enumerate(run):
             observation = Observation(
                 tuple(recordings.frames.images(np.array([frame]))[0]),
                 recordings.instruction(frame),
-                recordings.frames.table['proprio'][frame],
+                recordings.proprio(frame),
             )
-            chunk, report = cached.act(observation)
+            chunk, report = policy.act(observation)
             if place:
-                yield chunk.normalized, dense.act(observation)[0].normalized, report.reuse
+                chunks.append(chunk.normalized)
+                reuses.append(report.reuse)
+    return np.stack(chunks), np.array(reuses)
 
 
-def knowing_steps(
+def knowing_answers(
     vla: LoadedVLA,
     recordings: Recordings,
     runs: Sequence[np.ndarray],
     reuse: float,
     at: float,
-) -> Iterator[Step]:
-    """Yield every cached step of a chooser that knows the effects, measured at `at`."""
+) -> Answers:
+    """Return what a chooser answers that knows the effects, measured at `at`."""
     noise = torch.Generator().manual_seed(0)
+    chunks, reuses = [], []
     for run in runs:
         cache = StaleCache()
         for place, frame in enumerate(run):
             inputs = batch_inputs(vla, recordings, np.array([frame]))
-            with torch.no_grad():
-                fresh = StaleCache()
-                full = torch.ones(1, vla.config.oft.num_images * PATCHES_PER_IMAGE)
-                dense = masked_step(vla.model, *inputs, full, fresh)
+            full = torch.ones(1, vla.config.cameras * PATCHES_PER_IMAGE)
             if not place:
-                cache = fresh
+                with torch.no_grad():
+                    masked_step(vla.model, *inputs, full, cache)
                 continue
             effects = sum(sensitivity(vla.model, inputs, cache, noise, at)[0] for _ in range(4))
             mask = torch.zeros_like(full)
             mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
             with torch.no_grad():
                 found = masked_step(vla.model, *inputs, mask, cache)
-            yield found[0].numpy(), dense[0].numpy(), 1 - float(mask.mean())
+            chunks.append(found[0].numpy())
+            reuses.append(1 - float(mask.mean()))
+    return np.stack(chunks), np.array(reuses)

@@ -1,9 +1,9 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Read shards of labelled frames into memory.
+Read shards of frames, of the simulator's demonstrations or of bags.
 
-Knows the shard format of demonstrations.py and nothing of models. A frame takes 0.3 MB.
+Knows the format of shards.py and nothing of models. A frame of two cameras takes 0.3 MB.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ class Frames:
         """
         Read every shard whose .npz exists, or one part of them (one process of several).
 
-        encode maps images uint8 [N, 2, 224, 224, 3] to what is kept of them, once per shard; the
-        folder encoded keeps the results for the next run.
+        encode maps images uint8 [N, cams, 224, 224, 3] to what is kept of them, once per shard;
+        the folder encoded keeps the results for the next run.
         Raises FileNotFoundError when there is none.
         """
         self._encode, self._encoded = encode, encoded
@@ -62,5 +62,5 @@ class Frames:
         return len(self._shard)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images of some frames, uint8 [len(indices), 2, 224, 224, 3] or encoded."""
+        """Return the images of some frames, uint8 [indices, cams, 224, 224, 3] or encoded."""
         return np.stack([self._images[self._shard[i]][self._row[i]] for i in indices])

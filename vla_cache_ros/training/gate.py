@@ -10,7 +10,6 @@ curve. Under torchrun every process takes its own recordings and gradients are a
 Source: arXiv 2602.00686.
 """
 
-import csv
 from pathlib import Path
 import time
 from typing import Any
@@ -19,30 +18,31 @@ import numpy as np
 import torch
 from torch import nn
 from torch import Tensor
+from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import save_gate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
-from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 
+from . import gate_curve
 from .alignment import align_to_attention
 from .alignment import effect_loss
 from .alignment import left_out
 from .calibration import calibrate
+from .gate_settings import check_fit
 from .gate_settings import GateTraining
 from .predictor_losses import PREDICTORS
 from .processes import average_gradients
 from .processes import join_processes
 from .processes import mean_over_processes
 from .recordings import Recordings
-from .sequence import pad_prompts
 from .task_stage import TaskStage
+from .teacher import instruction_embeddings
 from .teacher import Teacher
 from .towers import learning_rate
 from .unroll import budgets
-from .unroll import prompt_embedding
 from .walks import Walks
 
-FIELDS = ('stage', 'update', 'loss', 'covered', 'reuse', 'distance', 'price', 'seconds')
 COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
@@ -53,33 +53,30 @@ class GateTrainer:
     """Hold the frozen model, the gate, its optimizer and the answers it learns from."""
 
     def __init__(
-        self, checkpoint: str, directories: list[Path], out: Path, training: GateTraining
+        self, vla: LoadedVLA, recordings: Recordings, out: Path, training: GateTraining
     ) -> None:
-        """Start anew, or from OUT/state.pt if it exists; other settings than its are refused."""
+        """
+        Start anew, or from OUT/state.pt if it exists; other settings than its are refused.
+
+        vla: frozen, as `gate_run.model_to_train_through` returns it.
+        """
         self.out, self.training = Path(out), training
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
-        self.vla = load_checkpoint(checkpoint)
-        self.vla.model.requires_grad_(requires_grad=False)
-        oft = self.vla.config.oft
-        if oft is None or self.vla.model.action_head is None:
-            raise ValueError(
-                f'{checkpoint}: expected a model with an L1 action head, found action tokens'
-            )
+        self.vla, self.recordings = vla, recordings
+        check_fit(training, vla, recordings)
         state = self._saved()  # before hours of asking the model: other settings are refused
-        self.recordings = Recordings(directories)
         self.teacher = self._ask_teacher()
         self.walks = self._walk()
-        self.embeddings = {
-            text: prompt_embedding(self.vla.model, *pad_prompts([self.vla.prompt_ids(text)]))[0]
-            for text in self.recordings.instructions()
-        }
+        self.embeddings = instruction_embeddings(vla, recordings)
         config = GateConfig(
-            cameras=oft.num_images,
+            cameras=vla.config.cameras,
             language_dim=self.vla.config.hidden_dim if training.language else 0,
         )
         torch.manual_seed(training.seed)
         self.network = GateNetwork(config)
+        if training.start is not None:
+            self._begin_with(Path(training.start))
         self.optimizer = self._new_optimizer()
         self.predictor = PREDICTORS[training.predictor](config.ratios)
         self.task = TaskStage(
@@ -92,6 +89,16 @@ class GateTrainer:
             self.optimizer.load_state_dict(state['optimizer'])
             self.done, self._seconds = state['done'], state['seconds']
             self.task.price, self.task.scale = state['price'], state['scale']
+
+    def _begin_with(self, folder: Path) -> None:
+        """Take the weights of a trained gate; raises ValueError where it was made otherwise."""
+        model = {'fingerprint': self.vla.fingerprint, 'cameras': self.network.config.cameras}
+        network = load_gate_folder(folder, **model).network
+        if network.config != self.network.config:
+            raise ValueError(
+                f'{folder}: expected a gate of {self.network.config}, found {network.config}'
+            )
+        self.network.load_state_dict(network.state_dict())
 
     def train(self) -> None:
         """Run both stages, calibrate and write the gate folder OUT/gate."""
@@ -200,14 +207,8 @@ class GateTrainer:
         total = self.training.stage1 + self.training.stage2
         loss, covered, reuse, distance = figures
         left = self._seconds / self.done * (total - self.done)
-        path = self.out / 'gate.csv'
-        header = not path.exists()
-        with path.open('a', newline='') as file:
-            log = csv.writer(file)
-            if header:
-                log.writerow(FIELDS)
-            values = (loss, covered, reuse, distance, self.task.price)
-            log.writerow([stage, self.done, *(f'{v:.5f}' for v in values), f'{self._seconds:.0f}'])
+        values = (loss, covered, reuse, distance, self.task.price)
+        gate_curve.append(self.out / 'gate.csv', stage, self.done, values, self._seconds)
         shown = f'stage {stage}, {self.done}/{total}: loss {loss:.4f}, '
         if stage == 2:
             shown += f'reuse {reuse:.2f}, distance to dense {distance:.4f}, '
@@ -226,6 +227,7 @@ class GateTrainer:
             'seconds': self._seconds,
             'training': vars(self.training),
             'fingerprint': self.vla.fingerprint,
+            'recordings': self.recordings.digest,
         }
         torch.save(state, self.out / 'state.part')
         (self.out / 'state.part').rename(self.out / 'state.pt')
@@ -235,8 +237,12 @@ class GateTrainer:
         if not (self.out / 'state.pt').exists():
             return None
         state = torch.load(self.out / 'state.pt', weights_only=True)
-        wanted = {**vars(self.training), 'fingerprint': self.vla.fingerprint}
-        found = {**state['training'], 'fingerprint': state['fingerprint']}
+        wanted = {
+            **vars(self.training),
+            'fingerprint': self.vla.fingerprint,
+            'recordings': self.recordings.digest,
+        }
+        found = {**state, **state['training']}
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise ValueError(

@@ -4,7 +4,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+
 from .predictor_losses import PREDICTORS
+from .recordings import Recordings
 
 LOSSES = ('distill', 'demonstrations')
 ALIGNMENTS = ('effects', 'attention')
@@ -21,7 +25,8 @@ class GateTraining:
     reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
     price, None for the predictor's own start. relative: whether an action error counts by how slow
     the motion is. peak: learning rate. language: whether the gate sees the instruction.
-    first_share: of the visual tokens, which an episode's first step shall compute.
+    first_share: of the visual tokens, which an episode's first step shall compute. start: folder
+    of a gate of this model to begin with, None for random weights.
     """
 
     stage1: int = 4000
@@ -38,6 +43,7 @@ class GateTraining:
     language: bool = True
     first_share: float = 0.75
     seed: int = 0
+    start: str | None = None
 
     def __post_init__(self) -> None:
         """Check what a user may mistype."""
@@ -53,3 +59,23 @@ class GateTraining:
             raise ValueError(f'target: expected a mean reuse from 0 to 0.9, got {self.target}')
         if not 0 < self.first_share <= 1:
             raise ValueError(f'first_share: expected more than 0, to 1, got {self.first_share}')
+
+
+def check_fit(training: GateTraining, vla: LoadedVLA, recordings: Recordings) -> None:
+    """Raise ValueError unless settings, model and recordings fit each other."""
+    tokens = vla.model.action_head is None
+    if training.loss == 'demonstrations' and (tokens or 'actions' not in recordings.frames.table):
+        raise ValueError(
+            'loss: expected distill, since these recordings have no labels, or the model has '
+            'action tokens, got demonstrations'
+        )
+    if tokens and (training.stage2 or training.align != 'effects'):
+        raise ValueError(
+            'stage2 and align: expected 0 and effects for a model with action tokens, got '
+            f'{training.stage2} and {training.align}'
+        )
+    wanted, found = vla.config.cameras, recordings.frames.images(np.array([0])).shape[1]
+    if found != wanted:
+        raise ValueError(
+            f'recordings: expected {wanted} cameras, as the model takes, found {found}'
+        )

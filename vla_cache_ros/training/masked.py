@@ -16,6 +16,7 @@ from dataclasses import field
 import torch
 from torch import Tensor
 import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 from vla_cache_ros.vla import decoder
@@ -96,19 +97,24 @@ def masked_step(
     Return what the action is read from: chunks `[B, C, A]`, or logits `[B, A, vocabulary]`.
 
     pixel_values: `[B, cams * channels, 224, 224]`. ids: prompts `[B, T]` from BOS, right-padded,
-    with ids_mask `[B, T]` or None; no padding where attention is causal. proprio: normalised
-    `[B, P]`. mask: `[B, V]`, 1 = recomputed, its value binary. tokens: the action tokens
-    `[B, A]` that a causal model is taught with.
+    with ids_mask `[B, T]` or None. proprio: normalised `[B, P]`. mask: `[B, V]`, 1 = recomputed,
+    its value binary. tokens: the action tokens `[B, A]` that a causal model is taught with.
     """
     visual = model.project(masked_features(model, pixel_values, mask.detach(), cache))
     if model.config.bidirectional:
         embeds = model.chunk_embeds(visual, ids, proprio)
         positions, key_mask, read = model.chunk_rows(embeds.shape[1], ids, ids_mask)
     else:
-        words = model.embed_text(torch.cat([ids, tokens[:, :-1]], dim=1))
+        lengths = ids.new_full((len(ids),), ids.shape[1])
+        if ids_mask is not None:
+            lengths = ids_mask.sum(1)
+        rows = zip(ids, tokens, lengths.tolist(), strict=True)
+        fed = [torch.cat([prompt[:end], row[:-1]]) for prompt, row, end in rows]
+        words = model.embed_text(pad_sequence(fed, batch_first=True))  # padding last, unseen
         embeds = torch.cat([words[:, :1], visual, words[:, 1:]], dim=1)
         positions = torch.arange(embeds.shape[1], device=ids.device).expand(len(ids), -1)
-        key_mask, read = None, positions[:, -tokens.shape[1] :]
+        last = lengths[:, None] - 1 + visual.shape[1]  # of the prompt
+        key_mask, read = None, last + torch.arange(tokens.shape[1], device=ids.device)
     hidden = masked_decode(model, embeds, positions, key_mask, mask, cache)
     hidden = hidden.gather(1, read[..., None].expand(-1, -1, hidden.shape[-1]))
     if model.action_head is not None:

@@ -3,7 +3,8 @@
 """
 See shards of frames as recordings: runs of frames that follow each other in one episode.
 
-A gate learns from what happens between frames, so it needs them in order. Knows no model.
+A gate learns from what happens between frames, so it needs them in order. Knows no model, and not
+whether frames come from the simulator or from a bag.
 """
 
 from collections.abc import Iterator
@@ -11,50 +12,67 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from vla_cache_ros.simulation.tasks import TASKS
 
-from .demonstrations import TASK_NAMES
 from .frames import Frames
 
 HELD_OUT = 0.1  # share of the recordings that calibration and validation use
+IDENTITY = ('episode', 'proprio', 'offset', 'stamp')  # columns that tell recordings from others
 
 
 class Recordings:
     """
     Hold recordings of at least two frames.
 
-    frames: their frames. training, held_out: arrays of frame indices, one per recording. digest:
-    tells these recordings from others.
+    frames: their frames. training, held_out: arrays of frame indices, one per recording. episodes,
+    held_out_episodes: how many episodes these come from. digest: tells these recordings from
+    others.
     """
 
-    def __init__(self, directories: list[Path]) -> None:
+    def __init__(self, directories: list[Path], held_out: int | None = None) -> None:
         """
         Read all complete shards.
 
-        Raises FileNotFoundError if there is none, ValueError if no recording has two frames.
+        held_out: how many of the last episodes are held out, HELD_OUT of them if None. Where a
+        column `offset` says that an episode was sampled several times, it is held out wholly.
+        Raises FileNotFoundError if there is no shard, ValueError if no recording has two frames
+        or none is left to train on.
         """
         self.frames = Frames(directories)
-        episode = self.frames.table['episode']
-        breaks = np.flatnonzero(np.diff(episode) != 0) + 1
+        table = self.frames.table
+        if 'instruction' not in table:
+            table['instruction'] = _task_instructions(table['task'])
+        episode = table['episode']
+        offset = table.get('offset', np.zeros_like(episode))
+        breaks = np.flatnonzero((np.diff(episode) != 0) | (np.diff(offset) != 0)) + 1
         runs = [r for r in np.split(np.arange(len(episode)), breaks) if len(r) > 1]
-        if len(runs) < 2:
+        # demonstrations of one seed in two folders are two episodes
+        names = [episode[run[0]] if 'offset' in table else place for place, run in enumerate(runs)]
+        order = list(dict.fromkeys(names))
+        count = max(1, round(HELD_OUT * len(order))) if held_out is None else held_out
+        if len(order) <= count:
             raise ValueError(
-                f'recordings: expected at least 2 of two or more frames, found {len(runs)} in '
-                f'{", ".join(map(str, directories))}'
+                f'recordings: expected at least {count + 1} of two or more frames, {count} of '
+                f'them to hold out, found {len(order)} in {", ".join(map(str, directories))}'
             )
-        count = max(1, round(HELD_OUT * len(runs)))
-        states = self.frames.table['proprio'].tobytes()
-        self.digest = hashlib.sha256(episode.tobytes() + states).hexdigest()[:12]
-        self.training, self.held_out = runs[:-count], runs[-count:]
+        kept = set(order[:-count])
+        self.training = [r for name, r in zip(names, runs, strict=True) if name in kept]
+        self.held_out = [r for name, r in zip(names, runs, strict=True) if name not in kept]
+        self.episodes, self.held_out_episodes = len(kept), count
+        content = b''.join(table[name].tobytes() for name in IDENTITY if name in table)
+        self.digest = hashlib.sha256(content).hexdigest()[:12]
 
     def instruction(self, frame: int) -> str:
         """Return what the robot was told at a frame."""
-        return TASKS[TASK_NAMES[self.frames.table['task'][frame]]].instruction
+        return str(self.frames.table['instruction'][frame])
 
     def instructions(self) -> list[str]:
         """Return every instruction that was given, in order of the alphabet."""
-        tasks = np.unique(self.frames.table['task'])
-        return sorted(TASKS[TASK_NAMES[task]].instruction for task in tasks)
+        return sorted(map(str, np.unique(self.frames.table['instruction'])))
+
+    def proprio(self, frame: int) -> np.ndarray | None:
+        """Return the raw robot state `[P]` at a frame, None where none was recorded."""
+        states = self.frames.table.get('proprio')
+        return None if states is None else states[frame]
 
     def stream(self, length: int, rng: np.random.Generator) -> Iterator[tuple[int, bool]]:
         """
@@ -68,3 +86,10 @@ class Recordings:
             run = run[rng.integers(len(run) - 1) :][:left]
             yield from ((int(frame), index == 0) for index, frame in enumerate(run))
             left -= len(run)
+
+
+def _task_instructions(tasks: np.ndarray) -> np.ndarray:
+    """Return the texts `[N]` that the simulator's tasks `[N]` stand for."""
+    from vla_cache_ros.simulation.tasks import TASKS  # bags need no simulator
+
+    return np.array([task.instruction for task in TASKS.values()])[tasks]

@@ -18,6 +18,7 @@ from vla_cache_ros.vla.model import PrismaticVLA
 
 from .masked import masked_step
 from .masked import StaleCache
+from .token_actions import expected_actions
 
 EXECUTED = 4  # actions of a chunk that the robot carries out
 SLOW = 0.1  # normalised translation per action, below which an error does not count more
@@ -30,6 +31,7 @@ def sensitivity(
     generator: torch.Generator,
     at: float = 0.5,
     labels: Tensor | None = None,
+    action_tokens: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """
     Return the square of each token's effect `[B, V]`, up to a factor, and the actions `[B, 4, A]`.
@@ -38,11 +40,15 @@ def sensitivity(
     where between the cached (0) and the new (1) keys and values; above 0. labels: normalised
     chunks `[B, C, A]`; the effect is then that on the L1 distance to them. Without labels it is
     that on one random direction of the executed actions, unbiased for all of them but noisy.
+    action_tokens: `[B, A]` of a model that has such, whose one action is the mean over its bins.
     """
     tokens = cache.keys[0].shape[2]
     mask = torch.full((len(inputs[0]), tokens), at, requires_grad=True)
     # towers take their mask as binary: everything is recomputed there
-    output = masked_step(model, *inputs, mask, replace(cache))[:, :EXECUTED]  # [B, 4, A]
+    output = masked_step(model, *inputs, mask, replace(cache), action_tokens)
+    if model.action_head is None:
+        output = expected_actions(model.config, output)  # [B, 1, A]
+    output = output[:, :EXECUTED]  # [B, 4, A]
     if labels is None:
         signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1
     else:

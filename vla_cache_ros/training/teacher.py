@@ -20,6 +20,7 @@ from vla_cache_ros.vla.model import PrismaticVLA
 from .recordings import Recordings
 from .sequence import pad_prompts
 from .towers import pixel_batch
+from .unroll import prompt_embedding
 
 BATCH = 4
 
@@ -56,13 +57,22 @@ class Teacher:
 
 def batch_inputs(
     vla: LoadedVLA, recordings: Recordings, rows: np.ndarray
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return pixel values, prompt ids with their mask, and normalised states of some frames."""
-    frames = recordings.frames
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return pixel values, prompt ids with their mask, and states (normalised, or None)."""
+    frames, states = recordings.frames, None
     ids, mask = pad_prompts([vla.prompt_ids(recordings.instruction(row)) for row in rows])
-    states = vla.statistics().proprio.normalize(frames.table['proprio'][rows])
-    values = pixel_batch(frames.images(rows), vla.images)
-    return values, ids, mask, torch.from_numpy(states.astype(np.float32))
+    if vla.model.proprio_projector is not None:
+        states = vla.statistics().proprio.normalize(frames.table['proprio'][rows])  # [B, P]
+        states = torch.from_numpy(states.astype(np.float32))
+    return pixel_batch(frames.images(rows), vla.images), ids, mask, states
+
+
+def instruction_embeddings(vla: LoadedVLA, recordings: Recordings) -> dict[str, Tensor]:
+    """Return what a gate that sees language is told, `[D]` for every instruction."""
+    return {
+        text: prompt_embedding(vla.model, *pad_prompts([vla.prompt_ids(text)]))[0]
+        for text in recordings.instructions()
+    }
 
 
 def batch_labels(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:
@@ -72,7 +82,11 @@ def batch_labels(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Te
 
 
 def dense_step(
-    model: PrismaticVLA, pixel_values: Tensor, ids: Tensor, ids_mask: Tensor, proprio: Tensor
+    model: PrismaticVLA,
+    pixel_values: Tensor,
+    ids: Tensor,
+    ids_mask: Tensor,
+    proprio: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Return action chunks `[B, C, A]` and the attention `[B, V]` of text and action rows."""
     visual = model.project(model.vision_features(pixel_values))

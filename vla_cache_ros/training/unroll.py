@@ -79,7 +79,7 @@ class Unroll:
     def step(
         self,
         images: np.ndarray,
-        inputs: tuple[Tensor, Tensor, Tensor, Tensor],
+        inputs: tuple[Tensor, Tensor, Tensor, Tensor | None],
         begins: Sequence[bool],
         choose: Choice,
     ) -> Unrolled:
@@ -142,7 +142,7 @@ class Unroll:
             return torch.empty(0, self._network.config.cameras, CHANNELS, SIDE, SIDE)
         return torch.from_numpy(np.stack(found))
 
-    def _language(self, inputs: tuple[Tensor, ...], gated: np.ndarray) -> Tensor | None:
+    def _language(self, inputs: tuple[Tensor | None, ...], gated: np.ndarray) -> Tensor | None:
         if not self._network.config.language_dim:
             return None
         _, ids, mask, _ = inputs

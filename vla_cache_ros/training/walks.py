@@ -23,6 +23,7 @@ from .sensitivity import precision
 from .sensitivity import sensitivity
 from .teacher import batch_inputs
 from .teacher import batch_labels
+from .token_actions import DenseTokens
 
 STREAMS, STEPS = 8, 40  # of a piece
 # Share of tokens recomputed at a step, and by what they are chosen: their effect, as a good gate
@@ -62,9 +63,10 @@ class Walks:
         self._files = [self._folder / f'{piece:04d}.npz' for piece in range(pieces)]
         self._planes: dict[int, np.ndarray] = {}
         missing = [p for p in range(rank, pieces, world) if not self._files[p].exists()]
+        dense_tokens = DenseTokens(vla, recordings) if vla.model.action_head is None else None
         for piece in tqdm(missing, unit='piece', desc='walks', disable=rank > 0):
             partial = self._folder / f'{piece:04d}.part.npz'
-            np.savez(partial, **walk(vla, recordings, piece, labelled))
+            np.savez(partial, **walk(vla, recordings, piece, labelled, dense_tokens))
             partial.rename(self._files[piece])
 
     def load(self, relative: bool) -> None:
@@ -99,9 +101,17 @@ class Walks:
 
 
 def walk(
-    vla: LoadedVLA, recordings: Recordings, seed: int, labelled: bool
+    vla: LoadedVLA,
+    recordings: Recordings,
+    seed: int,
+    labelled: bool,
+    dense_tokens: DenseTokens | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the samples of some streams: what `Walks` holds, effects not yet scaled."""
+    """
+    Return the samples of some streams: what `Walks` holds, effects not yet scaled.
+
+    dense_tokens: what a model with action tokens is fed.
+    """
     rng = np.random.default_rng((seed, STREAMS))
     noise = torch.Generator().manual_seed(seed)
     streams = zip(*(recordings.stream(STEPS, rng) for _ in range(STREAMS)), strict=True)
@@ -111,6 +121,7 @@ def walk(
     for step in streams:
         frames, begins = np.array([s[0] for s in step]), [s[1] for s in step]
         inputs = batch_inputs(vla, recordings, frames)
+        tokens = dense_tokens(frames) if dense_tokens else None
         patches = np.stack([patchify(image) for image in recordings.frames.images(frames)])
         recompute = np.ones(patches.shape[:2], dtype=bool)  # [B, V]
         if ages is None:
@@ -118,7 +129,9 @@ def walk(
         else:
             ages += 1
             labels = batch_labels(vla, recordings, frames) if labelled else None
-            squares, actions = sensitivity(vla.model, inputs, cache, noise, labels=labels)
+            squares, actions = sensitivity(
+                vla.model, inputs, cache, noise, labels=labels, action_tokens=tokens
+            )
             effects, weights = squares.numpy(), precision(actions).numpy()
             for row in np.flatnonzero(~np.array(begins)):
                 found.append((frames[row], ages[row].copy(), effects[row], weights[row]))
@@ -126,7 +139,8 @@ def walk(
                 budget = round(rng.choice(BUDGETS) * len(scores))
                 recompute[row, np.argsort(-scores)[budget:]] = False
         with torch.no_grad():
-            masked_step(vla.model, *inputs, torch.from_numpy(recompute).float(), cache)
+            mask = torch.from_numpy(recompute).float()
+            masked_step(vla.model, *inputs, mask, cache, tokens)
         produced[recompute], ages[recompute] = patches[recompute], 0
     return dict(zip(names, map(np.stack, zip(*found, strict=True)), strict=True))
 

@@ -143,6 +143,11 @@ class VLAConfig:
         return len(self.towers) == 2
 
     @property
+    def cameras(self) -> int:
+        """Return the number of images that the model takes."""
+        return 1 if self.oft is None else self.oft.num_images
+
+    @property
     def channels(self) -> int:
         """Return the channels of one preprocessed image: three for each tower."""
         return 3 * len(self.towers)

@@ -1,0 +1,99 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Say on held-out recordings what a new gate is worth beside the rule and the gate before it.
+
+Every gate is asked for the same mean reuse of the cached steps and sees the first step of a
+recording whole, so only what it chooses differs. Lays nothing out: gate_page.py does.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.caching.gates import DenseGate
+from vla_cache_ros.caching.gates import LearnedGate
+from vla_cache_ros.caching.gates import make_gate
+from vla_cache_ros.caching.gates.gate_folder import FOLDER
+from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
+from vla_cache_ros.caching.gates.gate_folder import SavedGate
+from vla_cache_ros.policy import Policy
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+
+from .calibration import calibrate
+from .distance import Answers
+from .distance import answers
+from .distance import summary
+from .recordings import Recordings
+from .sensitivity import EXECUTED
+from .teacher import instruction_embeddings
+
+REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
+DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'
+
+
+def before_and_after(vla: LoadedVLA, recordings: Recordings, gate: Path) -> dict[str, Any]:
+    """
+    Return the figures of dense, rule, the checkpoint's own gate and the new one.
+
+    gate: folder of the new gate. Result: `rows`, one a gate and reuse; `episodes`, mean distance
+    of each held-out episode at the default reuse; `default_reuse`.
+    """
+    folders = {BEFORE: vla.folder / FOLDER, AFTER: gate}
+    model = {'fingerprint': vla.fingerprint, 'cameras': vla.config.cameras}
+    saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
+    default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
+    learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}
+    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out)
+    rows = [_row(vla, DENSE, 0.0, dense, dense[0])]
+    names = recordings.frames.table['episode']
+    places = np.concatenate([names[run[1:]] for run in recordings.held_out])  # [n]
+    errors: dict[str, np.ndarray] = {}
+    for reuse in sorted({*REUSES, default}):
+        gates = {RULE: make_gate('motion', reuse)}
+        gates |= {name: LearnedGate(gate, reuse) for name, gate in learned.items()}
+        for name, made in gates.items():
+            found = answers(Policy(vla, made), recordings, recordings.held_out)
+            rows.append(_row(vla, name, reuse, found, dense[0]))
+            if reuse == default:
+                errors[name] = np.abs(found[0] - dense[0])[:, :EXECUTED].mean((1, 2))
+    episodes = [
+        {
+            'instruction': recordings.instruction(np.flatnonzero(names == episode)[0]),
+            'steps': int((places == episode).sum()),
+            'distance': {n: float(error[places == episode].mean()) for n, error in errors.items()},
+        }
+        for episode in dict.fromkeys(places.tolist())
+    ]
+    return {'rows': rows, 'episodes': episodes, 'default_reuse': default}
+
+
+def displacement(vla: LoadedVLA, found: np.ndarray, dense: np.ndarray) -> np.ndarray:
+    """
+    Return how far apart the executed actions end `[n]`, in thousandths of the data's unit.
+
+    found, dense: normalised chunks `[n, C, A]`, which begin with steps along x, y and z. That is
+    mm where the model's actions are in m.
+    """
+    bounds = vla.statistics().action
+    apart = bounds.denormalize(found[:, :EXECUTED]) - bounds.denormalize(dense[:, :EXECUTED])
+    return 1e3 * np.linalg.norm(apart[..., :3].sum(1), axis=1)
+
+
+def _row(
+    vla: LoadedVLA, name: str, reuse: float, found: Answers, dense: np.ndarray
+) -> dict[str, Any]:
+    apart = displacement(vla, found[0], dense)
+    return {
+        'gate': name,
+        'requested': reuse,
+        **summary(found, dense),
+        'displacement': {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))},
+    }
+
+
+def _recalibrated(saved: SavedGate, recordings: Recordings, language: dict) -> SavedGate:
+    """Return a gate that reuses the same on these recordings as any other, first step whole."""
+    calibration = calibrate(saved.network, recordings, language)
+    return replace(saved, calibration=calibration, first_share=1.0)
