@@ -106,7 +106,7 @@ def run_demo(
     split_gate(gate, reuse)
     _make_room(out)
     parameters = share_file(PARAMETERS)
-    runs = [Run('dense'), Run(gate)]
+    runs = [Run(name) for name in dict.fromkeys(('dense', gate))]
     chosen = {'execution': execution} | ({} if reuse is None else {'reuse': reuse})
     cameras = 2
     if is_causal(folder):  # one camera, one action at a time
@@ -123,7 +123,7 @@ def run_demo(
     pictures = frames(bag, IMAGES[:cameras], REPORTS, spans, VIDEO_RATE)
     write_video(pictures, video, VIDEO_RATE)
     facts = {'seed': seed, 'checkpoint': checkpoint, 'execution': execution}
-    report = runs[1].figures(reuse=reuse, **facts)
+    report = runs[-1].figures(reuse=reuse, **facts)
     report['dense'] = runs[0].figures(**facts)
     report['ros']['images'] = sum(bag.counts[topic] for topic in IMAGES)
     report['ros']['commands'] = bag.counts[COMMANDS]
