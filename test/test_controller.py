@@ -329,8 +329,12 @@ def test_stalled_clock_is_a_stop_and_its_end_is_not_waited_for():
     world = World()
     world.image()
     world.think()
-    world.controller.clock_stalled(True)
+    for _ in range(200):  # 4 s of ticks at one and the same time
+        world.controller.clock_stalled(True)
+        world.controller.tick()
     assert world.sent[-1][1].stop
+    assert len(world.sent) == 1 + 1 + 100  # the action; at once; and for stop_pub_timeout
+    assert len(world.warnings) == 1
     assert world.controller.causes.names() == {'clock_stalled'}
     world.controller.clock_stalled(False)
     world.time += MS

@@ -13,20 +13,13 @@ from vla_cache_ros.ros.command_log import CommandLog
 from vla_cache_ros.ros.declaration import check
 from vla_cache_ros.ros.isolation import isolated_domain
 from vla_cache_ros.ros.parameter_table import markdown
-from vla_cache_ros.ros.parameters import PictureSourceParameters
+from vla_cache_ros.ros.parameter_table import NODES
 from vla_cache_ros.ros.parameters import RecorderParameters
-from vla_cache_ros.ros.parameters import SimRobotParameters
 from vla_cache_ros.ros.vla_parameters import VLAParameters
 from vla_cache_ros.ros.worker import NICENESS
 from vla_cache_ros.ros.worker import Worker
 
 MS = 1_000_000
-KINDS = {
-    'vla_node': VLAParameters,
-    'sim_robot_node': SimRobotParameters,
-    'recorder': RecorderParameters,
-    'picture_source': PictureSourceParameters,
-}
 
 
 def twist(value):
@@ -102,7 +95,7 @@ def test_worker_that_hangs_does_not_hold_up_its_end():
     assert worker.close(10)
 
 
-@pytest.mark.parametrize('kind', KINDS.values())
+@pytest.mark.parametrize('kind', NODES.values())
 def test_every_parameter_has_a_description_and_a_default_that_it_accepts(kind):
     for one in fields(kind):
         assert one.metadata['description']
@@ -152,6 +145,6 @@ def test_two_runs_get_domains_of_their_own():
 def test_reference_of_the_parameters_is_up_to_date():
     text = (Path(__file__).parents[1] / 'docs' / 'parameters.md').read_text(encoding='utf-8')
     assert text == markdown(), 'vla-cache parameters > docs/parameters.md'
-    for kind in KINDS.values():
+    for kind in NODES.values():
         for one in fields(kind):
             assert f'| `{one.name}` |' in text

@@ -76,7 +76,7 @@ class Controller:
         )
         self._limiter = Limiter()
         self._sent = 0  # ns, the last command
-        self._stopped: int | None = None  # ns, since when there is a reason to stand still
+        self._stopped = 0  # ticks for which there has been a reason to stand still
         self._outcome: Outcome | None = None
         self._inference_begin: int | None = None  # ns; None: the worker has no observation
         self._epoch = 0  # results that belong to an earlier one are thrown away
@@ -127,13 +127,13 @@ class Controller:
 
     def clock_stalled(self, stalled: bool) -> None:
         """Stop while the clock that stamps and ages are measured by stands still."""
-        if stalled:
+        if stalled and 'clock_stalled' not in self.causes.names():
             self._stop(
                 'clock_stalled',
                 'expected the ROS clock to advance; see who publishes /clock, or whether '
                 'use_sim_time should be false',
             )
-        else:
+        elif not stalled:
             self.causes.clear({'clock_stalled'})
 
     def halt(self) -> None:
@@ -174,15 +174,14 @@ class Controller:
         if not self.active:
             return
         self.consider()
-        now = self._world.now()
         if self.causes:
-            self._stopped = now if self._stopped is None else self._stopped
-            # steps back of the clock too: a new episode has begun, and its stop is sent
-            if abs(now - self._stopped) <= self.parameters.stop_pub_timeout * 1e9:
+            self._stopped += 1
+            # in ticks, which go on when the ROS clock does not
+            if self._stopped <= self.parameters.stop_pub_timeout * self.parameters.publish_rate:
                 self._send(STOP)
             return
-        self._stopped = None
-        self._play(now)
+        self._stopped = 0
+        self._play(self._world.now())
 
     def collect(self) -> None:
         """Take the worker's outcome and play it, unless the world has moved on meanwhile."""
