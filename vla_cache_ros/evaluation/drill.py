@@ -66,26 +66,25 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dic
     """
     Record two cameras of 640 x 480 at 30 Hz beside the policy; return the figures.
 
-    For a fifth of that time before and after, the policy runs without a recorder: what else the
+    For a tenth of that time before and after, the policy runs without a recorder: what else the
     machine does drifts. The bag is deleted. Raises ChildProcessError when a process died.
     """
     bag = out / 'bag'
     if bag.exists():
         raise ValueError(f'{bag}: expected a folder that does not exist; choose another --out')
     with _running(out, checkpoint, gate) as (processes, graph):
-        graph.run(60 * minutes / 5)
+        graph.run(60 * minutes / 10)
         alone = list(graph.inferences)
         arguments = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
         processes.start(
-            'recorder', 'vla_cache_ros.ros.recorder', [*arguments, '-p', f'bag_path:={bag}'],
-            niceness=19,
-        )  # fmt: skip
+            'recorder', 'vla_cache_ros.ros.recorder', [*arguments, '-p', f'bag_path:={bag}']
+        )
         for topic in IMAGES:
             graph.wait_for_subscribers(topic, 2)
         graph.run(60 * minutes)
         beside = list(graph.inferences)
         processes.end('recorder')
-        graph.run(60 * minutes / 5)
+        graph.run(60 * minutes / 10)
         alone += graph.inferences
     size = sum(file.stat().st_size for file in bag.iterdir())
     images, lost = _images(bag)
@@ -133,6 +132,9 @@ def _running(out: Path, checkpoint: str, gate: str) -> Iterator[tuple[Processes,
             [*ros, '-p', f'image_rate:={RATE}'],
         )  # fmt: skip
         policy = ['-p', f'model_path:={checkpoint}', '-p', f'gate:={gate}']
+        # Large images lose their fragments on a machine that is busy, unless they are sent again.
+        for topic in IMAGES:
+            policy += ['-p', f'qos_overrides.{topic}.subscription.reliability:=reliable']
         processes.start('vla_node', 'vla_cache_ros.ros.vla_node', [*ros, *policy])
         with DrillGraph(processes.check) as graph:
             yield processes, graph

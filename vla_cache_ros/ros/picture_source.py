@@ -40,7 +40,7 @@ class PictureSource(Node):
         self._joints = self.create_publisher(JointState, 'joint_states', 1)
         self._pose = self.create_publisher(PoseStamped, 'end_effector_pose', 1)
         self._count = 0
-        self._start = self.get_clock().now().nanoseconds
+        self._start = self._now()
         self.create_timer(1 / self._settings.image_rate, self._show)
         self.create_timer(1 / STATE_RATE, self._tell)
 
@@ -62,14 +62,19 @@ class PictureSource(Node):
         return drawn
 
     def _show(self) -> None:
-        stamp = self._start + round(self._count * 1e9 / self._settings.image_rate)
-        message = Image(encoding='rgb8', width=self._settings.width, height=self._settings.height)
-        message.step = 3 * message.width
-        message.header.stamp = Time(nanoseconds=stamp).to_msg()
-        message.data = self._pictures[self._count % PICTURES]
-        for publisher in self._images:
-            publisher.publish(message)
-        self._count += 1
+        """Publish what is due; a timer that came late has left out its missed turns."""
+        period = 1e9 / self._settings.image_rate
+        while (stamp := self._start + round(self._count * period)) <= self._now():
+            message = Image(encoding='rgb8', step=3 * self._settings.width)
+            message.width, message.height = self._settings.width, self._settings.height
+            message.header.stamp = Time(nanoseconds=stamp).to_msg()
+            message.data = self._pictures[self._count % PICTURES]
+            for publisher in self._images:
+                publisher.publish(message)
+            self._count += 1
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
 
     def _tell(self) -> None:
         stamp = self.get_clock().now().to_msg()
