@@ -404,6 +404,24 @@ def test_workspace_needs_a_pose_even_if_the_policy_does_not():
     assert world.sent[-1][1].linear[2] > -0.05  # 1 mm above the wall, of -0.2 m/s asked for
 
 
+def test_cameras_that_part_for_a_moment_stop_nothing_until_their_last_set_is_stale():
+    world = World(image_topics=('image_raw', 'other'), image_timeout=0.5)
+    for topic in ('image_raw', 'other'):
+        world.image(topic=topic)
+    world.think()
+    for _ in range(6):  # the other camera's images come 0.2 s late, without those between
+        world.advance(60)
+        world.image()
+        world.image(max(START, world.time - 200 * MS), topic='other')
+    assert not world.controller.causes
+    assert np.any(world.sent[-1][1].linear)
+    world.controller.inputs.forget()
+    world.image()
+    world.image(world.time - 200 * MS, topic='other')
+    world.advance(20)
+    assert world.controller.causes.names() == {'unsynchronised_images'}
+
+
 def test_pose_in_another_frame_is_no_place_in_the_workspace():
     world = World(workspace=(0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
     world.pose(0.5, 0.5, 0.5, frame='base')

@@ -157,13 +157,15 @@ class Inputs:
                     found[f'no_{kind}', topic] = f'waiting for {kind} {topic}'
                 elif late := lateness(topic, frames[-1].stamp, now, timeout):
                     found[f'{late[0]}_{kind}', topic] = late[1]
-        if not found and self._images(slop) is None:
-            stamps = [self._frames[topic][-1].stamp for topic in self.image_topics]
-            found['unsynchronised_images', ', '.join(self.image_topics)] = (
-                f'expected images stamped within {slop:g} s of each other (sync_slop), the '
-                f'newest are {(max(stamps) - min(stamps)) * 1e-9:.3f} s apart; '
-                "synchronise the cameras' clocks or raise sync_slop"
-            )
+        if not found:
+            images = self._images(slop)
+            if images is None or now - min(f.stamp for f in images) > image_timeout * 1e9:
+                stamps = [self._frames[topic][-1].stamp for topic in self.image_topics]
+                found['unsynchronised_images', ', '.join(self.image_topics)] = (
+                    f'expected images stamped within {slop:g} s of each other (sync_slop), the '
+                    f'newest are {(max(stamps) - min(stamps)) * 1e-9:.3f} s apart; '
+                    "synchronise the cameras' clocks or raise sync_slop"
+                )
         return found
 
     def newest_set(self, after: int, slop: float) -> FrameSet | None:
@@ -185,18 +187,14 @@ class Inputs:
 
     def _images(self, slop: float) -> tuple[Frame, ...] | None:
         """Return the newest images of all cameras whose stamps spread by no more than slop (s)."""
-        kept = [self._frames.get(topic) for topic in self.image_topics]
-        if not all(kept):
-            return None
-        slowest = min(frames[-1].stamp for frames in kept)
-        newest = []
-        for frames in kept:
-            near = [frame for frame in frames if frame.stamp <= slowest + slop * 1e9]
-            if not near:
-                return None
-            newest.append(near[-1])
-        stamps = [frame.stamp for frame in newest]
-        return tuple(newest) if max(stamps) - min(stamps) <= slop * 1e9 else None
+        kept = [self._frames.get(topic, ()) for topic in self.image_topics]
+        for newest in sorted((f.stamp for frames in kept for f in frames), reverse=True):
+            near = [
+                next((f for f in reversed(frames) if f.stamp <= newest), None) for frames in kept
+            ]
+            if all(frame and frame.stamp >= newest - slop * 1e9 for frame in near):
+                return tuple(near)
+        return None
 
     def _check_frame(self, message: object) -> None:
         if self._pose_frame and message.header.frame_id != self._pose_frame:
