@@ -422,6 +422,22 @@ def test_cameras_that_part_for_a_moment_stop_nothing_until_their_last_set_is_sta
     assert world.controller.causes.names() == {'unsynchronised_images'}
 
 
+def test_what_was_inferred_while_the_process_was_frozen_is_dropped():
+    world = World(execution='asynchronous', command_timeout=0.25)
+    world.image()
+    world.think()
+    world.advance(400)
+    world.image()
+    world.time += 1000 * MS  # nobody ticked
+    assert world.think()
+    assert world.sent[-1][1].stop
+    assert world.controller.causes.counts['command_timeout'] == 1
+    world.advance(20)
+    world.image()
+    assert world.think()
+    assert np.any(world.sent[-1][1].linear)
+
+
 def test_pose_in_another_frame_is_no_place_in_the_workspace():
     world = World(workspace=(0.0, 0.0, 0.0, 1.0, 1.0, 1.0))
     world.pose(0.5, 0.5, 0.5, frame='base')

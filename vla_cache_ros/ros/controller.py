@@ -68,14 +68,15 @@ class Controller:
         self._world = surroundings
         self._waits = parameters.execution == 'synchronous'
         self._period = round(1e9 / parameters.control_frequency)  # ns
+        self._timeout = round(1e9 * parameters.command_timeout)  # ns
         self._playback = Playback(
             period=self._period,
             tolerance=round(0.5e9 / parameters.publish_rate),
-            timeout=round(1e9 * parameters.command_timeout),
+            timeout=self._timeout,
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
         )
         self._limiter = Limiter()
-        self._sent = 0  # ns, the last command
+        self._sent = self._ticked = 0  # ns, the last command and the last tick
         self._stopped = 0  # ticks for which there has been a reason to stand still
         self._outcome: Outcome | None = None
         self._inference_begin: int | None = None  # ns; None: the worker has no observation
@@ -85,6 +86,7 @@ class Controller:
     def activate(self) -> None:
         """Begin an episode and let commands pass."""
         self.active = True
+        self._ticked = self._world.now()
         self.new_episode()
 
     def deactivate(self) -> None:
@@ -174,6 +176,7 @@ class Controller:
         if not self.active:
             return
         self.consider()
+        self._ticked = self._world.now()
         if self.causes:
             self._stopped += 1
             # in ticks, which go on when the ROS clock does not
@@ -186,6 +189,8 @@ class Controller:
     def collect(self) -> None:
         """Take the worker's outcome and play it, unless the world has moved on meanwhile."""
         outcome, self._outcome = self._outcome, None
+        if self.active and self._world.now() - self._ticked > self._timeout:
+            self._lapse()  # the process was frozen: what was observed before is long past
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return
@@ -213,17 +218,20 @@ class Controller:
             return self._send_action(due)
         stamp = self._send(WAIT)
         if due is Due.LAPSED:
-            self._stop(
-                'command_timeout',
-                f'expected to renew the command within {self.parameters.command_timeout:g} s; '
-                'the rest of the chunk is dropped',
-            )
-            self.causes.clear({'command_timeout'})
+            self._lapse()
         elif due is Due.FINISHED:
             if self._waits:
                 self._after = stamp
             self.consider()
         return stamp
+
+    def _lapse(self) -> None:
+        self._stop(
+            'command_timeout',
+            f'expected to renew the command within {self.parameters.command_timeout:g} s; '
+            'what is played or inferred is dropped',
+        )
+        self.causes.clear({'command_timeout'})
 
     def _infer(self, now: int) -> None:
         if self.causes.names() - RETRIED:
