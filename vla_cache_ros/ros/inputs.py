@@ -99,6 +99,7 @@ class Inputs:
             self.states = ('end_effector_pose',)
         self.instruction = ''
         self._frames: dict[str, deque[Frame]] = {}
+        self._paired: tuple[float, tuple[Frame, ...] | None] | None = None  # None: not known
         self._faults: dict[str, tuple[str, str]] = {}
 
     def take_image(self, topic: str, message: object, received: float) -> None:
@@ -127,6 +128,7 @@ class Inputs:
     def forget(self) -> None:
         """Forget images and states, but not the instruction: it is latched."""
         self._frames.clear()
+        self._paired = None
         self._faults = {k: v for k, v in self._faults.items() if k == 'instruction'}
 
     def pose(self) -> np.ndarray | None:
@@ -187,6 +189,11 @@ class Inputs:
 
     def _images(self, slop: float) -> tuple[Frame, ...] | None:
         """Return the newest images of all cameras whose stamps spread by no more than slop (s)."""
+        if self._paired is None or self._paired[0] != slop:
+            self._paired = (slop, self._pair(slop))  # asked for far more often than images come
+        return self._paired[1]
+
+    def _pair(self, slop: float) -> tuple[Frame, ...] | None:
         kept = [self._frames.get(topic, ()) for topic in self.image_topics]
         for newest in sorted((f.stamp for frames in kept for f in frames), reverse=True):
             near = [
@@ -221,3 +228,4 @@ class Inputs:
         if frames and frame.stamp < frames[-1].stamp:
             frames.clear()  # the source began anew, or its clock was set
         frames.append(frame)
+        self._paired = None
