@@ -1,0 +1,27 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded robot as an environment: seeds, tasks and limits are `simulation.tabletop`'s."""
+
+from collections.abc import Mapping
+
+import mujoco
+from vla_cache_ros.benchmarks.environment import Setup
+from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
+from vla_cache_ros.simulation.tabletop import Tabletop
+
+
+class TabletopEnvironment(Tabletop):
+    """Add what an evaluation asks of every environment."""
+
+    execute_steps = EXECUTE_STEPS
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the version of the physics."""
+        return {'mujoco': mujoco.__version__}
+
+
+def make(name: str, setup: Setup) -> TabletopEnvironment:
+    """Return the embedded robot with the policy's cameras; raises ValueError for tasks."""
+    if setup.tasks:
+        raise ValueError(f'tasks: expected none for {name}, which draws from all its own')
+    return TabletopEnvironment(setup.cameras)
