@@ -1,0 +1,121 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A scripted expert for LIBERO's "pick up the X and place it in the basket".
+
+It acts on the simulator's state alone, not on what it did before, so that it can say what to do in
+any state that a model brings the arm into. Knows the privileged state; knows no images.
+"""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+
+DESTINATION = 'basket_1'
+UNIT = 0.05  # m, of the controller's input of one
+ANGLE_UNIT = 0.5  # rad
+GAIN = 1.6  # of the distance per control period: the controller comes a part of the way in one
+MOST = 0.9  # of the input, in any direction
+HOVER = 0.06  # m above the object before the gripper goes down
+RIM = 0.17  # m, from the basket's origin to what an object must be above on its way
+CLEAR = 0.2  # m, the same for where it is lifted to
+OVER_BASKET = 0.03  # m, how near the basket's middle an object is let go
+IN_BASKET = 0.06  # m, how near it stays
+ALIGNED = 0.012  # m, beside the object, where the gripper may go down
+AT_HEIGHT = 0.012  # m, from the grasp, where the gripper closes
+FINGER = 0.032  # m, how deep the fingers reach below an object's top
+LOWEST = 0.012  # m, of the gripper over the table
+MARGIN = 0.015  # m, around an object's box where the gripper has it between its fingers
+LIFTED = 0.015  # m, of an object's lowest point: something must be holding it
+CLOSED, NOTHING = 0.072, 0.004  # m between the fingers: no longer open; closed on nothing
+
+
+class Expert:
+    """Say what to do next in one task's simulator (`Libero.sim_env`)."""
+
+    def __init__(self, sim_env: Any) -> None:
+        """Find the object that is asked for and its size."""
+        self.env = sim_env.env
+        names = [name for name in self.env.obj_of_interest if name != DESTINATION]
+        self.target = self.env.objects_dict[names[0]]
+        self.model, self.data = self.env.sim.model._model, self.env.sim.data._data
+        self._body = self._body_of(self.target)
+        self._basket = self._body_of(self.env.objects_dict[DESTINATION])
+        self._geoms = [
+            g
+            for g in range(self.model.ngeom)
+            if self.model.geom_bodyid[g] == self._body and self.model.geom_contype[g]
+        ]
+
+    def action(self) -> np.ndarray:
+        """Return the next action [7] in the units of the suite's training data."""
+        robot = self.env.robots[0]
+        hand = self.data.site_xpos[robot.eef_site_id]  # [3]
+        fingers = [self.data.qpos[i] for i in robot._ref_gripper_joint_pos_indexes]
+        opening = fingers[0] - fingers[1]
+        corners = self._corners()  # [N, 3]
+        low, high = corners.min(0), corners.max(0)
+        middle = (low + high) / 2
+        basket = self.data.xpos[self._basket]
+        inside = bool(((low - MARGIN < hand) & (hand < high + MARGIN)).all())
+        lifted = low[2] > LIFTED and opening < CLOSED
+        held = inside and (lifted or self.env._check_grasp(robot.gripper, self.target))
+        turn = self._turn(robot)
+        goal, gripper = hand.copy(), 1.0
+        beside = np.abs(middle - basket)[:2].max()
+        if held and beside > OVER_BASKET:
+            gripper, turn = 0.0, 0.0
+            goal[2] += basket[2] + CLEAR - low[2]
+            if low[2] > basket[2] + RIM:
+                goal[:2] += (basket - middle)[:2]
+        elif beside < IN_BASKET:
+            goal[2], turn = basket[2] + CLEAR + 0.05, 0.0
+        else:
+            grasp = np.array([*middle[:2], max(middle[2] - 0.005, high[2] - FINGER, LOWEST)])
+            apart = np.linalg.norm((grasp - hand)[:2])
+            goal = grasp.copy()
+            if apart > ALIGNED or abs(turn) > 0.15:
+                above = high[2] + HOVER
+                goal[2] = above
+                if hand[2] < above - 0.03 and apart > 2 * ALIGNED:
+                    goal[:2] = hand[:2]  # up first, beside other things
+            elif abs(hand[2] - grasp[2]) < AT_HEIGHT:
+                gripper, goal = 0.0, hand.copy()
+                turn = 0.0
+                if opening < NOTHING:
+                    gripper = 1.0
+        return self._command(goal - hand, turn, gripper)
+
+    def _command(self, way: np.ndarray, turn: float, gripper: float) -> np.ndarray:
+        move = GAIN * way / UNIT
+        move /= max(1.0, np.abs(move).max() / MOST)
+        yaw = np.clip(GAIN * turn / ANGLE_UNIT, -MOST / 2, MOST / 2)
+        return np.array([*move, 0.0, 0.0, yaw, gripper])
+
+    def _turn(self, robot: Any) -> float:
+        """Return by what angle to turn about z, rad, for the fingers to take the narrow side."""
+        corners = self._corners()[:, :2]
+        centered = corners - corners.mean(0)
+        axes = np.linalg.svd(centered, full_matrices=False)[2]  # longest first
+        extent = np.ptp(centered @ axes.T, axis=0)
+        if extent[0] < 1.25 * extent[1]:  # round enough to take from any side
+            return 0.0
+        site = self.data.site_xmat[robot.eef_site_id].reshape(3, 3)
+        closing = site[:2, 0]  # the fingers move along the site's x
+        now, wanted = np.arctan2(closing[1], closing[0]), np.arctan2(axes[1][1], axes[1][0])
+        return float((wanted - now + np.pi / 2) % np.pi - np.pi / 2)
+
+    def _corners(self) -> np.ndarray:
+        """Return the corners [8 * geoms, 3] of the object's collision boxes, m, world frame."""
+        signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T  # [8, 3]
+        parts = []
+        for geom in self._geoms:
+            if self.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
+                local = signs * self.model.geom_size[geom]
+                matrix = self.data.geom_xmat[geom].reshape(3, 3)
+                parts.append(self.data.geom_xpos[geom] + local @ matrix.T)
+        return np.concatenate(parts)
+
+    def _body_of(self, item: Any) -> int:
+        return self.model.body(item.root_body).id
