@@ -7,14 +7,14 @@ import pytest
 import torch
 from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.simulation.tasks import TASKS
-from vla_cache_ros.training.demonstrations import CLASSES
 from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.demonstrations import disturbed_expert
 from vla_cache_ros.training.demonstrations import expert_chunk
 from vla_cache_ros.training.demonstrations import geom_classes
-from vla_cache_ros.training.demonstrations import patch_shares
+from vla_cache_ros.training.domains import TABLETOP
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.training.grounding import grounding_targets
+from vla_cache_ros.training.patch_shares import patch_shares
 from vla_cache_ros.training.patch_targets import batch_targets
 from vla_cache_ros.training.sequence import action_rows
 from vla_cache_ros.training.sequence import choose_tokens
@@ -25,6 +25,8 @@ from vla_cache_ros.training.tabletop_model import tabletop_config
 from vla_cache_ros.training.tabletop_model import VOCABULARY
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.prompt import encode_prompt
+
+CLASSES = TABLETOP.classes
 
 
 @pytest.fixture(scope='module')
@@ -66,7 +68,7 @@ def test_patch_targets_point_at_the_named_object():
     env = Tabletop()
     env.reset_state(5)
     classes = geom_classes(env)
-    shares = patch_shares(env.render('front', True), classes)
+    shares = patch_shares(env.render('front', True), classes, len(CLASSES))
     name = f'cube_{env.task.cube}'
     assert shares[:, CLASSES.index(name)].sum() > 60
     env.close()
@@ -75,8 +77,8 @@ def test_patch_targets_point_at_the_named_object():
 def test_position_targets_are_relative_to_the_gripper_in_the_wrist_camera(shards):
     table = Frames([shards]).table
     rows = np.arange(3)
-    shares, targets, counts = batch_targets(table, rows)
-    places = grounding_targets(table, rows).places
+    shares, targets, counts = batch_targets(table, rows, TABLETOP)
+    places = grounding_targets(table, rows, TABLETOP).places
     for row in rows:
         task = TASKS[list(TASKS)[table['task'][row]]]
         cube = CLASSES.index(f'cube_{task.cube}') - 1
@@ -89,7 +91,7 @@ def test_objects_are_kept_first_when_tokens_are_dropped():
     shares = torch.zeros(1, 64, 10)
     shares[0, :, 0] = 196
     shares[0, [3, 40], 2] = 50
-    kept = choose_tokens(shares, 8, torch.Generator().manual_seed(0))
+    kept = choose_tokens(shares, 8, torch.Generator().manual_seed(0), TABLETOP)
     assert {3, 40} <= set(kept[0].tolist())
     assert (kept.diff(dim=1) > 0).all()
 

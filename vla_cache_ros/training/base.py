@@ -18,7 +18,6 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
-from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
@@ -29,7 +28,8 @@ from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
-from .demonstrations import TASK_NAMES
+from .domains import Domain
+from .domains import TABLETOP
 from .frames import Frames
 from .grounding import grounding_targets
 from .grounding import GroundingHeads
@@ -40,7 +40,6 @@ from .sequence import choose_tokens
 from .sequence import decode_subset
 from .sequence import pad_prompts
 from .tabletop_model import build_tokenizer
-from .tabletop_model import DATASET
 from .tabletop_model import dataset_statistics
 from .tabletop_model import tabletop_config
 from .towers import learning_rate
@@ -60,22 +59,23 @@ class BaseTrainer:
         towers: Path | None,
         seed: int = 0,
         start: str | None = None,
+        domain: Domain = TABLETOP,
     ):
         """
         Start from OUT/base.pt if it exists, else from a checkpoint, else from towers of stage 1.
 
         directories: shards of demonstrations.py. The statistics are fixed by the first run, or by
         the checkpoint. start: a finished model of this kind, to train on; only the action loss
-        teaches it then, since no checkpoint has the training-only heads.
+        teaches it then, since no checkpoint has the training-only heads. domain: of the shards.
         """
-        self.out = Path(out)
+        self.out, self.domain = Path(out), domain
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
         self.model = self.build_model(seed)
         self.heads = self.build_heads()
-        self.tokenizer = build_tokenizer()
+        self.tokenizer = build_tokenizer(domain)
         self.images = ImagePreprocessor.for_towers(self.model.config.towers)
-        self.prompts = [encode_prompt(self.tokenizer, TASKS[n].instruction) for n in TASK_NAMES]
+        self.prompts = [encode_prompt(self.tokenizer, text) for text in domain.instructions]
         self.step, self.phase = 0, (0, 0)
         self._middle: Tensor | None = None
         layers = self.model.language_model.model.layers
@@ -112,10 +112,10 @@ class BaseTrainer:
         self.frames = Frames(directories, self.rank, self.world, self.encode, features)
         if not stats.exists():
             table = self.frames.table
-            content = dataset_statistics(table['actions'], table['proprio'])
+            content = dataset_statistics(domain.name, table['actions'], table['proprio'])
             stats.write_text(json.dumps(content, indent=1) + '\n')
         self.norm_stats = json.loads(stats.read_text())
-        self.statistics = DatasetStatistics.select(self.norm_stats, DATASET)
+        self.statistics = DatasetStatistics.select(self.norm_stats, domain.name)
 
     def build_model(self, seed: int) -> PrismaticVLA:
         """Return the untrained model."""
@@ -179,7 +179,7 @@ class BaseTrainer:
         tasks = table['task'][rows]
         features = torch.from_numpy(self.frames.images(rows)).float()  # [B, V, F]
         shares = torch.from_numpy(table['shares'][rows]).flatten(1, 2)
-        tokens = choose_tokens(shares, keep, self.generator)  # [B, K]
+        tokens = choose_tokens(shares, keep, self.generator, self.domain)  # [B, K]
         pick = tokens[..., None]
         visual = self.model.project(features.gather(1, pick.expand(-1, -1, features.shape[-1])))
         ids, ids_mask = pad_prompts([self.prompts[t] for t in tasks])
@@ -193,7 +193,7 @@ class BaseTrainer:
         predicted = self.model.action_head(slots)  # [B, 8, 7]
         wanted = self.statistics.action.normalize(table['actions'][rows]).astype(np.float32)
         action = (predicted - torch.from_numpy(wanted)).abs().mean()
-        targets = grounding_targets(table, rows).gather(tokens)
+        targets = grounding_targets(table, rows, self.domain).gather(tokens)
         return action, *self.heads.loss(self._middle[:, 1 : keep + 1], slots, targets)
 
     def save(self) -> None:

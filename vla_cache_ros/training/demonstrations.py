@@ -17,46 +17,30 @@ from tqdm import tqdm
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.simulation.expert import expert_action
 from vla_cache_ros.simulation.expert import MAX_STEP
-from vla_cache_ros.simulation.scene import CUBE_COLORS
-from vla_cache_ros.simulation.scene import PLATE_COLORS
 from vla_cache_ros.simulation.tabletop import CAMERAS
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.types import Observation
 
+from .domains import TABLETOP
+from .patch_shares import patch_shares
 from .shards import ShardWriter
 
 CHUNK = 8
-PATCHES = 16  # per image side
-OBJECTS = tuple(f'cube_{c}' for c in CUBE_COLORS) + tuple(f'plate_{p}' for p in PLATE_COLORS)
-CLASSES = ('background', 'arm', *OBJECTS)
 TASK_NAMES = tuple(TASKS)
 Actor = Callable[[Tabletop, Observation, np.ndarray], np.ndarray]
 
 
-def patch_shares(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """
-    Return how much of each patch each class covers.
-
-    ids: int32 [224, 224] geom ids (-1 nothing). classes: uint8 [geoms + 1], class per geom id,
-    the last one for -1. Result: uint8 [256, classes], pixels of the 196 in a patch.
-    """
-    side = ids.shape[0] // PATCHES
-    labels = classes[ids].reshape(PATCHES, side, PATCHES, side)
-    counts = [(labels == c).sum((1, 3)).ravel() for c in range(len(CLASSES))]
-    return np.stack(counts, -1).astype(np.uint8)
-
-
 def geom_classes(env: Tabletop) -> np.ndarray:
-    """Return the class index of every geom id; see patch_shares."""
+    """Return the class index of every geom id; see `patch_shares`."""
     table = np.zeros(env.model.ngeom + 1, np.uint8)
     for geom in range(env.model.ngeom):
         name = env.model.geom(geom).name
-        if name in OBJECTS:
-            table[geom] = CLASSES.index(name)
+        if name in TABLETOP.objects:
+            table[geom] = TABLETOP.classes.index(name)
         elif env.model.geom_group[geom] == 1:
-            table[geom] = CLASSES.index('arm')
+            table[geom] = TABLETOP.classes.index('arm')
     return table
 
 
@@ -114,7 +98,7 @@ def collect(
     absent).
     """
     env = Tabletop()
-    classes = geom_classes(env)
+    classes, count = geom_classes(env), len(TABLETOP.classes)
     writer = ShardWriter(Path(directory), shard, first)
     written = episode = successes = 0
     with tqdm(total=frames, unit='frame', mininterval=5) as progress:
@@ -130,7 +114,9 @@ def collect(
                     actions=chunk.astype(np.float32),
                     task=np.int32(TASK_NAMES.index(env.task.name)),
                     episode=np.int32(seed + episode),
-                    shares=np.stack([patch_shares(env.render(c, True), classes) for c in CAMERAS]),
+                    shares=np.stack(
+                        [patch_shares(env.render(c, True), classes, count) for c in CAMERAS]
+                    ),
                     objects=_object_positions(env),
                 )
                 written += 1
@@ -146,5 +132,7 @@ def collect(
 
 def _object_positions(env: Tabletop) -> np.ndarray:
     present = {f'cube_{c}' for c in env.scene.cubes} | {f'plate_{p}' for p in env.scene.plates}
-    rows = [env.data.body(n).xpos if n in present else np.full(3, np.nan) for n in OBJECTS]
+    rows = [
+        env.data.body(n).xpos if n in present else np.full(3, np.nan) for n in TABLETOP.objects
+    ]
     return np.stack(rows).astype(np.float32)

@@ -85,3 +85,10 @@ def _libero_object() -> Domain:
 TABLETOP = _tabletop()
 LIBERO_OBJECT = _libero_object()
 DOMAINS: Mapping[str, Domain] = {domain.name: domain for domain in (TABLETOP, LIBERO_OBJECT)}
+
+
+def named_domain(name: str) -> Domain:
+    """Return the domain of that name; raises ValueError listing the known ones."""
+    if name not in DOMAINS:
+        raise ValueError(f'env: expected one of {", ".join(DOMAINS)}, got {name!r}')
+    return DOMAINS[name]

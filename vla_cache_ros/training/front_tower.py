@@ -19,6 +19,7 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.vision import VisionTower
 
+from .domains import TABLETOP
 from .frames import Frames
 from .patch_targets import batch_targets
 from .patch_targets import MIN_PIXELS
@@ -37,7 +38,7 @@ class SightHeads(nn.Module):
     def __init__(self, width: int):
         """Read features of the given width."""
         super().__init__()
-        self.patch = PatchHead(width)
+        self.patch = PatchHead(width, len(TABLETOP.classes))
         self.state = nn.Linear(width, 8)
 
     def loss(
@@ -58,7 +59,7 @@ class SightHeads(nn.Module):
         self, features: Tensor, tokens: Tensor, table: dict, rows: np.ndarray, state: Tensor
     ) -> Tensor:
         """Return the same for tokens [B, K] of the first camera's image of some frames."""
-        shares, targets, counts = batch_targets(table, rows)
+        shares, targets, counts = batch_targets(table, rows, TABLETOP)
         index = torch.arange(len(rows))[:, None]
         taken = (values[:, 0][index, tokens] for values in (shares, targets, counts))
         return self.loss(features, *taken, state)

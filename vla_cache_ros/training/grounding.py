@@ -14,20 +14,13 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
-from vla_cache_ros.simulation.tasks import TASKS
 
-from .demonstrations import CLASSES
-from .demonstrations import OBJECTS
-from .demonstrations import TASK_NAMES
+from .domains import Domain
 from .patch_targets import MIN_PIXELS
 from .patch_targets import PATCH_PIXELS
 from .patch_targets import SCALE
 
-_CUBE = np.array([OBJECTS.index(f'cube_{TASKS[n].cube}') for n in TASK_NAMES])
-_PLATE = np.array(
-    [OBJECTS.index(f'plate_{TASKS[n].plate}') if TASKS[n].plate else -1 for n in TASK_NAMES]
-)
-_FIRST_OBJECT = len(CLASSES) - len(OBJECTS)
+_FIRST_OBJECT = 2  # class of it, after background and arm
 
 
 @dataclass(frozen=True)
@@ -35,9 +28,9 @@ class GroundingTargets:
     """
     Hold what the heads shall say.
 
-    named [B, V, 2]: share of each token's patch that shows the named cube and plate. nearby
-    [B, V, 3]: where the object in the patch is, relative to the gripper (scaled), NaN without
-    one. places [B, 6]: the same for the named cube and plate, NaN without a plate.
+    named [B, V, 2]: share of each token's patch that shows the named target and destination.
+    nearby [B, V, 3]: where the object in the patch is, relative to the gripper (scaled), NaN
+    without one. places [B, 6]: the same for the named target and destination.
     """
 
     named: Tensor
@@ -86,22 +79,25 @@ def _mean_error(predicted: Tensor, wanted: Tensor) -> Tensor:
     return error.sum() / known.sum().clamp(min=1)
 
 
-def grounding_targets(table: dict[str, np.ndarray], rows: np.ndarray) -> GroundingTargets:
-    """Return the targets of some frames; the named things are the task's cube and plate."""
+def grounding_targets(
+    table: dict[str, np.ndarray], rows: np.ndarray, domain: Domain
+) -> GroundingTargets:
+    """Return the targets of some frames, for what their tasks name."""
     tasks = table['task'][rows]
     counts = torch.from_numpy(table['shares'][rows]).flatten(1, 2).float()  # [B, V, classes]
     shares = counts / PATCH_PIXELS
     batch = torch.arange(len(rows))
-    cube, plate = torch.from_numpy(_CUBE[tasks]), torch.from_numpy(_PLATE[tasks])
-    named_plate = shares[batch, :, _FIRST_OBJECT + plate.clamp(min=0)]
+    target, goal_index = torch.from_numpy(np.array(domain.named)[tasks]).unbind(1)
+    named_goal = shares[batch, :, _FIRST_OBJECT + goal_index.clamp(min=0)]
     named = torch.stack(
-        [shares[batch, :, _FIRST_OBJECT + cube], named_plate * (plate >= 0)[:, None]], -1
+        [shares[batch, :, _FIRST_OBJECT + target], named_goal * (goal_index >= 0)[:, None]], -1
     )
     gripper = torch.from_numpy(table['proprio'][rows, :3])
-    objects = (torch.from_numpy(table['objects'][rows]) - gripper[:, None]) / SCALE  # [B, 8, 3]
-    goal = objects[batch, plate.clamp(min=0)]
-    goal[plate < 0] = torch.nan
+    objects = torch.from_numpy(table['objects'][rows])  # [B, objects, 3]
+    objects = (objects - gripper[:, None]) / SCALE
+    goal = objects[batch, goal_index.clamp(min=0)]
+    goal[goal_index < 0] = torch.nan
     most, which = counts[..., _FIRST_OBJECT:].max(-1)
     nearby = objects[batch[:, None], which]
     nearby[most < MIN_PIXELS] = torch.nan
-    return GroundingTargets(named, nearby, torch.cat([objects[batch, cube], goal], 1))
+    return GroundingTargets(named, nearby, torch.cat([objects[batch, target], goal], 1))

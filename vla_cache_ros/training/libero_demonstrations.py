@@ -124,8 +124,8 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
     Run episodes from seed on, over all tasks in turn, and store frames.
 
     A frame: images uint8 [2, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task int,
-    episode int, instruction, shares uint8 [2, 256, classes], objects float32 [objects, 3] (m, world
-    frame; NaN when absent). Returns the share of episodes that succeeded.
+    episode int, instruction, shares uint8 [2, 256, classes], objects float32 [objects, 3] (m,
+    world frame; NaN when absent). Returns the share of episodes that succeeded.
     """
     # execute_steps is never reached: frames are looked at by `_look`
     env = Libero(SUITE, Setup('openvla-oft', len(CAMERAS), 10**6, 8))
@@ -148,6 +148,7 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
                     actions=chunk.astype(np.float32),
                     task=np.int32(env.tasks.index(task)),
                     episode=np.int32(seed + episode),
+                    instruction=np.str_(task.language),
                     shares=_shares(env),
                     objects=_positions(env),
                 )

@@ -13,22 +13,31 @@ from torch import Tensor
 from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.model import PrismaticVLA
 
+from .domains import Domain
+
 
 def choose_tokens(
-    shares: Tensor, keep: int, generator: torch.Generator, arm_first: float = 0.2
+    shares: Tensor,
+    keep: int,
+    generator: torch.Generator,
+    domain: Domain,
+    arm_first: float = 0.2,
 ) -> Tensor:
     """
     Return the indices [B, keep] of visual tokens to train on, ascending.
 
-    shares: [B, V, classes] pixels per class, background, arm, cubes, plates. Tokens that show
-    cubes come first, then a random mix in which plates are favoured by 0.7 and the arm by
+    shares: [B, V, classes] pixels per class of the domain. Tokens that show what can be picked up
+    come first, then a random mix in which destinations are favoured by 0.7 and the arm by
     arm_first; from 1 on it comes before all background.
     """
-    cubes = (shares[..., 2:6].sum(-1) > 0).float()
-    plates = (shares[..., 6:].sum(-1) > 0).float()
+    first = 2 + len(domain.targets)
+    targets = (shares[..., 2:first].sum(-1) > 0).float()
+    destinations = (shares[..., first:].sum(-1) > 0).float()
     arm = (shares[..., 1] > 0).float()
-    noise = torch.rand(cubes.shape, generator=generator)
-    order = (noise + 2.0 * cubes + 0.7 * plates + arm_first * arm).topk(keep, dim=1).indices
+    noise = torch.rand(targets.shape, generator=generator)
+    order = (
+        (noise + 2.0 * targets + 0.7 * destinations + arm_first * arm).topk(keep, dim=1).indices
+    )
     return order.sort(1).values
 
 

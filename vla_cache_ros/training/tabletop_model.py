@@ -15,18 +15,19 @@ from tokenizers import processors
 from tokenizers import Tokenizer
 from tokenizers import trainers
 from transformers import PreTrainedTokenizerFast
-from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.prompt import BLANK
 from vla_cache_ros.vla.prompt import build_prompt
 
-DATASET = 'tabletop'
+from .domains import Domain
+from .domains import TABLETOP
+
 VOCABULARY = 1024
 _ACTION_IDS = 256 + 64  # the last ids: action bins and padding
 
 
 def tabletop_config() -> VLAConfig:
-    """Return the sizes of `tabletop`: two cameras, one tower, four decoder layers."""
+    """Return the sizes of `tabletop` and `libero-object`: two cameras, one tower, four layers."""
     return VLAConfig.from_dict(
         {
             'timm_model_ids': ['vit_large_patch14_reg4_dinov2.lvd142m'],
@@ -70,7 +71,7 @@ def openvla_config(layers: int = 32) -> VLAConfig:
     return VLAConfig.from_dict(raw)
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(domain: Domain = TABLETOP) -> PreTrainedTokenizerFast:
     """
     Train a byte-level-fallback BPE on the instructions, in the id layout of Llama's tokenizer.
 
@@ -85,7 +86,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(BLANK, ' '), decoders.ByteFallback(), decoders.Fuse()]
     )
-    sentences = [build_prompt(task.instruction) for task in TASKS.values()]
+    sentences = [build_prompt(instruction) for instruction in domain.instructions]
     words = sorted({w for s in sentences for w in s.replace('\n', ' \n ').split(' ')})
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - _ACTION_IDS,
@@ -104,9 +105,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def dataset_statistics(actions: np.ndarray, proprio: np.ndarray) -> dict:
+def dataset_statistics(name: str, actions: np.ndarray, proprio: np.ndarray) -> dict:
     """
-    Return the content of dataset_statistics.json.
+    Return the content of dataset_statistics.json for a data set of that name.
 
     actions [N, 8, 7], proprio [N, 8] in physical units. The gripper (last action) stays raw.
     """
@@ -123,7 +124,7 @@ def dataset_statistics(actions: np.ndarray, proprio: np.ndarray) -> dict:
 
     flat = actions.reshape(-1, 7).astype(np.float64)
     return {
-        DATASET: {
+        name: {
             'action': summary(flat) | {'mask': [True] * 6 + [False]},
             'proprio': summary(proprio.astype(np.float64)),
             'num_transitions': len(actions),

@@ -25,10 +25,10 @@ from vla_cache_ros.vla.model import PrismaticVLA
 
 from .base import BaseTrainer
 from .deepen import deepen
+from .domains import TABLETOP
 from .grounding import grounding_targets
 from .sequence import choose_tokens
 from .sequence import decode_causal
-from .tabletop_model import DATASET
 from .tabletop_model import openvla_config
 
 SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
@@ -126,8 +126,8 @@ class TokenTrainer(BaseTrainer):
         if not stats.exists():
             stats.parent.mkdir(parents=True, exist_ok=True)
             kept = ('action', 'num_transitions')
-            content = {k: self.sight.norm_stats[DATASET][k] for k in kept}
-            stats.write_text(json.dumps({DATASET: content}, indent=1) + '\n')
+            content = {k: self.sight.norm_stats[TABLETOP.name][k] for k in kept}
+            stats.write_text(json.dumps({TABLETOP.name: content}, indent=1) + '\n')
         super().__init__(directories, out, towers, seed, start)
         if start is None:
             self.auxiliary = AUXILIARY
@@ -164,7 +164,7 @@ class TokenTrainer(BaseTrainer):
         table = self.frames.table
         shares = torch.from_numpy(table['shares'][rows, 0])
         # the arm is all that tells the robot's state
-        tokens = choose_tokens(shares, keep, self.generator, arm_first=1.0)  # [B, K]
+        tokens = choose_tokens(shares, keep, self.generator, self.domain, 1.0)  # [B, K]
         states = self.state_bounds.normalize(table['proprio'][rows]).astype(np.float32)
         state = torch.from_numpy(states)
         features = torch.from_numpy(self.frames.images(rows)).float()  # [B, 256, F]
@@ -177,7 +177,8 @@ class TokenTrainer(BaseTrainer):
         hidden = decode_causal(self.model, visual, tokens, shares.shape[1], prompts, fed)
         loss = smooth_loss(self.model.logits(hidden), ids[:, 0], self.tokens)
         last = torch.tensor([len(prompt) for prompt in prompts]) - 1 + keep
-        targets = grounding_targets(self.first_camera(rows), np.arange(len(rows))).gather(tokens)
+        table = self.first_camera(rows)
+        targets = grounding_targets(table, np.arange(len(rows)), self.domain).gather(tokens)
         attention = visual_attention(*self._naming, last)[..., 1 : keep + 1]
         middle = self._middle[torch.arange(len(rows)), last]
         naming = NAMING * naming_loss(attention, targets.named)

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
 
-from .demonstrations import CAMERAS
+from .domains import Domain
 from .frames import Frames
 from .patch_targets import batch_targets
 from .patch_targets import patch_loss
@@ -43,42 +44,47 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def train_towers(
+    domain: Domain,
     directories: list[Path],
     out: Path,
     steps: int,
     batch: int = 12,
     peak: float = 1.2e-3,
     seed: int = 0,
+    start: str | None = None,
 ) -> None:
     """
     Train up to a number of updates and write OUT/towers.pt and the curve OUT/towers.csv.
 
-    An interrupted run goes on from its last checkpoint.
+    start: a checkpoint whose tower to begin with. An interrupted run goes on from its last save.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = init_model(tabletop_config(), seed)
-    head = PatchHead(model.config.vision_dim)
+    head = PatchHead(model.config.vision_dim, len(domain.classes))
+    if start is not None:
+        tower = load_checkpoint(start, need_tokenizer=False).model.vision_backbone
+        model.vision_backbone.load_state_dict(tower.state_dict())
     preprocessor = ImagePreprocessor.for_towers(model.config.towers)
     parameters = [*model.vision_backbone.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.02)
-    start = 0
+    done = 0
     if (out / 'towers.pt').exists():
         state = torch.load(out / 'towers.pt', weights_only=True)
         model.vision_backbone.load_state_dict(state['towers'])
         head.load_state_dict(state['head'])
         optimizer.load_state_dict(state['optimizer'])
-        start = state['step']
-    rng = np.random.default_rng((seed, start))
+        done = state['step']
+    rng = np.random.default_rng((seed, done))
     frames, curve = Frames(directories), (out / 'towers.csv').open('a', newline='')
     log, recent = csv.writer(curve), []
-    with tqdm(range(start, steps), initial=start, total=steps, mininterval=10) as progress:
+    with tqdm(range(done, steps), initial=done, total=steps, mininterval=10) as progress:
         for step in progress:
             for group in optimizer.param_groups:
                 group['lr'] = learning_rate(step, steps, peak)
             rows = np.sort(rng.choice(len(frames), batch, replace=False))
-            shares, targets, counts = batch_targets(frames.table, rows)
+            shares, targets, counts = batch_targets(frames.table, rows, domain)
             features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
-            logits, positions = head(features.view(batch, len(CAMERAS), -1, features.shape[-1]))
+            logits, positions = head(features.view(*shares.shape[:3], features.shape[-1]))
             entropy, error = patch_loss(logits, positions, shares, targets, counts)
             optimizer.zero_grad()
             (entropy + 0.5 * error).backward()
