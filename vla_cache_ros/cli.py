@@ -19,6 +19,7 @@ from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
 from vla_cache_ros.cli_drill import drill
 from vla_cache_ros.cli_evaluate import evaluate
+from vla_cache_ros.cli_paper import paper
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
 from vla_cache_ros.cli_training import train
@@ -39,6 +40,7 @@ app.command()(bench)
 app.command()(growth)
 app.command()(demos)
 app.command()(distance)
+app.command()(paper)
 app.add_typer(train, name='train')
 app.add_typer(drill, name='drill')
 

@@ -46,6 +46,7 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import public_name
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.shapes import random_vla
@@ -118,7 +119,7 @@ def run_bench(
     samples = take_turns(actors, vla, episodes[1:])
     machine = best(before, rates())  # a neighbour may have been there at one end
     figures = {
-        'model': shape or vla.folder.resolve().name,
+        'model': shape or public_name(vla.folder),
         'random_weights': shape is not None,
         'trained_gate': saved is not None,
         'parameters': sum(p.numel() for p in vla.model.parameters()),

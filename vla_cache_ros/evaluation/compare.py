@@ -50,11 +50,12 @@ def run_compare(
     """
     entries = expand(gates, reuses)
     from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
+    from vla_cache_ros.vla.checkpoint import public_name
     from vla_cache_ros.vla.checkpoint import resolve
 
     checkpoint_folder = resolve(checkpoint)
     settings = {
-        'checkpoint': checkpoint_folder.resolve().name,
+        'checkpoint': public_name(checkpoint_folder),
         'checkpoint_fingerprint': fingerprint(checkpoint_folder),
         'execute_steps': EXECUTE_STEPS,
         'version': vla_cache_ros.__version__,

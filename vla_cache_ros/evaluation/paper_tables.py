@@ -38,7 +38,7 @@ class PublishedTable:
 
 CUDA_MS = (
     '"CUDA ms" is the decoder loop of the prefill alone, on the GPU of the paper. Preprocessing, '
-    'the gate, towers and the decoding of seven tokens are not in it: one OpenVLA step takes about '
+    'the gate, towers and the decoding of seven tokens are not in it: an OpenVLA step takes about '
     '236 ms on an RTX 4090, of which 51.91 - 29.51 = 22 ms are saved, at most 1.1 times per '
     'control step.'
 )
