@@ -24,9 +24,9 @@ HEADER = """# Benchmarks
 
 What `vla-cache paper` reads: one section for every file of figures that was added to it, in the
 order of their coming. A section has a table for people and, in a `json` block, the same record for
-the program: commit, hardware, versions, command, checkpoint, environment, seeds, and for every gate
-episodes, successes with their 95 % Wilson interval, the effective reuse (mean over all inferences,
-full refreshes as zero) and milliseconds.
+the program: commit, hardware, versions, command, checkpoint, environment, seeds, and for every
+gate episodes, successes with their 95 % Wilson interval, the effective reuse (mean over all
+inferences, full refreshes as zero) and milliseconds.
 
 ```
 vla-cache paper --add compare.json --add bench.json    # adds two sections to this file

@@ -43,7 +43,7 @@ _DIFFERS = (
     'either side.'
 )
 _OPEN = 'open'
-_COSTS = ('command', 'fills', 'download', 'needs', 'hours at most', 'which are')
+_COSTS = ('command', 'fills', 'download', 'GPU memory', 'hours at most', 'which are')
 
 
 def page(records: Records, book: str) -> str:
@@ -154,8 +154,8 @@ def _others(records: Records) -> list[str]:
     ]
     lead = (
         'Other models and environments, what really ran, each on its own; no published figure '
-        'belongs beside them. All gates of a section ran on the same seeds; `x dense` and points '
-        'are paired.'
+        'belongs beside them. `x dense` divides medians of seeds that one process ran for both; '
+        'points are paired over as many seeds as `pairs` says. Commands are in the book.'
     )
     parts = [*_head('Everything else that was measured'), wrap(lead)]
     for record in found:
@@ -163,7 +163,7 @@ def _others(records: Records) -> list[str]:
         left = len(record['rows']) - len(plain)
         parts += [f'### {title(record)}', record_table(record, plain)]
         if left:
-            parts.append(f'{left} more entries of it are in the book.')
+            parts.append(f'{left} more entries of this run are in the book.')
         parts.append(circumstances(record))
     return parts if found else [*_head('Everything else that was measured'), 'Nothing yet.']
 
@@ -238,7 +238,7 @@ def _cost(number: int, plan: Plan) -> list[str]:
         str(number),
         plan.column,
         size,
-        paper_rows.GPU,
+        f'{plan.gpu_gb} GB',
         f'{plan.hours():.0f}',
         f'{len(plan.rows)} x {plan.episodes} x ({plan.limit} x {plan.simulator_ms:.0f} ms + '
         f'{plan.inferences} x {paper_rows.INFERENCE_MS:.0f} ms)',

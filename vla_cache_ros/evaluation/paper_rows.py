@@ -18,7 +18,7 @@ from vla_cache_ros.evaluation.paper_records import short_name
 
 EPISODES = 500  # LIBERO: 10 tasks with 50 published initial states each
 GATE_FOLDER = 'GATE'
-GPU = 'GPU of 24 GB'  # weights of 15 GB, caches, work space
+GPU_GB = 18  # of a 7B model in bfloat16: 15 of weights, caches, work space
 INFERENCE_MS = 236.0  # a dense OpenVLA step on an RTX 4090, as reported; a cached one takes less
 OPENVLA_BYTES = 15_082_474_368  # 7,541,237,184 parameters in bfloat16
 OFT_BYTES = 15_418_346_382  # 7,709,173,191 parameters with head and projector of the state
@@ -75,6 +75,11 @@ class Plan:
             f'--out {self.folder}'
         )
 
+    @property
+    def gpu_gb(self) -> int:
+        """Return the memory of a GPU that runs all gates by turns, each with a model of its own."""
+        return GPU_GB * len(self.rows)
+
     def hours(self) -> float:
         """Return the hours that all gates take together if every episode goes to its limit."""
         episode = self.limit * self.simulator_ms + self.inferences * INFERENCE_MS
@@ -128,7 +133,9 @@ ASSUMED = (
     'Hours are an upper end for planning: gates x episodes x (steps x ms of the simulator + '
     f'inferences x {INFERENCE_MS:.0f} ms) with every episode at its limit of steps; episodes that '
     'succeed end sooner. The inference is a dense OpenVLA step on an RTX 4090 for every model and '
-    'gate, the simulator that of one core of a server CPU with two cameras.'
+    'gate, the simulator that of one core of a server CPU with two cameras. Every gate of a '
+    f'comparison holds its own copy of the weights, {GPU_GB} GB; on a smaller GPU give one --gate '
+    'after the other with the same --out: the seeds are the same, ratios of time are then missing.'
 )
 GATE_NOTE = (
     'GATE stands for the folder of a gate trained for that checkpoint: `vla-cache train gate '
@@ -145,7 +152,7 @@ TIME_COMMAND = (
 )
 TIME_RESULT = 'runs/times/bench.json'
 TIME_COST = (
-    'Nothing to download, random weights; needs a GPU of 24 GB; minutes. --reuse 0.3 is about the '
+    f'Nothing to download, random weights; needs a GPU of {GPU_GB + 2} GB or more; minutes. --reuse 0.3 is about the '
     'reuse that the published TFLOPs imply.'
 )
 

@@ -19,8 +19,9 @@ _OPTIONS = re.compile(r' (?=--|\w+:=)')
 
 
 def section(record: Mapping[str, Any]) -> str:
-    """Return a record as a section of the book: heading, table and circumstances."""
-    return '\n\n'.join([f'## {title(record)}', record_table(record), circumstances(record)])
+    """Return a record as a section of the book: heading, table, circumstances, command."""
+    parts = [f'## {title(record)}', record_table(record), circumstances(record)]
+    return '\n\n'.join([*parts, command_block(record['command'])])
 
 
 def title(record: Mapping[str, Any]) -> str:
@@ -28,7 +29,10 @@ def title(record: Mapping[str, Any]) -> str:
     if record['kind'] == BENCH:
         weights = ', random weights' if record['random_weights'] else ''
         return f'{record["added"]}: {record["checkpoint"]}{weights}, {record["device"]}, time'
-    return f'{record["added"]}: {record["checkpoint"]} in {record["env"]}, {record["device"]}'
+    return (
+        f'{record["added"]}: checkpoint {record["checkpoint"]}, environment {record["env"]}, '
+        f'{record["device"]}'
+    )
 
 
 def record_table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -38,13 +42,11 @@ def record_table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = 
 
 
 def circumstances(record: Mapping[str, Any]) -> str:
-    """Return under what a record was measured, as one paragraph; the command stands apart."""
-    lines = [
-        f'Commit {record["commit"]}; {machines(record)}; {record["dtype"]} on {record["device"]}; '
-        f'{versions(record)}; {seeds(record)}. From `{record["source"]["name"]}`, added '
-        f'{record["added"]}.'
-    ]
-    return '\n\n'.join([wrap(' '.join(lines)), command_block(record['command'])])
+    """Return under what a record was measured, as one paragraph."""
+    return wrap(
+        f'Commit: {record["commit"]}; {machines(record)}; {record["dtype"]} on {record["device"]}; '
+        f'{versions(record)}; {seeds(record)}. From `{record["source"]["name"]}`.'
+    )
 
 
 def machines(record: Mapping[str, Any]) -> str:
@@ -52,8 +54,10 @@ def machines(record: Mapping[str, Any]) -> str:
     found = []
     for machine in record['hardware']:
         gpu = f', {machine["gpu"]}' if machine.get('gpu') else ', no GPU'
-        threads = machine.get('torch_threads')
-        found.append(f'{machine.get("cpu")}, {machine.get("cores")} cores, {threads} threads{gpu}')
+        found.append(
+            f'{machine.get("cpu")}, {machine.get("cores")} cores, torch threads '
+            f'{machine.get("torch_threads")}{gpu}'
+        )
     if record.get('processes'):
         found.append(f'{record["processes"]} processes at once')
     return '; '.join(found) or 'hardware not recorded'

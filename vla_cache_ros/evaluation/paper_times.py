@@ -25,12 +25,13 @@ from vla_cache_ros.evaluation.paper_sections import wrap
 
 _HEAD = ['', 'reuse %', 'prefill ms dense', 'cached', 'ratio', 'step ms dense', 'cached', 'ratio']
 _REMARK = (
-    'The ratios alone compare, and they with care: another machine than that of the paper, another '
-    'share of reuse (column 2; the published TFLOPs imply 28 to 34 %), and where it says so random '
-    'weights, which change no time at a fixed share. `step` is from observation in to action out, '
-    'with preprocessing, gate, towers and decoding. `jacobi` carries a guess of the action tokens '
-    'along with the prefill. Dense and cached of one line decode alike and took turns in one '
-    'process.'
+    'The ratios alone compare, and they with care: another machine than that of the paper, '
+    'another share of reuse (column 2; the published TFLOPs imply 28 to 34 %), and where it says '
+    'so random weights, which change no time at a fixed share. `step` is from observation in to '
+    'action out, with preprocessing, gate, towers and decoding; the paper gives none, and its '
+    'saving would be at most 1.1 of one (see LIBERO above). `jacobi` carries a guess of the action '
+    'tokens along with the prefill. Dense and cached of one line decode alike and took turns in '
+    'one process.'
 )
 
 
