@@ -82,8 +82,8 @@ def _libero(records: Records) -> list[str]:
             if reuse
             else None
         )
-        laps = _stage(found, 'decoder_ms')
-        cells += [_average(found, plans), f'{macs:.3f}' if macs else _OPEN, laps or _OPEN]
+        cells += [_average(found, plans), f'{macs:.3f}' if macs else _OPEN]
+        cells.append(_stage(found, 'decoder_ms'))
         rows.append([row.name, *cells])
     ours = (
         'TFLOPs of ours: the same formula at the measured reuse, mean over the suites. "CUDA ms" '
@@ -176,7 +176,7 @@ def _ours_alone(records: Records, key: str, name: str, lead: str) -> list[str]:
         cells, found = _places(records, plans, row)
         if len(plans) > 1:
             cells.append(_average(found, plans))
-        laps = [_stage(found, stage) or _OPEN for stage in ('decoder_ms', 'total_ms')]
+        laps = [_stage(found, stage) for stage in ('decoder_ms', 'total_ms')]
         rows.append([row.name, *cells, *laps])
     average = ['avg'] if len(plans) > 1 else []
     return [
@@ -210,8 +210,10 @@ def _average(found: Sequence[Measured], plans: Sequence[Plan]) -> str:
 
 
 def _stage(found: Sequence[Measured], stage: str) -> str:
+    if not found:
+        return _OPEN
     laps = [m.row[stage]['p50'] for m in found if m.row[stage]['p50'] is not None]
-    return milliseconds(sum(laps) / len(laps)) if laps else ''
+    return milliseconds(sum(laps) / len(laps)) if laps else '-'
 
 
 def _below(records: Records, plans: Sequence[Plan], differs: str) -> list[str]:

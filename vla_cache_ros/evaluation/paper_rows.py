@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def gpu_gb(self) -> int:
-        """Return the memory of a GPU that runs all gates by turns, each with a model of its own."""
+        """Return the GPU memory that all gates by turns take, each with a model of its own."""
         return GPU_GB * len(self.rows)
 
     def hours(self) -> float:
@@ -152,8 +152,8 @@ TIME_COMMAND = (
 )
 TIME_RESULT = 'runs/times/bench.json'
 TIME_COST = (
-    f'Nothing to download, random weights; needs a GPU of {GPU_GB + 2} GB or more; minutes. --reuse 0.3 is about the '
-    'reuse that the published TFLOPs imply.'
+    f'Nothing to download, random weights; needs a GPU of {GPU_GB + 2} GB or more; minutes. '
+    '--reuse 0.3 is about the reuse that the published TFLOPs imply.'
 )
 
 FRANKA_COMMAND = (

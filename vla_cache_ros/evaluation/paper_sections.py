@@ -44,8 +44,9 @@ def record_table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = 
 def circumstances(record: Mapping[str, Any]) -> str:
     """Return under what a record was measured, as one paragraph."""
     return wrap(
-        f'Commit: {record["commit"]}; {machines(record)}; {record["dtype"]} on {record["device"]}; '
-        f'{versions(record)}; {seeds(record)}. From `{record["source"]["name"]}`.'
+        f'Commit: {record["commit"]}; {machines(record)}; {record["dtype"]} on '
+        f'{record["device"]}; {versions(record)}; {seeds(record)}. From '
+        f'`{record["source"]["name"]}`.'
     )
 
 

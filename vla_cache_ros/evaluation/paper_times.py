@@ -29,9 +29,9 @@ _REMARK = (
     'another share of reuse (column 2; the published TFLOPs imply 28 to 34 %), and where it says '
     'so random weights, which change no time at a fixed share. `step` is from observation in to '
     'action out, with preprocessing, gate, towers and decoding; the paper gives none, and its '
-    'saving would be at most 1.1 of one (see LIBERO above). `jacobi` carries a guess of the action '
-    'tokens along with the prefill. Dense and cached of one line decode alike and took turns in '
-    'one process.'
+    'saving would be at most 1.1 of one (see LIBERO above). `jacobi` carries a guess of the '
+    'action tokens along with the prefill. Dense and cached of one line decode alike and took '
+    'turns in one process.'
 )
 
 
@@ -67,7 +67,7 @@ def _published(method: str) -> list[str]:
         f'{dense:.2f}',
         f'{cached:.2f}',
         f'{paper_tables.speed_up(method):.2f}',
-        *['not given'] * 3,
+        *['-'] * 3,
     ]
 
 
@@ -75,7 +75,10 @@ def _rows(record: Mapping[str, Any], number: int) -> Iterator[list[str]]:
     for row in record['rows']:
         if not row['reuse_mean'] or row['ratio'] is None:
             continue
-        cells = [f'ours [{number}], {row["name"]}', percent(row['reuse_mean'])]
+        cells = [
+            f'ours [{number}] {record["checkpoint"]}, {row["name"]}',
+            percent(row['reuse_mean']),
+        ]
         for stage in ('decoder', 'total'):
             cached, ratio = row[f'{stage}_ms']['p50'], row['ratio'][stage]
             cells += [milliseconds(cached * ratio), milliseconds(cached), f'{ratio:.2f}']
