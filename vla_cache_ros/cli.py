@@ -82,6 +82,8 @@ def compare(
     shadow: Annotated[
         int, typer.Option(min=0, help='Seeds on which dense acts along, for the action error.')
     ] = 0,
+    device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
+    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
     summary: Annotated[
         bool, typer.Option('--summary', help='Run nothing, only write the figures of the folder.')
     ] = False,
@@ -93,7 +95,9 @@ def compare(
     if summary:
         run_summary(out)
     else:
-        run_compare(out, gates or [], reuses or [], episodes, seed, checkpoint, shadow)
+        run_compare(
+            out, gates or [], reuses or [], episodes, seed, checkpoint, shadow, device, dtype
+        )
 
 
 @app.command()

@@ -33,6 +33,7 @@ from vla_cache_ros.evaluation.bench_variants import REUSES
 from vla_cache_ros.evaluation.bench_variants import SHAPE_REUSES
 from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.comparison_entries import public_name
 from vla_cache_ros.evaluation.comparison_runs import turn_order
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
@@ -46,7 +47,6 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.checkpoint import public_name
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.shapes import random_vla

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import hashlib
 import json
 from pathlib import Path
+import re
 import shlex
 from typing import Any
 
@@ -201,7 +202,8 @@ def _compare_command(figures: Mapping[str, Any]) -> str:
     command = _CHECKPOINT.format(command='compare', checkpoint=figures['checkpoint'])
     command += _env_option(figures)
     for entry in figures['entries']:
-        text = entry['gate'] if entry['label'] == entry['gate'] else _labelled(entry)
+        label, gate = re.split('[,@]', entry['label'])[0], entry['gate']
+        text = gate if label == gate else f'{label}={gate}'  # a label of its own, or the usual
         for option, name in (
             ('recovery', 'recovery'),
             ('first', 'first_share'),
@@ -213,10 +215,6 @@ def _compare_command(figures: Mapping[str, Any]) -> str:
         command += f'--gate {shlex.quote(text)} '
     first, last = figures['seeds']
     return f'{command}--seed {first} --episodes {last - first + 1} --out FOLDER'
-
-
-def _labelled(entry: Mapping[str, Any]) -> str:
-    return f'{entry["label"].partition(",")[0]}={entry["gate"]}'
 
 
 def _env_option(figures: Mapping[str, Any]) -> str:

@@ -102,14 +102,6 @@ def resolve(name: str | Path) -> Path:
     )
 
 
-def public_name(folder: Path) -> str:
-    """Return what to call a checkpoint's folder: its hub id in the hub's cache, else its name."""
-    place = folder.resolve().parts
-    if len(place) > 2 and place[-2] == 'snapshots' and place[-3].startswith('models--'):
-        return place[-3].removeprefix('models--').replace('--', '/')
-    return place[-1]
-
-
 def load_checkpoint(
     name: str | Path,
     *,
