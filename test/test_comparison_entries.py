@@ -11,6 +11,7 @@ from vla_cache_ros.evaluation.comparison_entries import expand
 from vla_cache_ros.evaluation.comparison_entries import fingerprint
 from vla_cache_ros.evaluation.comparison_entries import GATE_FOLDER
 from vla_cache_ros.evaluation.comparison_entries import parse_entry
+from vla_cache_ros.evaluation.comparison_entries import public_name
 from vla_cache_ros.evaluation.comparison_entries import RULES
 
 
@@ -88,3 +89,9 @@ def test_a_fingerprint_changes_with_weights_and_not_with_the_gate_beside_them(tm
     assert parse_entry('motion').definition(tmp_path)['gate_fingerprint'] is None
     (tmp_path / 'model.safetensors').write_bytes(b'2')
     assert fingerprint(tmp_path) != before
+
+
+def test_a_checkpoint_of_the_hub_is_called_by_its_id_and_a_folder_by_its_name(tmp_path):
+    snapshot = tmp_path / 'models--openvla--openvla-7b' / 'snapshots' / '31f0'
+    assert public_name(snapshot) == 'openvla/openvla-7b'
+    assert public_name(tmp_path / 'run' / 'model') == 'model'

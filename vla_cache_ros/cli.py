@@ -19,6 +19,7 @@ from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
 from vla_cache_ros.cli_drill import drill
 from vla_cache_ros.cli_evaluate import evaluate
+from vla_cache_ros.cli_paper import paper
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
 from vla_cache_ros.cli_training import train
@@ -39,6 +40,7 @@ app.command()(bench)
 app.command()(growth)
 app.command()(demos)
 app.command()(distance)
+app.command()(paper)
 app.add_typer(train, name='train')
 app.add_typer(drill, name='drill')
 
@@ -80,6 +82,8 @@ def compare(
     shadow: Annotated[
         int, typer.Option(min=0, help='Seeds on which dense acts along, for the action error.')
     ] = 0,
+    device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
+    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
     summary: Annotated[
         bool, typer.Option('--summary', help='Run nothing, only write the figures of the folder.')
     ] = False,
@@ -91,7 +95,9 @@ def compare(
     if summary:
         run_summary(out)
     else:
-        run_compare(out, gates or [], reuses or [], episodes, seed, checkpoint, shadow)
+        run_compare(
+            out, gates or [], reuses or [], episodes, seed, checkpoint, shadow, device, dtype
+        )
 
 
 @app.command()

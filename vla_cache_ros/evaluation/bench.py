@@ -33,6 +33,7 @@ from vla_cache_ros.evaluation.bench_variants import REUSES
 from vla_cache_ros.evaluation.bench_variants import SHAPE_REUSES
 from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.comparison_entries import public_name
 from vla_cache_ros.evaluation.comparison_runs import turn_order
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
@@ -118,7 +119,7 @@ def run_bench(
     samples = take_turns(actors, vla, episodes[1:])
     machine = best(before, rates())  # a neighbour may have been there at one end
     figures = {
-        'model': shape or vla.folder.resolve().name,
+        'model': shape or public_name(vla.folder),
         'random_weights': shape is not None,
         'trained_gate': saved is not None,
         'parameters': sum(p.numel() for p in vla.model.parameters()),

@@ -19,6 +19,7 @@ from vla_cache_ros.evaluation.comparison_entries import DENSE
 from vla_cache_ros.evaluation.comparison_entries import Entry
 from vla_cache_ros.evaluation.comparison_entries import expand
 from vla_cache_ros.evaluation.comparison_entries import fingerprint
+from vla_cache_ros.evaluation.comparison_entries import public_name
 from vla_cache_ros.evaluation.comparison_figures import comparison_figures
 from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
 from vla_cache_ros.evaluation.comparison_folder import write_text
@@ -38,6 +39,8 @@ def run_compare(
     seed: int,
     checkpoint: str = 'tabletop',
     shadow: int = 0,
+    device: str = 'cpu',
+    dtype: str = 'float32',
 ) -> dict[str, Any]:
     """
     Run the episodes that `out` lacks on the embedded robot, then summarise all that it has.
@@ -54,19 +57,23 @@ def run_compare(
 
     checkpoint_folder = resolve(checkpoint)
     settings = {
-        'checkpoint': checkpoint_folder.resolve().name,
+        'checkpoint': public_name(checkpoint_folder),
         'checkpoint_fingerprint': fingerprint(checkpoint_folder),
         'execute_steps': EXECUTE_STEPS,
         'version': vla_cache_ros.__version__,
     }
+    if (device, dtype) != ('cpu', 'float32'):  # folders from before these options go on
+        settings |= {'device': device, 'dtype': dtype}
     seeds = range(seed, seed + episodes)
     folder = ComparisonFolder.join(out, settings)
     try:
         lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
-        policies = {e: load_policy(e, checkpoint) for e in entries if e in lacking}
+        policies = {e: load_policy(e, checkpoint, device, dtype) for e in entries if e in lacking}
         folder.register([entry.definition(checkpoint_folder) for entry in entries])
         if policies:
-            _run(folder, policies, seeds, EXECUTE_STEPS, checkpoint, shadow)
+            dense = Entry(DENSE, DENSE)
+            shadowing = load_policy(dense, checkpoint, device, dtype) if shadow else None
+            _run(folder, policies, seeds, EXECUTE_STEPS, shadowing, shadow)
         return summarize_folder(folder)
     finally:
         folder.close()
@@ -158,13 +165,11 @@ def _run(
     policies: Mapping[Entry, Any],
     seeds: Sequence[int],
     execute_steps: int,
-    checkpoint: str,
+    dense: Actor | None,
     shadow: int,
 ) -> None:
-    from vla_cache_ros.policy import Policy
     from vla_cache_ros.simulation.tabletop import Tabletop
 
-    dense = Policy.from_pretrained(checkpoint, gate=DENSE) if shadow else None
     env = Tabletop(next(iter(policies.values())).num_images)
     try:
         warm_up([*policies.values()], env, seeds[0])

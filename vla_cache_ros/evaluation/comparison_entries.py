@@ -134,6 +134,14 @@ def expand(texts: Sequence[str], reuses: Sequence[float]) -> list[Entry]:
     return entries
 
 
+def public_name(folder: Path) -> str:
+    """Return what to call a checkpoint's folder: its hub id in the hub's cache, else its name."""
+    place = folder.resolve().parts
+    if len(place) > 2 and place[-2] == 'snapshots' and place[-3].startswith('models--'):
+        return place[-3].removeprefix('models--').replace('--', '/')
+    return place[-1]
+
+
 def fingerprint(folder: Path) -> str:
     """Return 16 hex digits that tell a folder's files from others, its own gate left out."""
     from vla_cache_ros.vla.checkpoint import fingerprint as digest

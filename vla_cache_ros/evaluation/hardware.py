@@ -7,10 +7,12 @@ Knows no model and no result. Reads what the operating system says; what it cann
 reports as None rather than as a guess. Host and user names are left out on purpose.
 """
 
+import functools
 from importlib import metadata
 import os
 from pathlib import Path
 import platform
+import subprocess
 
 import torch
 import vla_cache_ros
@@ -32,14 +34,48 @@ def hardware() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of this package, of Python and of each library that shapes a figure."""
+    """
+    Return the version of this package, of Python and of each library that shapes a figure.
+
+    In a checkout `commit` is there too, see `commit()`.
+    """
     found = {'vla_cache_ros': vla_cache_ros.__version__, 'python': platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue  # OpenCV comes under either of two names, MuJoCo only with the simulation
+    revision = commit()
+    if revision is not None:
+        found['commit'] = revision
     return found
+
+
+@functools.cache  # what was imported stays what it was, whatever is checked out later
+def commit() -> str | None:
+    """
+    Return 12 digits of the commit that this package's checkout is at, None outside of one.
+
+    It ends in `-dirty` where tracked files differ. The checkout must be the package's own: one
+    that holds an environment with the package installed says nothing about it.
+    """
+    root = Path(vla_cache_ros.__file__).resolve().parents[1]
+    top = _git(root, 'rev-parse', '--show-toplevel')
+    if not top or Path(top).resolve() != root:
+        return None
+    revision = _git(root, 'rev-parse', '--short=12', 'HEAD')
+    changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
+    return revision and f'{revision}{"-dirty" if changed else ""}'
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # --no-optional-locks: a measurement must not get into the way of somebody's commit
+    command = ['git', '--no-optional-locks', '-C', str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _usable_cores() -> int | None:
