@@ -191,7 +191,7 @@ class SimplerEnvironment:
             obs_mode=twin.obs_mode,
             control_mode=twin.control_mode,
             sim_backend='physx_cpu',
-            render_backend='gpu',  # mani_skill's own choice; it falls back to the CPU
+            render_backend=_render_backend(),
             sensor_configs=dict(twin.sensors),
         )
         unwrapped = simulator.unwrapped
@@ -226,6 +226,14 @@ def rendering_device() -> str:
         ) from error
     names = [line.partition(':')[2].strip() for line in summary.splitlines() if 'GPU:' in line]
     return ', '.join(names)
+
+
+def _render_backend() -> str:
+    device = import_module('sapien').Device
+    try:
+        return 'sapien_cuda' if device('cuda').can_render() else 'sapien_cpu'
+    except RuntimeError:  # no CUDA at all
+        return 'sapien_cpu'
 
 
 def make(name: str, setup: Setup) -> SimplerEnvironment:
