@@ -112,7 +112,6 @@ class SimplerEnvironment:
 
     def __init__(self, twins: tuple[Twin, ...], family: str) -> None:
         """Remember the tasks; a simulator starts with a task's first episode."""
-        self._gymnasium = import_module('gymnasium')
         self._twins, self._family = twins, family
         self._simulators: dict[str, Any] = {}
         self._steps, self._done, self._image = 0, False, np.empty(0)
@@ -186,7 +185,7 @@ class SimplerEnvironment:
         # mani_skill keeps these on the class: a second twin would get the first one's background
         base._rgb_overlay_images = {}
         base._objects_to_remove_from_greenscreen = []
-        simulator = self._gymnasium.make(
+        simulator = import_module('gymnasium').make(
             twin.name,
             obs_mode=twin.obs_mode,
             control_mode=twin.control_mode,
