@@ -124,8 +124,7 @@ def test_missing_assets_are_named_with_where_they_come_from(tmp_path, monkeypatc
     with pytest.raises(FileNotFoundError) as error:
         make_environment('simpler_bridge', OPENVLA)
     assert str(tmp_path / 'data') in str(error.value)
-    for word in ('stages/bridge_table_1_v2.glb', 'models/eggplant/collision.obj', 'wx250s.urdf'):
-        assert word in str(error.value)
+    assert ': robots/widowx, tasks/bridge_v2_real2sim_dataset; found' in str(error.value)
     for word in ('haosulab/ManiSkill_bridge_v2_real2sim', 'haosulab/ManiSkill-WidowX250S'):
         assert word in str(error.value)
     assert 'download_asset' in str(error.value)
@@ -141,7 +140,9 @@ def test_only_what_the_chosen_tasks_lack_is_named(tmp_path, monkeypatch):
     assert missing_assets([carrot.assets], asset_folder()) == []
     with pytest.raises(FileNotFoundError) as error:
         make_environment('simpler_bridge', replace(OPENVLA, tasks=(simpler.BRIDGE[1].name,)))
-    assert 'spoon' in str(error.value) and 'carrot' not in str(error.value)
+    for word in ('models/bridge_spoon_generated_modified/collision.obj', 'textured.*'):
+        assert word in str(error.value)
+    assert 'stages' not in str(error.value) and 'carrot' not in str(error.value)
     assert 'widowx250s' not in str(error.value)
 
 

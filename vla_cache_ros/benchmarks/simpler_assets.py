@@ -52,9 +52,11 @@ def asset_folder() -> Path:
 
 
 def missing_assets(needed: Iterable[Assets], folder: Path) -> list[Path]:
-    """Return which of the files that tasks need are not below the folder, sorted."""
+    """Return what tasks need and is not below the folder, sorted; a whole folder as one."""
     paths = {path for assets in needed for path in assets.paths()}
-    return sorted(path for path in paths if not any(folder.glob(str(path))))
+    absent = [path for path in paths if not any(folder.glob(str(path)))]
+    whole = [root for root in SOURCES if not (folder / root).is_dir()]
+    return sorted({next((r for r in whole if r in path.parents), path) for path in absent})
 
 
 def check_assets(needed: Iterable[Assets]) -> None:
@@ -68,7 +70,9 @@ def check_assets(needed: Iterable[Assets]) -> None:
     missing = missing_assets(needed, folder)
     if not missing:
         return
-    sources = [text for root, text in SOURCES.items() if any(root in p.parents for p in missing)]
+    sources = [
+        text for root, text in SOURCES.items() if any(root in (p, *p.parents) for p in missing)
+    ]
     names = ' and '.join(text.partition(',')[0] for text in sources)
     raise FileNotFoundError(
         f'assets: expected in {folder}: {", ".join(map(str, missing))}; found none of these. '
