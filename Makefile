@@ -43,6 +43,6 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.ros
 	touch $@
 
 $(VENV)/.simpler: requirements-simpler.txt $(VENV)/.ros
-	@echo 'installing mani-skill into $(VENV): about 0.4 GB; it renders with Vulkan, see docs/simpler.md'
+	@echo 'installing mani-skill into $(VENV): 0.4 GB; for Vulkan and assets see docs/simpler.md'
 	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-simpler.txt
 	touch $@

@@ -26,7 +26,6 @@ from vla_cache_ros.types import Observation
 FAMILIES = ('openvla', 'cogact')  # those with a published evaluation on SIMPLER
 IMAGE_SIZE = 224
 COGACT_STEPS = 120  # CogACT gives every bridge task as many
-EPISODES = 24  # of a task in the published evaluations
 EXTRA = "pip install 'vla_cache_ros[simpler]', or -r requirements-simpler.txt"
 
 
@@ -36,8 +35,8 @@ class Twin:
     Describe one task of mani_skill.
 
     name: its id there. max_steps: limit of an episode, control periods. scale: `[7]`, from metres
-    and radians to what its controller takes. options: further arguments of `gymnasium.make`.
-    instruction: '' where mani_skill has one.
+    and radians to what its controller takes. sensors: settings of every camera. instruction: ''
+    where mani_skill has one. assets: what it needs to be downloaded, None for nothing.
     """
 
     name: str
