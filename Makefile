@@ -41,3 +41,8 @@ $(VENV)/.ros: requirements.txt requirements-ros.txt setup.py | $(VENV)/bin/pytho
 $(VENV)/.test: requirements-test.txt $(VENV)/.ros
 	$(BIN)/python -m pip install -q -r requirements-test.txt
 	touch $@
+
+$(VENV)/.simpler: requirements-simpler.txt $(VENV)/.ros
+	@echo 'installing mani-skill into $(VENV): 0.4 GB; for Vulkan and assets see docs/simpler.md'
+	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-simpler.txt
+	touch $@

@@ -34,6 +34,7 @@ setup(
     install_requires=['setuptools', *requirements('requirements.txt')],
     extras_require={
         'ros': requirements('requirements-ros.txt'),
+        'simpler': requirements('requirements-simpler.txt'),
         'test': requirements('requirements-test.txt'),
     },
     zip_safe=False,

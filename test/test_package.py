@@ -148,7 +148,9 @@ def test_wheel_carries_every_config_file(wheel):
     assert shipped
 
 
-@pytest.mark.parametrize('name', ['requirements.txt', 'requirements-ros.txt'])
+@pytest.mark.parametrize(
+    'name', ['requirements.txt', 'requirements-ros.txt', 'requirements-simpler.txt']
+)
 def test_requirements_are_pinned(name):
     lines = (ROOT / name).read_text(encoding='utf-8').splitlines()
     free = [line for line in lines if line and not line.startswith('#') and '==' not in line]

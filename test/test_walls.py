@@ -18,12 +18,14 @@ FORBIDDEN = {
     'simulation': (ROS | TENSORS | ABOVE | {'caching', 'vla', 'ros', 'bags'})
     - {'mujoco', 'simulation'},
     'bags': ROS | MESSAGES | TENSORS | ABOVE | {'caching', 'vla'},
+    'benchmarks': ROS | TENSORS | {'ros', 'bags', 'training'},
     'training': ROS | {'ros'},
     'evaluation': ROS,
     'ros': {'transformers', 'safetensors', 'training', 'timm', 'torchvision', 'bags'},
 }
 UNSAFE = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'eval', 'exec'}
 NOWHERE = {'timm', 'torchvision', 'tensorflow'}
+EXTRAS = {'mani_skill', 'sapien', 'gymnasium'}  # imported by name, when an environment is made
 
 
 def imports(path: Path) -> set[str]:
@@ -57,6 +59,11 @@ def test_room_imports_nothing_from_behind_its_wall(room):
 
 def test_forbidden_libraries_are_imported_nowhere():
     found = {path.name: imports(path) & NOWHERE for path in PACKAGE.rglob('*.py')}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_what_an_extra_brings_is_imported_by_no_module_itself():
+    found = {path.name: imports(path) & EXTRAS for path in PACKAGE.rglob('*.py')}
     assert {name: names for name, names in found.items() if names} == {}
 
 

@@ -14,6 +14,8 @@ ENVIRONMENTS = {
     'libero_object': 'vla_cache_ros.benchmarks.libero',
     'libero_goal': 'vla_cache_ros.benchmarks.libero',
     'libero_10': 'vla_cache_ros.benchmarks.libero',
+    'simpler_bridge': 'vla_cache_ros.benchmarks.simpler',
+    'maniskill_pick_cube': 'vla_cache_ros.benchmarks.simpler',
 }
 
 
