@@ -12,16 +12,23 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
-SETTINGS = {'checkpoint': 'fake', 'checkpoint_fingerprint': 'ab', 'execute_steps': 4}
+SETTINGS = {'checkpoint': 'fake', 'checkpoint_fingerprint': 'ab'}
 
 
 class CountingWorld:
     """Succeed after eight steps with actions of 1."""
 
     max_steps = 12
+    execute_steps = 4
 
     def __init__(self, cameras=2):
         self.cameras = cameras
+
+    def wrap(self, actor):
+        return actor
+
+    def facts(self):
+        return {'counting': '1'}
 
     def reset(self, seed):
         self.steps = self.reached = 0
@@ -45,7 +52,7 @@ class CountingWorld:
 class FakeGatePolicy:
     """Emit one action for ever and note who acted in a list that policies may share."""
 
-    num_images = 2
+    num_images, chunk, proprio_size, family = 2, 8, 0, 'fake'
 
     def __init__(self, action=1.0, name='', log=None, delay=0.0):
         self.action, self.name, self.delay = action, name, delay

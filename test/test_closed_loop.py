@@ -25,6 +25,7 @@ class CountingEnv:
     """Succeed after `needed` steps; seeds alternate between two tasks."""
 
     max_steps = 10
+    execute_steps = 4
 
     def __init__(self, needed):
         self.needed = needed

@@ -11,6 +11,7 @@ from fake_comparison import record
 from fake_comparison import SETTINGS
 import pytest
 from typer.testing import CliRunner
+from vla_cache_ros.benchmarks import tabletop
 from vla_cache_ros.cli import app
 from vla_cache_ros.evaluation.compare import load_policy
 from vla_cache_ros.evaluation.compare import run_compare
@@ -19,7 +20,6 @@ from vla_cache_ros.evaluation.compare import table
 from vla_cache_ros.evaluation.comparison_entries import Entry
 from vla_cache_ros.evaluation.comparison_figures import comparison_figures
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.simulation import tabletop
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def checkpoint(tmp_path, monkeypatch):
         return FakeGatePolicy(0.5 if gate == 'random' else 1.0)
 
     monkeypatch.setattr(Policy, 'from_pretrained', from_pretrained)
-    monkeypatch.setattr(tabletop, 'Tabletop', CountingWorld)
+    monkeypatch.setattr(tabletop, 'make', lambda name, setup: CountingWorld(setup.cameras))
     folder = tmp_path / 'model'
     folder.mkdir()
     (folder / 'model.safetensors').write_bytes(b'1')

@@ -93,7 +93,7 @@ def watched(env, monkeypatch):
     monkeypatch.setattr(Tabletop, 'max_steps', 10)
     policy = ScriptedPolicy([0.003, 0.004, -0.01, 0, 0, 0, 1.0])
     dense = ScriptedPolicy([0.0, 0.0, -0.01, 0, 0, 0, 1.0])
-    trace = record_episode(policy, dense, env, SEED, execute_steps=4)
+    trace = record_episode(policy, dense, env, SEED)
     return SimpleNamespace(policy=policy, dense=dense, trace=trace)
 
 

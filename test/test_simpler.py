@@ -200,7 +200,7 @@ def pick_cube(_simulator, monkeypatch, request):
 @pytest.mark.parametrize('pick_cube', [OPENVLA], indirect=True)
 def test_tiny_openvla_acts_in_pick_cube(pick_cube, tmp_path):
     policy = Policy.from_pretrained(str(write_checkpoint(tmp_path, causal=True)), gate='motion')
-    episode = run_episode(pick_cube.wrap(policy), pick_cube, 3, pick_cube.execute_steps)
+    episode = run_episode(pick_cube.wrap(policy), pick_cube, 3)
     assert (episode.steps, len(episode.reuse), episode.success) == (6, 6, False)
     assert episode.task == 'PickCube-v1' and episode.reuse[0] == 0 and max(episode.reuse) > 0
     assert set(pick_cube.facts()) == {'mani_skill', 'sapien', 'physics', 'rendering'}
@@ -210,7 +210,7 @@ def test_tiny_openvla_acts_in_pick_cube(pick_cube, tmp_path):
 def test_chunks_act_blended_and_one_seed_gives_the_same_frames(pick_cube):
     def frames(seed):
         policy = Chunks()
-        run_episode(pick_cube.wrap(policy), pick_cube, seed, pick_cube.execute_steps)
+        run_episode(pick_cube.wrap(policy), pick_cube, seed)
         return np.stack([observation.images[0] for observation in policy.observations])
 
     first, other, again = frames(3), frames(4), frames(3)
@@ -259,7 +259,7 @@ class Expert(FakePolicy):
 def test_an_expert_succeeds_and_the_last_step_counts(_simulator):
     env = make_environment('maniskill_pick_cube', OPENVLA)
     try:
-        episode = run_episode(Expert(env), env, 1, env.execute_steps)
+        episode = run_episode(Expert(env), env, 1)
     finally:
         env.close()
     assert episode.success and episode.steps == 50

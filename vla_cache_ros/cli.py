@@ -18,7 +18,9 @@ from vla_cache_ros import __version__
 from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
 from vla_cache_ros.cli_drill import drill
+from vla_cache_ros.cli_evaluate import Environment
 from vla_cache_ros.cli_evaluate import evaluate
+from vla_cache_ros.cli_evaluate import Tasks
 from vla_cache_ros.cli_paper import paper
 from vla_cache_ros.cli_training import demos
 from vla_cache_ros.cli_training import distance
@@ -84,6 +86,8 @@ def compare(
     ] = 0,
     device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
     dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
+    env: Environment = 'tabletop',
+    tasks: Tasks = None,
     summary: Annotated[
         bool, typer.Option('--summary', help='Run nothing, only write the figures of the folder.')
     ] = False,
@@ -96,8 +100,9 @@ def compare(
         run_summary(out)
     else:
         run_compare(
-            out, gates or [], reuses or [], episodes, seed, checkpoint, shadow, device, dtype
-        )
+            out, gates or [], reuses or [], episodes, seed, checkpoint, shadow, device, dtype, env,
+            tasks or (),
+        )  # fmt: skip
 
 
 @app.command()

@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The command `vla-cache evaluate`: in closed loop on the embedded robot, or along recordings.
+The command `vla-cache evaluate`: in closed loop in a simulator, or along recordings.
 
 Both share checkpoint and gates. An option of the one is refused with the other.
 """
@@ -15,7 +15,19 @@ import typer
 from vla_cache_ros import cli_bags
 from vla_cache_ros.cli_bags import CONTROL_FREQUENCY
 
-_OF_ROBOT = ('episodes', 'seed', 'json')
+Environment = Annotated[
+    str,
+    typer.Option(
+        '--env',
+        help='tabletop, libero_spatial, libero_object, libero_goal, libero_10, simpler_bridge, '
+        'maniskill_pick_cube, or module:function of your own (docs/extending.md).',
+    ),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option('--task', help='Name or number of a task of --env, instead of all; repeat.'),
+]
+_OF_ROBOT = ('episodes', 'seed', 'json', 'env', 'tasks')
 _OF_BAGS = (
     'out', 'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
     'finger_joints', 'report_topic', 'state', 'execute_steps', 'period', 'processes',
@@ -50,6 +62,8 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=1, help='Number of episodes.')] = 10,
     seed: Annotated[int, typer.Option(min=0, help='Seed of the first episode.')] = 0,
     json: Annotated[Path | None, typer.Option('--json', help='File for the figures.')] = None,
+    env: Environment = 'tabletop',
+    tasks: Tasks = None,
     bags: Annotated[
         list[Path] | None,
         typer.Option('--bag', help='rosbag2 folder, .mcap or .db3 file to evaluate on; repeat.'),
@@ -102,7 +116,10 @@ def evaluate(
         from vla_cache_ros.evaluation.closed_loop import run_evaluate
 
         gate, reuse = _one(gates, '--gate') or 'dense', _one(reuses, '--reuse')
-        run_evaluate(checkpoint, gate, reuse, episodes, seed, json, device, dtype)
+        run_evaluate(
+            checkpoint, gate, reuse, episodes, seed, json, device, dtype,
+            env=env, tasks=tasks or (),
+        )  # fmt: skip
         return
 
     from vla_cache_ros.bags.walk import Cadence

@@ -145,6 +145,11 @@ class Policy:
         return 1 if oft is None else oft.chunk
 
     @property
+    def family(self) -> str:
+        """Return the kind of base model: openvla or openvla-oft."""
+        return 'openvla' if self._vla.config.oft is None else 'openvla-oft'
+
+    @property
     def proprio_size(self) -> int:
         """Return the length of the robot state the model takes; 0 if it takes none."""
         oft = self._vla.config.oft

@@ -4,8 +4,11 @@
 
 from importlib import import_module
 
+from vla_cache_ros.benchmarks.environment import Actor
 from vla_cache_ros.benchmarks.environment import Environment
 from vla_cache_ros.benchmarks.environment import Setup
+
+__all__ = ['Actor', 'Environment', 'Setup', 'ENVIRONMENTS', 'make_environment']
 
 # name -> module with `make(name, setup)`
 ENVIRONMENTS = {

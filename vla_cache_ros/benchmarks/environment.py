@@ -9,10 +9,23 @@ training data had them, and the checkpoint's actions into the simulator's. Knows
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol
 
 import numpy as np
+from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
+from vla_cache_ros.types import StepReport
+
+
+class Actor(Protocol):
+    """Act on observations; what `vla_cache_ros.policy.Policy` does."""
+
+    def reset(self, cause: str = 'episode_reset') -> None:
+        """Start an episode."""
+
+    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+        """Return the next actions and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,11 @@ class Setup:
     chunk: int
     proprio: int = 0
     tasks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, policy: Any, tasks: tuple[str, ...] = ()) -> 'Setup':  # noqa: ANN401
+        """Return what a `vla_cache_ros.policy.Policy` says of itself."""
+        return cls(policy.family, policy.num_images, policy.chunk, policy.proprio_size, tasks)
 
 
 class Task(Protocol):
@@ -61,6 +79,9 @@ class Environment(Protocol):
 
     def success(self) -> bool:
         """Say whether the task is done."""
+
+    def wrap(self, actor: Actor) -> Actor:
+        """Return the actor, with whatever the benchmark puts between inference and robot."""
 
     def facts(self) -> Mapping[str, str]:
         """Return what a score depends on besides the seed: versions, rendering."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.benchmarks.environment import Actor
 from vla_cache_ros.benchmarks.environment import Setup
 from vla_cache_ros.types import Observation
 
@@ -147,6 +148,10 @@ class Libero:
                 state['robot0_gripper_qpos'],
             ]
         )
+
+    def wrap(self, actor: Actor) -> Actor:
+        """Return the actor as it is."""
+        return actor
 
     def facts(self) -> Mapping[str, str]:
         """Return versions and the renderer's settings."""

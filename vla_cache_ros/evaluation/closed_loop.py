@@ -17,30 +17,21 @@ import json
 import math
 from pathlib import Path
 from typing import Any
-from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
+from vla_cache_ros.benchmarks import Actor
+from vla_cache_ros.benchmarks import Environment
+from vla_cache_ros.benchmarks import make_environment
+from vla_cache_ros.benchmarks import Setup
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.statistics import wilson_interval
-from vla_cache_ros.types import ActionChunk
-from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
 STAGES = ('total', 'preprocess', 'gate', 'vision', 'decoder', 'decode')
 WARMUP_INFERENCES = 3  # first calls allocate buffers and fill caches of the libraries
-
-
-class Actor(Protocol):
-    """Act on observations; what `vla_cache_ros.policy.Policy` does."""
-
-    def reset(self, cause: str = 'episode_reset') -> None:
-        """Start an episode."""
-
-    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
-        """Return the next actions and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +70,19 @@ class Episode:
 
 
 def run_episode(
-    policy: Actor, env: Any, seed: int, execute_steps: int = 4, shadow: Actor | None = None
+    policy: Actor, env: Environment, seed: int, shadow: Actor | None = None
 ) -> Episode:
     """
     Run one episode until success or `env.max_steps` control periods.
 
-    execute_steps: actions of a chunk that are executed before the next observation. shadow: acts
+    `env.execute_steps` actions of a chunk are executed before the next observation. shadow: acts
     on every observation too, after the policy; its actions are compared and not executed.
     """
     observation = env.reset(seed)
     policy.reset()
     if shadow is not None:
         shadow.reset()
-    steps, success = 0, False
+    steps, success, execute_steps = 0, False, env.execute_steps
     reports: list[StepReport] = []
     errors: list[float] = []
     while not success and steps < env.max_steps:
@@ -124,16 +115,15 @@ def run_episode(
 
 def evaluate(
     policy: Actor,
-    env: Any,
+    env: Environment,
     seeds: Iterable[int],
-    execute_steps: int = 4,
     progress: bool = True,
 ) -> list[Episode]:
     """Run one episode per seed, with a progress bar on stderr that shows the success so far."""
     episodes: list[Episode] = []
     with tqdm(list(seeds), unit='episode', disable=not progress) as bar:
         for seed in bar:
-            episodes.append(run_episode(policy, env, seed, execute_steps))
+            episodes.append(run_episode(policy, env, seed))
             done = sum(episode.success for episode in episodes)
             bar.set_postfix_str(f'{done}/{len(episodes)} succeeded')
     return episodes
@@ -193,33 +183,32 @@ def run_evaluate(
     device: str = 'cpu',
     dtype: str = 'float32',
     progress: bool = True,
+    env: str = 'tabletop',
+    tasks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """
-    Evaluate a checkpoint on the embedded robot, print the figures and write them as JSON.
+    Evaluate a checkpoint in an environment, print the figures and write them as JSON.
 
-    Episode i has seed + i. Raises ValueError for bad arguments before anything is loaded, OSError
-    where the file can't be written.
+    Episode i has seed + i. env, tasks: see `benchmarks`. Raises ValueError for bad arguments
+    before anything is loaded, OSError where the file can't be written.
     """
     if episodes < 1:
         raise ValueError(f'episodes: expected at least 1, got {episodes}')
     path = None if json_path is None else Path(json_path)
     if path is not None and not path.resolve().parent.is_dir():
         raise ValueError(f'json: expected a file in an existing folder, got {path}')
-    # imported here: reading figures or running another environment needs no MuJoCo
-    from vla_cache_ros.policy import Policy
-    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
-    from vla_cache_ros.simulation.tabletop import Tabletop
+    from vla_cache_ros.policy import Policy  # reading figures needs no torch
 
     policy = Policy.from_pretrained(
         checkpoint, gate=gate, device=device, dtype=dtype, reuse=reuse, seed=seed
     )
-    env = Tabletop(policy.num_images)
+    world = make_environment(env, Setup.of(policy, tuple(tasks)))
     try:
-        done = evaluate(
-            policy, env, range(seed, seed + episodes), EXECUTE_STEPS, progress=progress
-        )
+        seeds = range(seed, seed + episodes)
+        done = evaluate(world.wrap(policy), world, seeds, progress=progress)
+        facts = dict(world.facts())
     finally:
-        env.close()
+        world.close()
     figures = summarize(
         done,
         gate,
@@ -228,7 +217,9 @@ def run_evaluate(
         checkpoint=str(checkpoint),
         device=device,
         dtype=dtype,
-        execute_steps=EXECUTE_STEPS,
+        env=env,
+        facts=facts,
+        execute_steps=world.execute_steps,
     )
     if path is not None:
         write_json(path, figures)
@@ -259,6 +250,9 @@ def table(figures: Mapping[str, Any]) -> str:
         lines.append(f'{figures["passes_mean"]:.2f} passes after the prefill, for action tokens')
     for name, counts in figures['tasks'].items():
         lines.append(f'{name:<28}{counts["successes"]:>4} of {counts["episodes"]}')
+    if 'env' in figures:
+        facts = (f'{name} {value}' for name, value in figures['facts'].items())
+        lines.append(', '.join([figures['env'], *facts]))
     return '\n'.join(lines)
 
 

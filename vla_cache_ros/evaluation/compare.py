@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import vla_cache_ros
-from vla_cache_ros.evaluation.closed_loop import Actor
+from vla_cache_ros.benchmarks import Actor
+from vla_cache_ros.benchmarks import Environment
+from vla_cache_ros.benchmarks import make_environment
+from vla_cache_ros.benchmarks import Setup
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison_entries import DENSE
 from vla_cache_ros.evaluation.comparison_entries import Entry
@@ -41,27 +44,29 @@ def run_compare(
     shadow: int = 0,
     device: str = 'cpu',
     dtype: str = 'float32',
+    env: str = 'tabletop',
+    tasks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """
-    Run the episodes that `out` lacks on the embedded robot, then summarise all that it has.
+    Run the episodes that `out` lacks, then summarise all that it has.
 
-    gates: entries as `parse_entry` reads them, each run at every share of `reuses`. shadow:
-    number of seeds, from the first, on which a dense policy acts along for the action error.
-    Several processes may run it on one folder. Entries added later need a dense one (of another
-    label) beside them for a latency ratio. Raises ValueError for an entry that can't be
-    read or loaded, and for a folder of another comparison.
+    env, tasks: see `benchmarks`. gates: entries as `parse_entry` reads them, each run at every
+    share of `reuses`. shadow: number of seeds, from the first, on which a dense policy acts along
+    for the action error. Several processes may run it on one folder. Entries added later need a
+    dense one (of another label) beside them for a latency ratio. Raises ValueError for an entry
+    that can't be read or loaded, and for a folder of another comparison.
     """
     entries = expand(gates, reuses)
-    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
     from vla_cache_ros.vla.checkpoint import resolve
 
     checkpoint_folder = resolve(checkpoint)
     settings = {
         'checkpoint': public_name(checkpoint_folder),
         'checkpoint_fingerprint': fingerprint(checkpoint_folder),
-        'execute_steps': EXECUTE_STEPS,
         'version': vla_cache_ros.__version__,
     }
+    if env != 'tabletop':  # as before there were others
+        settings |= {'env': env, 'tasks': list(tasks)}
     if (device, dtype) != ('cpu', 'float32'):  # folders from before these options go on
         settings |= {'device': device, 'dtype': dtype}
     seeds = range(seed, seed + episodes)
@@ -73,7 +78,9 @@ def run_compare(
         if policies:
             dense = Entry(DENSE, DENSE)
             shadowing = load_policy(dense, checkpoint, device, dtype) if shadow else None
-            _run(folder, policies, seeds, EXECUTE_STEPS, shadowing, shadow)
+            setup = Setup.of(next(iter(policies.values())), tuple(tasks))
+            world = make_environment(env, setup)
+            _run(folder, policies, seeds, world, shadowing, shadow)
         return summarize_folder(folder)
     finally:
         folder.close()
@@ -151,7 +158,8 @@ def table(figures: Mapping[str, Any]) -> str:
     )
     running, threads = figures['processes'], figures['threads']
     note = (
-        f'Checkpoint {figures["checkpoint"]} ({figures["checkpoint_fingerprint"]}), seeds '
+        f'{figures["env"]} ({", ".join(f"{k} {v}" for k, v in figures["facts"].items())}), '
+        f'checkpoint {figures["checkpoint"]} ({figures["checkpoint_fingerprint"]}), seeds '
         f'{figures["seeds"][0]} to {figures["seeds"][1]}, '
         f'{" and ".join(str(machine["cpu"]) for machine in figures["hardware"])}, '
         f'{running["at_once"]} process(es) at a time, torch threads '
@@ -164,18 +172,17 @@ def _run(
     folder: ComparisonFolder,
     policies: Mapping[Entry, Any],
     seeds: Sequence[int],
-    execute_steps: int,
+    world: Environment,
     dense: Actor | None,
     shadow: int,
 ) -> None:
-    from vla_cache_ros.simulation.tabletop import Tabletop
-
-    env = Tabletop(next(iter(policies.values())).num_images)
+    actors = {entry: world.wrap(policy) for entry, policy in policies.items()}
     try:
-        warm_up([*policies.values()], env, seeds[0])
-        held = share_seeds(folder, policies, env, seeds, execute_steps, dense, shadow)
+        warm_up([*actors.values()], world, seeds[0])
+        beside = None if dense is None else world.wrap(dense)
+        held = share_seeds(folder, actors, world, seeds, beside, shadow)
     finally:
-        env.close()
+        world.close()
     if held:
         print(f'{held} seeds were with another process; the last one to end has them all')
 

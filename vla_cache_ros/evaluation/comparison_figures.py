@@ -7,6 +7,7 @@ Success is compared over the seeds that both sides have, latency over the seeds 
 ran for both: whatever else the machine did then fell on both. Reads no file, writes none.
 """
 
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -30,12 +31,12 @@ Run = Mapping[int, Record]  # an entry's records by seed
 def comparison_figures(
     manifest: Mapping[str, Any],
     records: Iterable[Record],
-    machines: Iterable[Mapping[str, Any]],
+    machines: Collection[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """
     Return the figures of a comparison as plain JSON values, entries in the manifest's order.
 
-    manifest: settings and `entries`. machines: hardware and versions of each process. An entry
+    manifest: settings and `entries`. machines: what each process said of itself. An entry
     without an episode is left out; the first dense entry is the reference.
 
     Raises ValueError: no episode at all.
@@ -72,7 +73,10 @@ def comparison_figures(
         entries.append(figures)
     everything = [record for key in definitions for record in runs[key].values()]
     seeds = [record.episode.seed for record in everything]
+    steps = {machine['execute_steps'] for machine in machines if 'execute_steps' in machine}
     return {
+        'env': 'tabletop',  # what folders without it are of
+        **({'execute_steps': max(steps)} if steps else {}),
         **{name: value for name, value in manifest.items() if name != 'entries'},
         'reference': None if dense is None else entry_name(*dense),
         'seeds': [min(seeds), max(seeds)],
@@ -81,8 +85,19 @@ def comparison_figures(
         'warmup_inferences': WARMUP_INFERENCES,
         'hardware': _distinct(machine['hardware'] for machine in machines),
         'versions': _distinct(machine['versions'] for machine in machines),
+        'facts': _facts(machines),
         'entries': entries,
     }
+
+
+def _facts(machines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the environment said of itself, all answers where processes differ."""
+    found: dict[str, list[str]] = {}
+    for machine in machines:
+        for name, value in machine.get('facts', {}).items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return {name: ' and '.join(values) for name, values in found.items()}
 
 
 def entry_figures(run: Run, gate: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ seed to seed, so that what one leaves in the processor's caches does too. Knows 
 from collections.abc import Mapping
 from collections.abc import Sequence
 import time
-from typing import Any
 
 import torch
 from tqdm import tqdm
-from vla_cache_ros.evaluation.closed_loop import Actor
+from vla_cache_ros.benchmarks import Actor
+from vla_cache_ros.benchmarks import Environment
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
 from vla_cache_ros.evaluation.comparison_entries import Entry
@@ -43,7 +43,7 @@ def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> li
     return [entry for entry in ordered if (*entry.key, seed) not in folder.records]
 
 
-def warm_up(policies: Sequence[Actor], env: Any, seed: int) -> None:
+def warm_up(policies: Sequence[Actor], env: Environment, seed: int) -> None:
     """Let every policy allocate its buffers and fill the caches of the libraries."""
     for policy in policies:
         observation = env.reset(seed)
@@ -54,9 +54,8 @@ def warm_up(policies: Sequence[Actor], env: Any, seed: int) -> None:
 def share_seeds(
     folder: ComparisonFolder,
     policies: Mapping[Entry, Actor],
-    env: Any,
+    env: Environment,
     seeds: Sequence[int],
-    execute_steps: int,
     shadow: Actor | None = None,
     shadowed: int = 0,
 ) -> int:
@@ -65,7 +64,12 @@ def share_seeds(
 
     shadow: acts along on the first `shadowed` seeds, for the action error.
     """
-    machine = {'hardware': hardware(), 'versions': versions()}
+    machine = {
+        'hardware': hardware(),
+        'versions': versions(),
+        'facts': dict(env.facts()),
+        'execute_steps': env.execute_steps,
+    }
     entries = list(policies)
     held = 0
     with tqdm(seeds, unit='seed') as bar:
@@ -81,7 +85,6 @@ def share_seeds(
                         policies[entry],
                         env,
                         seed,
-                        execute_steps,
                         shadow if index < shadowed else None,
                     )
                     record = Record(

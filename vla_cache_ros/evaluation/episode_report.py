@@ -51,7 +51,6 @@ def run_report(
     from vla_cache_ros.policy import Policy
     from vla_cache_ros.simulation.tabletop import CAMERAS
     from vla_cache_ros.simulation.tabletop import CONTROL_FREQUENCY
-    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
     from vla_cache_ros.simulation.tabletop import Tabletop
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
@@ -63,12 +62,12 @@ def run_report(
     try:
         for actor in (policy, dense):  # what a first call allocates counts for neither
             actor.act(env.reset(seed))
-        traces = watch(policy, dense, env, range(seed, seed + episodes), EXECUTE_STEPS)
+        traces = watch(policy, dense, env, range(seed, seed + episodes))
     finally:
         env.close()
     figures = write_outputs(
         out, traces, gate, CAMERAS[: policy.num_images], CONTROL_FREQUENCY, reuse=reuse, seed=seed,
-        checkpoint=str(checkpoint), execute_steps=EXECUTE_STEPS,
+        checkpoint=str(checkpoint), execute_steps=env.execute_steps,
     )  # fmt: skip
     print('\n'.join(_summary(figures)))
     for name in OUTPUTS:
@@ -77,14 +76,12 @@ def run_report(
     return figures
 
 
-def watch(
-    policy: GatedActor, dense: Any, env: Any, seeds: Sequence[int], execute_steps: int
-) -> list[Trace]:
+def watch(policy: GatedActor, dense: Any, env: Any, seeds: Sequence[int]) -> list[Trace]:
     """Record one episode per seed, the first one with its pictures."""
     traces: list[Trace] = []
     with tqdm(seeds, unit='episode') as bar:
         for seed in bar:
-            traces.append(record_episode(policy, dense, env, seed, execute_steps, film=not traces))
+            traces.append(record_episode(policy, dense, env, seed, film=not traces))
             done = sum(trace.episode.success for trace in traces)
             bar.set_postfix_str(f'{done}/{len(traces)} succeeded')
     return traces

@@ -91,7 +91,7 @@ class Trace:
 
 
 def record_episode(
-    policy: GatedActor, dense: Actor, env: Any, seed: int, execute_steps: int, film: bool = True
+    policy: GatedActor, dense: Actor, env: Any, seed: int, film: bool = True
 ) -> Trace:
     """
     Run one episode of `policy` in `env` (a Tabletop) and ask `dense` at every inference.
@@ -100,8 +100,8 @@ def record_episode(
     """
     stage = _Stage(env, film)
     with _watched(policy.gate) as plans:
-        witness = _Witness(policy, dense, stage, plans, execute_steps)
-        episode = run_episode(witness, stage, seed, execute_steps)
+        witness = _Witness(policy, dense, stage, plans)
+        episode = run_episode(witness, stage, seed)
     return Trace(
         episode,
         env.task.instruction,
@@ -149,10 +149,9 @@ class _Witness:
         dense: Actor,
         stage: _Stage,
         plans: list[StepPlan],
-        execute_steps: int,
     ) -> None:
         self._policy, self._dense, self._stage = policy, dense, stage
-        self._plans, self._executed = plans, execute_steps
+        self._plans = plans
         self.inferences: list[Inference] = []
 
     def reset(self, cause: str = 'episode_reset') -> None:
@@ -163,7 +162,7 @@ class _Witness:
         chunk, report = self._policy.act(observation)
         wanted, dense_report = self._dense.act(observation)
         plan, env = self._plans[-1], self._stage
-        n = self._executed
+        n = env.execute_steps
         move = (chunk.actions - wanted.actions)[:n, :3]  # m
         self.inferences.append(
             Inference(

@@ -35,6 +35,8 @@ _DOWN = np.diag([1.0, -1.0, -1.0])  # gripper axes in the base frame at yaw 0
 class Tabletop:
     """Simulate one arm, a table and objects; one instance owns one OpenGL context."""
 
+    execute_steps = EXECUTE_STEPS
+
     def __init__(self, cameras: int = len(CAMERAS)):
         """
         Compile the scene; the renderer is made at the first image.
