@@ -4,9 +4,10 @@
 Run a model the way its users do: transformers' own loop, nothing kept.
 
 Towers whole for every image, projector, one sequence, then `generate` (OpenVLA), or one call of
-the Llama, with full attention (OFT) or causal (a head on the last token). Uncompiled, fused attention, inference mode. Begins and ends where
-`Policy.act` does and shares what surrounds the model with it: resize, normalisation, the prompt's
-ids kept while the instruction stays, un-normalisation. Knows no slots and no cache of episodes.
+the Llama, with full attention (OFT) or causal (a head on the last token). Uncompiled, fused
+attention, inference mode. Begins and ends where `Policy.act` does and shares what surrounds the
+model with it: resize, normalisation, the prompt's ids kept while the instruction stays,
+un-normalisation. Knows no slots and no cache of episodes.
 """
 
 from __future__ import annotations

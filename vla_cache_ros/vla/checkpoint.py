@@ -39,9 +39,7 @@ from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
 PACKAGED = Path(__file__).resolve().parent.parent / 'checkpoints'
-HUB_FILES = [
-    '*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model',
-]  # fmt: skip
+HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model']
 SAMPLES = 64  # byte ranges of a weight file that its fingerprint reads
 SAMPLE_BYTES = 64 * 1024
 
