@@ -72,7 +72,7 @@ class SlotEngine:
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
     is busy with them while the CPU runs the gate. capture: run fused layers, on a GPU as recorded
     graphs; False runs those of transformers. decoding: of a causal model's action tokens, `jacobi`
-    or `greedy`: the same tokens. seed: it and the index of the step fix the noise of a head. guess:
+    or `greedy`: the same tokens. seed: with the index of the step it fixes a head's noise. guess:
     what Jacobi decoding takes the next action's tokens for, all but the last; only the number of
     passes depends on it.
     """
