@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import OftConfig
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
@@ -30,7 +32,7 @@ _BLOCK = 2**20 + 7  # prime to the sizes of matrices: no two rows start alike
 _PROMPT = 35  # tokens with BOS and blank, as long as a published instruction's
 
 
-def _openvla(oft: OftConfig | None, head: CogactConfig | None = None) -> VLAConfig:
+def _openvla(oft: OftConfig | None) -> VLAConfig:
     return VLAConfig(
         towers=(
             TowerConfig.from_timm('vit_large_patch14_reg4_dinov2.lvd142m'),
@@ -38,12 +40,13 @@ def _openvla(oft: OftConfig | None, head: CogactConfig | None = None) -> VLAConf
         ),
         text={'model_type': 'llama', 'vocab_size': 32064, 'pad_token_id': 32000},
         oft=oft,
-        head=head,
     )
 
 
 SHAPES: dict[str, VLAConfig] = {
-    'cogact-7b': _openvla(None, CogactConfig()),
+    'cogact-7b': replace(
+        VLAConfig.from_dict(BASES['prism-dinosiglip-224px+7b']), head=CogactConfig()
+    ),
     'openvla-7b': _openvla(None),
     'openvla-oft-7b': _openvla(OftConfig(num_images=2)),
 }
