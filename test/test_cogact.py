@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CogACT's head gives what its equations give; a policy with it caches as any other does."""
 
+from pathlib import Path
+
 from bench_samples import observe
 from engine_steps import choice
 from engine_steps import frames
@@ -9,6 +11,9 @@ from engine_steps import nothing
 from engine_steps import run
 import numpy as np
 import pytest
+from reference_weights import CONDITION
+from reference_weights import NOISE
+from reference_weights import reference_weights
 from tiny_cogact import cogact_config
 from tiny_cogact import cogact_model
 from tiny_cogact import Equations
@@ -25,8 +30,10 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.dit import ddim_times
 from vla_cache_ros.vla.dit import finish
 from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.images import ImagePreprocessor
 
+REFERENCE = Path(__file__).parent / 'data' / 'cogact_head.npz'
 IDS = (*range(1, 24), 29, 2)  # a prompt, its last token the one that is read
 
 
@@ -83,6 +90,19 @@ def test_the_head_gives_what_the_equations_give(model, dtype, limit):
 def test_one_thing_that_is_wrong_shows(model, change):
     found, wanted = derived(model.action_head, **change)
     assert np.abs(found - wanted).max() > 1e-5
+
+
+@pytest.mark.parametrize('steps, guidance', [(10, 1.5), (5, 1.5), (10, 1.0)])
+def test_the_head_gives_what_the_published_classes_gave(steps, guidance):
+    config = CogactConfig(width=24, depth=2, num_heads=3, ddim_steps=steps, guidance=guidance)
+    head = config.build(4096)
+    shapes = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    head.load_state_dict(reference_weights(shapes))
+    with torch.no_grad():
+        found = head.sample(torch.from_numpy(CONDITION), torch.from_numpy(NOISE))[0].numpy()
+    with np.load(REFERENCE) as wanted:
+        gap = np.abs(found - wanted[f'actions_{steps}_{guidance}']).max()
+    assert gap < 1e-5 * max(1, np.abs(found).max())
 
 
 def test_without_guidance_the_unconditional_pass_is_left_out():
