@@ -241,6 +241,11 @@ def test_a_config_this_package_cannot_run_says_which_key(run, given, words):
         load_checkpoint(run)
 
 
+def test_heads_that_no_shape_tells_have_to_be_said(run):
+    edit_json(run, cogact={})
+    assert 'expected a head of width 384, 768, 1024, or num_heads' in fault(run)
+
+
 def test_how_it_is_sampled_may_be_said_in_the_config(run):
     edit_json(run, cogact={'num_heads': 3, 'ddim_steps': 5, 'guidance': 2.0})
     head = load_checkpoint(run).model.action_head

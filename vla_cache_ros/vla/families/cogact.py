@@ -199,7 +199,12 @@ def _head(head: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> 
     if 'net.x_embedder.linear.weight' in head:
         width, fields['action_dim'] = head['net.x_embedder.linear.weight'].shape
         heads = {size[0]: size[2] for size in SIZES.values()}
-        fields.update(width=width, num_heads=heads.get(width, 1))
+        if width not in heads and 'num_heads' not in given:
+            raise CheckpointError(
+                f'{source}: expected a head of width {", ".join(map(str, heads))}, or num_heads '
+                f'under the key cogact of config.json, found width {width}'
+            )
+        fields.update(width=width, num_heads=heads.get(width))
     if 'net.positional_embedding' in head:
         fields['chunk'] = len(head['net.positional_embedding']) - 1
     blocks = {name.split('.')[2] for name in head if name.startswith('net.blocks.')}
