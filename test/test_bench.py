@@ -102,7 +102,7 @@ def test_a_model_without_a_gate_gets_an_untrained_one_of_its_sizes(vla):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'shape': 'pi0'}, 'shape: expected one of openvla-7b, openvla-oft-7b, got .pi0'),
+        ({'shape': 'pi0'}, 'shape: expected one of cogact-7b, openvla-7b, .* got .pi0'),
         ({'shape': 'openvla-7b', 'checkpoint': 'tabletop'}, 'expected no checkpoint beside it'),
         ({'steps': 1}, 'steps: expected at least 2, got 1'),
         ({'reuses': [1.5]}, 'reuse: expected a share from 0 to 1, got 1.5'),

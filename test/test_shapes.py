@@ -27,6 +27,11 @@ def test_parameters_are_as_many_as_published():
     assert parameter_count(shape_config('openvla-oft-7b')) == 7_541_237_184 + HEAD + PROPRIO
 
 
+def test_cogact_is_openvla_and_its_head():
+    head = parameter_count(shape_config('cogact-7b')) - 7_541_237_184
+    assert head == 88_986_887  # DiT-B
+
+
 def test_every_tensor_has_the_published_shape():
     with torch.device('meta'):
         model = PrismaticVLA(shape_config('openvla-7b'))

@@ -22,7 +22,7 @@ def bench(
     ] = None,
     shape: Annotated[
         str | None,
-        typer.Option(help='Instead: openvla-7b or openvla-oft-7b with random weights, 16 GB.'),
+        typer.Option(help='Or openvla-7b, openvla-oft-7b, cogact-7b with random weights, 16 GB.'),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help='Timed steps of every variant; 60, for a shape 4.')

@@ -30,7 +30,6 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
-from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import resize
 
@@ -52,6 +51,7 @@ class Policy:
         capture: bool = True,
         decoding: str = 'jacobi',
         reuse_towers: bool | None = None,
+        seed: int = 0,
     ) -> None:
         """
         Join a model and a gate; see `from_pretrained` for the arguments.
@@ -61,13 +61,13 @@ class Policy:
         self.gate = gate
         self.statistics = vla.statistics(unnorm_key)
         self._vla = vla
-        self._check_statistics()
         self._engine = SlotEngine(
             vla.model,
             action_dim=len(self.statistics.action),
             reuse_towers=reuse_towers,
             capture=capture,
             decoding=decoding,
+            seed=seed,
         )
         self.cache = self._engine.cache
         self._shapes: tuple[tuple[int, ...], ...] = ()
@@ -100,7 +100,7 @@ class Policy:
             None leaves it to the gate.
         unnorm_key: data set whose statistics scale the actions; may be left out where the
             checkpoint has one.
-        seed: of the gate's random numbers, for a gate given by name.
+        seed: of the random numbers of a gate given by name, and of a diffusion head's noise.
         capture: run steps that are prepared when the policy is made; False runs the layers of
             transformers one by one, for comparison. The actions are the same.
         decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
@@ -131,7 +131,12 @@ class Policy:
                 fingerprint=vla.fingerprint,
                 cameras=vla.config.cameras,
             )
-        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers)
+        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed)
+
+    @property
+    def family(self) -> str:
+        """Return the family of the base model: `openvla`, `openvla-oft`, `cogact` or another."""
+        return self._vla.family
 
     @property
     def num_images(self) -> int:
@@ -141,8 +146,7 @@ class Policy:
     @property
     def chunk(self) -> int:
         """Return the number of actions that one inference gives."""
-        oft = self._vla.config.oft
-        return 1 if oft is None else oft.chunk
+        return self._vla.config.chunk
 
     @property
     def family(self) -> str:
@@ -152,8 +156,7 @@ class Policy:
     @property
     def proprio_size(self) -> int:
         """Return the length of the robot state the model takes; 0 if it takes none."""
-        oft = self._vla.config.oft
-        return oft.proprio_dim if oft is not None and oft.use_proprio else 0
+        return self._vla.config.proprio_dim
 
     @property
     def invalidations(self) -> Mapping[str, int]:
@@ -301,18 +304,3 @@ class Policy:
                 f'proprio: expected [{self.proprio_size}] numbers, found {proprio!r:.80}'
             ) from error
         return self.statistics.normalize_proprio(state)  # [P]
-
-    def _check_statistics(self) -> None:
-        oft = self._vla.config.oft
-        if oft is None:
-            return
-        sizes = [('action', oft.action_dim, self.statistics.action)]
-        if oft.use_proprio:
-            sizes.append(('proprio', oft.proprio_dim, self.statistics.proprio))
-        for name, wanted, bounds in sizes:
-            found = None if bounds is None else len(bounds)
-            if found != wanted:
-                raise CheckpointError(
-                    f'statistics of {self.statistics.key}.{name}: expected {wanted} values as '
-                    f'in the model, found {found}'
-                )

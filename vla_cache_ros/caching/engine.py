@@ -72,8 +72,9 @@ class SlotEngine:
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
     is busy with them while the CPU runs the gate. capture: run fused layers, on a GPU as recorded
     graphs; False runs those of transformers. decoding: of a causal model's action tokens, `jacobi`
-    or `greedy`: the same tokens. guess: what Jacobi decoding takes the next action's tokens for,
-    all but the last; only the number of passes depends on it.
+    or `greedy`: the same tokens. seed: with the index of the step it fixes a head's noise. guess:
+    what Jacobi decoding takes the next action's tokens for, all but the last; only the number of
+    passes depends on it.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class SlotEngine:
         reuse_towers: bool | None = None,
         capture: bool = True,
         decoding: str = 'jacobi',
+        seed: int = 0,
     ) -> None:
         if decoding not in DECODINGS:
             raise ValueError(f'decoding: expected one of {", ".join(DECODINGS)}, got {decoding!r}')
@@ -104,8 +106,9 @@ class SlotEngine:
         self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
         if gpu and capture:
             self._decoder = CapturedDecoder(model, self.layout, self.cache)
-        causal = not model.config.bidirectional
-        self._guesses = self.layout.actions - 1 if causal and decoding == 'jacobi' else 0
+        parallel = model.config.decodes_tokens and decoding == 'jacobi'
+        self._guesses = self.layout.actions - 1 if parallel else 0
+        self.seed = seed
         self.guess: list[int] = self.still()
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
@@ -261,8 +264,7 @@ class SlotEngine:
         """Record every shape that a step can take, in the thread that will run it."""
         if isinstance(self._decoder, CapturedDecoder):
             self.cache.valid = False
-            greedy_decoding = self.config.oft is None and not self._guesses
-            reads = 1 if greedy_decoding else self.layout.actions
+            reads = self.layout.actions if self.config.oft is not None else 1 + self._guesses
             self._decoder.prepare(self.layout.size, reads)
 
     def _images(self, pixel_values: Tensor) -> Tensor:
@@ -296,7 +298,8 @@ class SlotEngine:
         """
         oft, model = self.config.oft, self.model
         if model.action_head is not None:
-            return model.action_head(hidden[None])[0].to('cpu', torch.float64).numpy(), None, 0
+            actions = model.action_head(hidden[None], (self.seed, self.cache.step))[0]
+            return actions.to('cpu', torch.float64).numpy(), None, 0
         logits = model.logits(hidden)  # [C * A, vocabulary], or [1, vocabulary] if greedy
         if oft is not None:
             check_finite(logits)

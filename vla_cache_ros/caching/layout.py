@@ -43,10 +43,15 @@ class SlotLayout:
     def for_model(
         cls, config: VLAConfig, action_dim: int, text_capacity: int = TEXT_CAPACITY
     ) -> SlotLayout:
-        """Return the layout of a model; `action_dim` counts the tokens of a causal model."""
+        """
+        Return the layout of a model; `action_dim` counts the tokens of one that decodes such.
+
+        A causal model with a head has no action slots: the head reads the last of the text.
+        """
         oft = config.oft
         if oft is None:
-            return cls(cameras=1, actions=action_dim, text_capacity=text_capacity)
+            actions = action_dim if config.decodes_tokens else 0
+            return cls(cameras=1, actions=actions, text_capacity=text_capacity)
         return cls(
             cameras=oft.num_images,
             actions=oft.chunk * oft.action_dim,

@@ -99,14 +99,14 @@ def run_bench(
     execute = EXECUTE_STEPS  # random weights have no rate of their own
     if config is None:
         vla: LoadedVLA = load_checkpoint(folder, dtype=DTYPES[dtype], device=device)
-        execute = min(EXECUTE_STEPS, 1 if vla.config.oft is None else vla.config.oft.chunk)
+        execute = min(EXECUTE_STEPS, vla.config.chunk)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
     episodes = record_episodes(steps, warmup, seed, device, execute)
     episodes = [[fit_cameras(o, vla.config.cameras) for o in episode] for episode in episodes]
     saved = find_saved_gate(vla)
     reuses = tuple(reuses) or (REUSES if shape is None else SHAPE_REUSES)
-    variants = list_variants(vla.config.oft is None, reuses, learned=saved is not None)
+    variants = list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
     actors, memory = _start(variants, vla, saved or untrained_gate(vla), episodes[0])
 
     text = len(vla.prompt_ids(episodes[0][0].instruction)) - 1

@@ -119,6 +119,9 @@ class Costs:
     def decode(self, step: StepWork) -> Work:
         """Return the work from the last hidden states to the action."""
         oft, width = self.config.oft, self.llama.hidden_size
+        if self.config.head is not None:
+            products = (self._linear(*sizes) for sizes in self.config.head.products(width))
+            return sum(products, Work())
         if oft is None:
             # a token sees those before it too: half of them in the mean
             seen = step.visible + self.layout.actions / 2

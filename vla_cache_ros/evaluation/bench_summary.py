@@ -178,8 +178,8 @@ def _agreement(
     """
     pairs = [(a.normalized, b.normalized) for a, b in zip(found, plain, strict=True)]
     difference = max(float(np.abs(a - b).max()) for a, b in pairs)
-    oft = costs.config.oft
-    if oft is not None and oft.action_head == 'l1':
+    config = costs.config
+    if config.head is not None or (config.oft is not None and config.oft.action_head == 'l1'):
         return {'max_difference': difference, 'tokens': None, 'of': None}
     equal = sum(int((a == b).sum()) for a, b in pairs)
     return {

@@ -78,6 +78,7 @@ def list_variants(causal: bool, reuses: Sequence[float], learned: bool) -> list[
     """
     Return the variants of a benchmark, the plain loop first.
 
+    causal: whether the model decodes the action's tokens one after another.
     reuses: what `learned-fixed` is asked for. learned: whether the gate that chooses its share
     itself runs too, as it ships.
     """

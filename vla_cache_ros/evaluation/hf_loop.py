@@ -1,12 +1,13 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run OpenVLA and OpenVLA-OFT the way their users do: transformers' own loop, nothing kept.
+Run a model the way its users do: transformers' own loop, nothing kept.
 
-Towers whole for every image, projector, one sequence, then `generate` (causal) or one call of the
-Llama with full attention (OFT). Uncompiled, fused attention, inference mode. Begins and ends where
-`Policy.act` does and shares what surrounds the model with it: resize, normalisation, the prompt's
-ids kept while the instruction stays, un-normalisation. Knows no slots and no cache of episodes.
+Towers whole for every image, projector, one sequence, then `generate` (OpenVLA), or one call of
+the Llama, with full attention (OFT) or causal (a head on the last token). Uncompiled, fused
+attention, inference mode. Begins and ends where `Policy.act` does and shares what surrounds the
+model with it: resize, normalisation, the prompt's ids kept while the instruction stays,
+un-normalisation. Knows no slots and no cache of episodes.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class HFLoop:
         features = model.vision_features(pixel_values)  # [1, V, F]
         clock.lap('vision')
         visual = model.project(features)  # [1, V, D]
-        if oft is None:
+        if self._config.head is not None:
+            normalized = self._read(visual, ids, clock)
+        elif oft is None:
             normalized = self._generate(visual, ids, clock)
         else:
             normalized = self._regress(visual, ids, proprio, clock)
@@ -104,7 +107,7 @@ class HFLoop:
                 **clock.laps(),
                 'total': 1e3 * (time.perf_counter() - begin),
             },
-            passes=normalized.shape[1] - 1 if oft is None else 0,
+            passes=normalized.shape[1] - 1 if self._config.decodes_tokens else 0,
         )
         self._step += 1
         return ActionChunk(actions, normalized), report
@@ -133,6 +136,20 @@ class HFLoop:
         )[0]
         self.cache_bytes = _bytes(cache)
         return self._tokens.decode(tokens.cpu().numpy()[-count:])[None]
+
+    def _read(self, visual: Tensor, ids: Tensor, clock: StageClock) -> np.ndarray:
+        """Run a causal sequence once; returns what a head makes of its end, `[C, A]`."""
+        model = self._vla.model
+        text = model.embed_text(ids)  # [1, T, D]
+        embeds = torch.cat([text[:, :1], visual, text[:, 1:]], dim=1)
+        cache = DynamicCache(config=model.language_model.config)
+        hidden = model.language_model.model(
+            inputs_embeds=embeds, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        clock.lap('decoder')
+        self.cache_bytes = _bytes(cache)
+        actions = model.action_head(hidden[:, -1:], (0, self._step))[0]
+        return actions.to('cpu', torch.float64).numpy()
 
     def _regress(
         self, visual: Tensor, ids: Tensor, proprio: Tensor | None, clock: StageClock

@@ -35,10 +35,15 @@ def model_to_train_through(checkpoint: str, unnorm_key: str | None = None) -> Lo
     """
     vla = load_checkpoint(resolve(checkpoint))
     vla.model.requires_grad_(requires_grad=False)
-    if vla.model.action_head is None and vla.config.oft is not None:
+    found = None
+    if vla.config.head is not None:
+        found = f'the head of {vla.family}'
+    elif vla.model.action_head is None and vla.config.oft is not None:
+        found = 'tokens in chunks'
+    if found:
         raise ValueError(
             f'{checkpoint}: expected an L1 action head or action tokens one after the other, '
-            'found tokens in chunks'
+            f'found {found}'
         )
     key = vla.statistics(unnorm_key).key
     return replace(vla, norm_stats={key: vla.norm_stats[key]})

@@ -1,18 +1,16 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Load and save a model as a Hugging Face folder, by path, hub id or the name of one that ships.
+Load a model by path, hub id or the name of one that ships; save it as a Hugging Face folder.
 
-Knows which files make a Prismatic, OpenVLA or OpenVLA-OFT checkpoint. Runs no code from the
-folder and knows nothing of robots or of time.
+What its files are is told by its family (`vla.families`). Runs no code from the folder and knows
+nothing of robots or of time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
-from dataclasses import asdict
 from dataclasses import dataclass
 import hashlib
 import json
@@ -22,25 +20,26 @@ from typing import Any
 
 from safetensors.torch import save_file
 import torch
-from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.utils import logging as hf_logging
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.actions import DatasetStatistics
-from vla_cache_ros.vla.config import OftConfig
 from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.families import find_family
+from vla_cache_ros.vla.families.openvla import OpenVLA
+from vla_cache_ros.vla.families.openvla_oft import OpenVLAOFT
+from vla_cache_ros.vla.families.source import HEADS
+from vla_cache_ros.vla.families.source import MODULES
+from vla_cache_ros.vla.families.source import STATISTICS
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
 PACKAGED = Path(__file__).resolve().parent.parent / 'checkpoints'
-HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'tokenizer.model']
-HEADS = 'heads.safetensors'
-STATISTICS = 'dataset_statistics.json'
-MODULES = ('action_head', 'proprio_projector')
+HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model']
 SAMPLES = 64  # byte ranges of a weight file that its fingerprint reads
 SAMPLE_BYTES = 64 * 1024
 
@@ -50,11 +49,13 @@ class LoadedVLA:
     """
     Hold a model and what its folder says about using it.
 
-    norm_stats: data set name -> statistics. tokenizer: None if the folder has none and none was
-    required. fingerprint: of the weight files, another one after any training.
+    family: name of one of `vla.families`. norm_stats: data set name -> statistics. tokenizer: None
+    if the folder has none and none was required. fingerprint: of the weight files, another one
+    after any training.
     """
 
     folder: Path
+    family: str
     model: PrismaticVLA
     config: VLAConfig
     images: ImagePreprocessor
@@ -63,15 +64,31 @@ class LoadedVLA:
     fingerprint: str
 
     def statistics(self, unnorm_key: str | None = None) -> DatasetStatistics:
-        """Return one data set's statistics; raises CheckpointError listing the known keys."""
-        kind = 'bounds_q99' if self.config.oft is None else self.config.oft.normalization
-        return DatasetStatistics.select(self.norm_stats, unnorm_key, kind)
+        """
+        Return one data set's statistics.
+
+        Raises CheckpointError listing the known keys, or where they do not fit the model.
+        """
+        config = self.config
+        kind = 'bounds_q99' if config.oft is None else config.oft.normalization
+        found = DatasetStatistics.select(self.norm_stats, unnorm_key, kind)
+        sizes = [('action', config.action_dim, found.action)]
+        sizes.append(('proprio', config.proprio_dim or None, found.proprio))
+        for name, wanted, bounds in sizes:
+            size = None if bounds is None else len(bounds)
+            if wanted is not None and size != wanted:
+                raise CheckpointError(
+                    f'statistics of {found.key}.{name}: expected {wanted} values as in the '
+                    f'model, found {size}'
+                )
+        return found
 
     def prompt_ids(self, instruction: str) -> list[int]:
-        """Return the prompt's token ids, from BOS to the blank."""
+        """Return the prompt's token ids, from BOS to the blank and what a head has after it."""
         if self.tokenizer is None:
             raise CheckpointError(f'{self.folder}: expected tokenizer files, found none')
-        return encode_prompt(self.tokenizer, instruction)
+        end = () if self.config.head is None else self.config.head.prompt_end
+        return [*encode_prompt(self.tokenizer, instruction), *end]
 
 
 def resolve(name: str | Path) -> Path:
@@ -118,47 +135,36 @@ def load_checkpoint(
     with one line that names the file or tensor.
     """
     folder = resolve(name)
-    config = VLAConfig.from_pretrained(folder)
-    files = {module: find_module_file(folder, module) for module in MODULES}
-    states = {module: weights.read_state_dict(path) for module, path in files.items() if path}
-    if not states and (folder / HEADS).exists():
-        states = split_modules(folder / HEADS)
-    config = config.with_oft(infer_oft(config, states, oft))
-    if config.oft is not None and config.oft.action_head == 'diffusion':
-        raise CheckpointError(
-            f'{folder}: expected an L1 or discrete action head, found a diffusion head, '
-            'which this package does not run'
-        )
+    raw = read_json(folder / 'config.json')
+    family = find_family(folder, raw) if oft is None else OpenVLAOFT()
+    source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
+    config = source.config
     with torch.device('meta'):
         model = PrismaticVLA(config)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
     heads = {k: v for k, v in shapes.items() if k.split('.')[0] in MODULES}
     base = {k: v for k, v in shapes.items() if k not in heads}
-    state = weights.collect(base, _base_tensors(folder), dtype, str(folder))
-    used = {k.split('.')[0] for k in heads}
-    given = ((f'{m}.{k}', v) for m in sorted(used) for k, v in states.get(m, {}).items())
-    sources = [str(files[m] or folder / HEADS) for m in sorted(used)]
-    state.update(weights.collect(heads, given, dtype, ' and '.join(sources)))
+    state = weights.collect(base, iter(source.base), dtype, source.base_name)
+    head_dtype = config.head_dtype(dtype)
+    state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name))
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
-    stats = folder / STATISTICS
     return LoadedVLA(
         folder=folder,
+        family=family.name,
         model=model,
         config=config,
-        images=ImagePreprocessor.from_pretrained(folder, len(config.towers)),
-        norm_stats=read_json(stats) if stats.exists() else config.norm_stats,
-        tokenizer=load_tokenizer(folder, config) if need_tokenizer else None,
-        fingerprint=fingerprint([*weights.weight_files(folder), *(Path(s) for s in set(sources))]),
+        images=source.images,
+        norm_stats=source.norm_stats,
+        tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
+        fingerprint=fingerprint(source.files),
     )
 
 
 def is_causal(folder: Path) -> bool:
-    """Return whether a checkpoint decodes action tokens one after another: no OpenVLA-OFT."""
-    if VLAConfig.from_pretrained(folder).oft is not None or (folder / HEADS).exists():
-        return False
-    return not any(find_module_file(folder, module) for module in MODULES)
+    """Return whether a checkpoint decodes action tokens one after another, as OpenVLA does."""
+    return find_family(folder, read_json(folder / 'config.json')).name == OpenVLA.name
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -182,74 +188,16 @@ def fingerprint(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _base_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    for path in weights.weight_files(folder):
-        yield from weights.read_safetensors(path)
-
-
-def find_module_file(folder: Path, module: str) -> Path | None:
+def load_tokenizer(folder: Path, config: VLAConfig, files: str) -> Any:
     """
-    Return OFT's `{module}--{N}_checkpoint.pt` (or any one `.pt` of both words), None without.
+    Load the tokenizer; raises CheckpointError if absent or larger than the embeddings.
 
-    Raises CheckpointError if there are several.
+    files: what the user is told to copy into the folder where there is none.
     """
-    found = sorted(p for p in folder.glob(f'*{module}*checkpoint*.pt'))
-    # 'noisy_action_projector' and the like hold other modules
-    found = [p for p in found if p.name.startswith(module)] or found
-    if len(found) > 1:
-        names = [p.name for p in found]
-        raise CheckpointError(f'{folder}: expected one file for {module}, found {names}')
-    return found[0] if found else None
-
-
-def split_modules(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Read `heads.safetensors` as one state dict for each module."""
-    states: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in weights.read_safetensors(path):
-        module, _, rest = name.partition('.')
-        if module not in MODULES:
-            raise CheckpointError(f'{path}: expected tensors of {MODULES}, found {name}')
-        states.setdefault(module, {})[rest] = tensor
-    return states
-
-
-def infer_oft(
-    config: VLAConfig, states: Mapping[str, Mapping[str, Tensor]], given: Mapping | None
-) -> OftConfig | None:
-    """
-    Return the OFT configuration, or None for a causal OpenVLA.
-
-    config.json's `oft` decides; without it the modules found do (their shapes give the sizes);
-    `given` replaces single fields.
-    """
-    if config.oft is None and not states and given is None:
-        return None
-    fields: dict[str, Any] = {}
-    if config.oft is not None:
-        fields = asdict(config.oft)
-    else:
-        head, proprio = states.get('action_head', {}), states.get('proprio_projector', {})
-        fields['action_head'] = 'discrete'
-        if head:
-            diffusion = any(k.startswith('noise_predictor.') for k in head)
-            fields['action_head'] = 'diffusion' if diffusion else 'l1'
-        if 'model.fc2.bias' in head:
-            fields['action_dim'] = int(head['model.fc2.bias'].shape[0])
-        fields['use_proprio'] = bool(proprio)
-        if 'fc1.weight' in proprio:
-            fields['proprio_dim'] = int(proprio['fc1.weight'].shape[1])
-    try:
-        return OftConfig(**{**fields, **(given or {})})
-    except TypeError as error:
-        raise CheckpointError(f'oft: {error}') from error
-
-
-def load_tokenizer(folder: Path, config: VLAConfig) -> Any:
-    """Load the tokenizer; raises CheckpointError if absent or larger than the embeddings."""
     if not any((folder / n).exists() for n in ('tokenizer.json', 'tokenizer.model')):
         raise CheckpointError(
             f'{folder}: expected tokenizer.json or tokenizer.model, found neither; '
-            'copy the tokenizer files of the base model into the folder'
+            f'copy {files} into the folder'
         )
     verbosity = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()  # it warns that it does not know model_type openvla
@@ -287,7 +235,11 @@ def save_checkpoint(
     config = model.config
     images = images or ImagePreprocessor.for_towers(config.towers)
     llama = config.llama()
-    state = {k: v.detach().to('cpu', dtype).contiguous() for k, v in model.state_dict().items()}
+    dtypes = {name: config.head_dtype(dtype) for name in MODULES}
+    state = {
+        k: v.detach().to('cpu', dtypes.get(k.split('.')[0], dtype)).contiguous()
+        for k, v in model.state_dict().items()
+    }
     heads = {k: v for k, v in state.items() if k.split('.')[0] in MODULES}
     save_file(
         {k: v for k, v in state.items() if k not in heads},

@@ -18,8 +18,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import LlamaConfig
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.heads import HeadConfig
 
 IMAGE_SIZE = 224
 PATCH = 14
@@ -125,8 +127,8 @@ class VLAConfig:
     """
     Hold everything that fixes the shapes and the token ids of a model.
 
-    `oft` is None for OpenVLA's causal, token by token decoding. `norm_stats` maps a data set's
-    name to its action (and proprio) statistics.
+    `oft` is None for causal models; those decode token by token, or have a `head` that reads the
+    last prompt token. `norm_stats` maps a data set's name to its action (and proprio) statistics.
     """
 
     towers: tuple[TowerConfig, ...]
@@ -136,6 +138,7 @@ class VLAConfig:
     n_action_bins: int = 256
     norm_stats: dict[str, Any] = field(default_factory=dict)
     oft: OftConfig | None = None
+    head: HeadConfig | None = None
 
     @property
     def fused(self) -> bool:
@@ -171,6 +174,39 @@ class VLAConfig:
     def bidirectional(self) -> bool:
         """Return whether every position attends to every other (OpenVLA-OFT)."""
         return self.oft is not None
+
+    @property
+    def family(self) -> str:
+        """Return the name of the family that models of this configuration are of."""
+        if self.head is not None:
+            return self.head.family
+        return 'openvla' if self.oft is None else 'openvla-oft'
+
+    @property
+    def decodes_tokens(self) -> bool:
+        """Return whether the action's tokens are decoded one after another (OpenVLA)."""
+        return self.oft is None and self.head is None
+
+    @property
+    def chunk(self) -> int:
+        """Return C, the number of actions that one inference gives."""
+        given = self.head or self.oft
+        return 1 if given is None else given.chunk
+
+    @property
+    def action_dim(self) -> int | None:
+        """Return A, the numbers of an action; None where the statistics alone say it."""
+        given = self.head or self.oft
+        return None if given is None else given.action_dim
+
+    @property
+    def proprio_dim(self) -> int:
+        """Return P, the length of the robot state; 0 if the model takes none."""
+        return self.oft.proprio_dim if self.oft is not None and self.oft.use_proprio else 0
+
+    def head_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Return what a head's weights are kept in; one that denoises step by step is exact."""
+        return dtype if self.head is None else torch.float32
 
     def llama(self) -> LlamaConfig:
         """
@@ -257,6 +293,8 @@ class VLAConfig:
         }
         if self.oft is not None:
             raw['oft'] = asdict(self.oft)
+        if self.head is not None:
+            raw[self.head.family] = asdict(self.head)
         return raw
 
 

@@ -9,9 +9,38 @@ and proprioception are normalised to [-1, 1] on this side.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 from torch import nn
 from torch import Tensor
 import torch.nn.functional as F
+
+
+class HeadConfig(Protocol):
+    """
+    Describe an action head that reads the hidden state of a causal model's last prompt token.
+
+    To be a frozen dataclass, whose fields `config.json` keeps under the name of the family.
+    chunk, action_dim: of the actions `[C, A]` that an inference gives. prompt_end: token ids after
+    the blank that ends OpenVLA's prompt.
+    """
+
+    family: str
+    chunk: int
+    action_dim: int
+    prompt_end: tuple[int, ...]
+
+    def build(self, hidden_dim: int) -> nn.Module:
+        """
+        Return the head: a module that maps `[B, 1, D]` to normalised actions `[B, C, A]`.
+
+        It takes a second argument `draw`: a seed and the index of the step in its episode, which
+        fix what is random; equal numbers must give equal actions.
+        """
+
+    def products(self, hidden_dim: int) -> Iterable[tuple[float, int, int]]:
+        """Return the matrix products of an inference, rows, inputs and outputs of each."""
 
 
 class Projector(nn.Module):
@@ -86,6 +115,10 @@ class L1ActionHead(nn.Module):
         self.chunk = chunk
         self.model = _MLPResNet(action_dim * hidden_dim, hidden_dim, action_dim)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map `[B, chunk * action_dim, D]` to `[B, chunk, action_dim]` in normalised units."""
+    def forward(self, hidden: Tensor, draw: tuple[int, int] = (0, 0)) -> Tensor:
+        """
+        Map `[B, chunk * action_dim, D]` to `[B, chunk, action_dim]` in normalised units.
+
+        draw: seed and step, for heads that are random; this one isn't.
+        """
         return self.model(hidden.reshape(hidden.shape[0], self.chunk, -1))

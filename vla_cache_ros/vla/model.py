@@ -37,10 +37,12 @@ class PrismaticVLA(nn.Module):
         self.projector = Projector(config.vision_dim, dim, config.fused)
         self.language_model = decoder.build_language_model(config.llama())
         oft = config.oft
-        self.action_head: L1ActionHead | None = None
+        self.action_head: nn.Module | None = None
         self.proprio_projector: ProprioProjector | None = None
         if oft is not None and oft.action_head == 'l1':
             self.action_head = L1ActionHead(dim, oft.chunk, oft.action_dim)
+        if config.head is not None:
+            self.action_head = config.head.build(dim)
         if oft is not None and oft.use_proprio:
             self.proprio_projector = ProprioProjector(oft.proprio_dim, dim)
 
@@ -149,7 +151,7 @@ class PrismaticVLA(nn.Module):
         proprio: Tensor | None = None,
     ) -> Tensor:
         """Map observations to normalised action chunks `[B, chunk, action_dim]` (L1 head)."""
-        if self.action_head is None:
+        if self.action_head is None or self.config.oft is None:
             raise ValueError("predict_chunk needs a model with an 'l1' action head")
         visual = self.project(self.vision_features(pixel_values))
         return self.action_head(self.chunk_hidden(visual, ids, ids_mask, proprio))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import OftConfig
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.families.cogact import BASES
+from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
 
@@ -41,6 +44,9 @@ def _openvla(oft: OftConfig | None) -> VLAConfig:
 
 
 SHAPES: dict[str, VLAConfig] = {
+    'cogact-7b': replace(
+        VLAConfig.from_dict(BASES['prism-dinosiglip-224px+7b']), head=CogactConfig()
+    ),
     'openvla-7b': _openvla(None),
     'openvla-oft-7b': _openvla(OftConfig(num_images=2)),
 }
@@ -82,8 +88,8 @@ def random_vla(
     """
     Build a model of these sizes; norms and layer scales are one, biases zero.
 
-    Every tensor is allocated once, in `dtype`, so that the largest model needs no more memory
-    than its weights.
+    Every tensor is allocated once, in `dtype` (a head in the one that it is kept in), so that the
+    largest model needs no more memory than its weights.
     """
     generator = torch.Generator().manual_seed(seed)
     block = (_SCALE * torch.randn(_BLOCK, generator=generator)).to(device, dtype)
@@ -91,7 +97,8 @@ def random_vla(
         model = PrismaticVLA(config)
     state = {}
     for key, meta in model.state_dict().items():
-        tensor = torch.empty(meta.shape, dtype=dtype, device=device)
+        kept = config.head_dtype(dtype) if key.startswith('action_head.') else dtype
+        tensor = torch.empty(meta.shape, dtype=kept, device=device)
         if key.endswith('bias'):
             tensor.zero_()
         elif meta.ndim == 1:
@@ -108,13 +115,14 @@ def random_vla(
     ids = np.random.default_rng(seed).integers(3, config.action_vocab_end - 256, _PROMPT - 1)
     return RandomVLA(
         folder=Path(name),
+        family=config.family,
         model=model,
         config=config,
         images=ImagePreprocessor.for_towers(config.towers),
         norm_stats=_statistics(config),
         tokenizer=None,
         fingerprint='',
-        prompt=(1, *(int(i) for i in ids)),
+        prompt=(1, *(int(i) for i in ids), *(config.head.prompt_end if config.head else ())),
     )
 
 
@@ -133,10 +141,9 @@ def _speak_actions(head: torch.Tensor, config: VLAConfig) -> None:
 
 def _statistics(config: VLAConfig) -> Mapping[str, Any]:
     """Return statistics of one data set whose units are the normalised ones."""
-    oft = config.oft
-    sizes = {'action': 7 if oft is None else oft.action_dim}
-    if oft is not None and oft.use_proprio:
-        sizes['proprio'] = oft.proprio_dim
+    sizes = {'action': config.action_dim or 7}
+    if config.proprio_dim:
+        sizes['proprio'] = config.proprio_dim
     bounds = {
         name: {
             **{key: [-1.0] * size for key in ('q01', 'min')},

@@ -59,16 +59,41 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
     Only tensors are unpickled (`weights_only`). Raises CheckpointError for anything else.
     """
+    state = _unpickled(path)
+    if not _holds_tensors(state):
+        raise CheckpointError(f'{path}: expected a dict of tensors, found {type(state).__name__}')
+    return {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+
+
+def read_modules(path: Path) -> dict[str, dict[str, Tensor]]:
+    """
+    Read a Prismatic `.pt` file: under `model` one state dict for each module.
+
+    Only tensors are unpickled, from the mapped file: the largest has 30 GB. Raises CheckpointError
+    for anything else.
+    """
+    state = _unpickled(path, mapped=True)
+    modules = state.get('model') if isinstance(state, dict) else None
+    if not isinstance(modules, dict) or not all(map(_holds_tensors, modules.values())):
+        raise CheckpointError(
+            f"{path}: expected the key 'model' with a dict of tensors for each module, found "
+            f'{sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__}'
+        )
+    return {str(name): dict(tensors) for name, tensors in modules.items()}
+
+
+def _unpickled(path: Path, mapped: bool = False) -> object:
     try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise CheckpointError(
             f'{path}: expected a complete file of tensors, found a damaged one ({reason})'
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f'{path}: expected a dict of tensors, found {type(state).__name__}')
-    return {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+
+
+def _holds_tensors(state: object) -> bool:
+    return isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
 
 
 def collect(

@@ -1,0 +1,48 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the guide to extensions shows is run as it stands."""
+
+from dataclasses import replace
+import importlib
+from pathlib import Path
+import re
+
+from bench_samples import observe
+import numpy as np
+import pytest
+from tiny_model import tiny_config
+from tiny_model import tiny_statistics
+from tiny_model import tiny_tokenizer
+from vla_cache_ros.policy import Policy
+from vla_cache_ros.vla import families
+from vla_cache_ros.vla.checkpoint import save_checkpoint
+from vla_cache_ros.vla.model import init_model
+
+GUIDE = Path(__file__).resolve().parents[1] / 'docs' / 'extending.md'
+
+
+def example(heading):
+    """Return the first block of Python under a heading."""
+    section = GUIDE.read_text(encoding='utf-8').split(f'\n## {heading}\n')[1].split('\n## ')[0]
+    return re.search(r'```python\n(.*?)```', section, re.DOTALL)[1]
+
+
+def test_a_base_model_of_one_file_is_saved_loaded_and_cached(tmp_path, monkeypatch):
+    monkeypatch.setattr(families, 'FAMILIES', list(families.FAMILIES))
+    code = example('A new base model')
+    assert len(code.splitlines()) <= 60
+    (tmp_path / 'regression_vla.py').write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module('regression_vla')
+    config = replace(tiny_config(causal=True), head=module.RegressionConfig(chunk=3))
+    save_checkpoint(tmp_path / 'model', init_model(config), tiny_statistics(), tiny_tokenizer())
+    policy, dense = (
+        Policy.from_pretrained(tmp_path / 'model', gate=gate) for gate in ('motion', 'dense')
+    )
+    assert (policy.family, policy.chunk, policy.num_images) == ('regression', 3, 1)
+    for step in range(3):
+        chunk, report = policy.act(observe(0, 1))
+        wanted, _ = dense.act(observe(0, 1))
+        assert chunk.normalized == pytest.approx(wanted.normalized, abs=1e-5)
+        assert report.reuse == (0.5 if step else 0.0)
+    assert chunk.actions.shape == (3, 7) and np.abs(chunk.normalized).max() > 1e-4

@@ -1,0 +1,117 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Read OpenVLA-OFT: OpenVLA's folder, and beside it `.pt` files of a head and a proprio projector.
+
+What they hold decides what the published `config.json` does not say. Knows no other family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from vla_cache_ros.vla import weights
+from vla_cache_ros.vla.config import OftConfig
+from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.families.source import base_tensors
+from vla_cache_ros.vla.families.source import HEADS
+from vla_cache_ros.vla.families.source import MODULES
+from vla_cache_ros.vla.families.source import Source
+from vla_cache_ros.vla.families.source import split_modules
+from vla_cache_ros.vla.families.source import statistics
+from vla_cache_ros.vla.images import ImagePreprocessor
+
+
+class OpenVLAOFT:
+    """Read what has the key `oft` in `config.json`, or a file of a head."""
+
+    name = 'openvla-oft'
+
+    def detects(self, folder: Path, raw: Mapping[str, Any]) -> bool:
+        """Return whether the folder is OFT's; raises CheckpointError for two files of a head."""
+        if raw.get('oft') is not None or (folder / HEADS).exists():
+            return True
+        return any(find_module_file(folder, module) for module in MODULES)
+
+    def read(
+        self, folder: Path, raw: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> Source:
+        """
+        Read the folder; `given` replaces fields of OftConfig.
+
+        Raises CheckpointError for a diffusion head, which this package does not run.
+        """
+        config = VLAConfig.from_dict(raw, str(folder))
+        files = {module: find_module_file(folder, module) for module in MODULES}
+        states = {module: weights.read_state_dict(path) for module, path in files.items() if path}
+        if not states and (folder / HEADS).exists():
+            states = split_modules(folder / HEADS)
+        oft = infer_oft(config, states, given)
+        if oft.action_head == 'diffusion':
+            raise CheckpointError(
+                f'{folder}: expected an L1 or discrete action head, found a diffusion head, '
+                'which this package does not run'
+            )
+        needed = {'action_head': oft.action_head == 'l1', 'proprio_projector': oft.use_proprio}
+        used = [module for module in MODULES if needed[module]]
+        paths = [files[module] or folder / HEADS for module in used]
+        base_files = weights.weight_files(folder)
+        return Source(
+            config=config.with_oft(oft),
+            base=base_tensors(base_files),
+            heads=((f'{m}.{k}', v) for m in used for k, v in states.get(m, {}).items()),
+            base_name=str(folder),
+            heads_name=' and '.join(str(path) for path in paths),
+            files=(*base_files, *set(paths)),
+            images=ImagePreprocessor.from_pretrained(folder, len(config.towers)),
+            norm_stats=statistics(folder, config.norm_stats),
+        )
+
+
+def find_module_file(folder: Path, module: str) -> Path | None:
+    """
+    Return OFT's `{module}--{N}_checkpoint.pt` (or any one `.pt` of both words), None without.
+
+    Raises CheckpointError if there are several.
+    """
+    found = sorted(p for p in folder.glob(f'*{module}*checkpoint*.pt'))
+    # 'noisy_action_projector' and the like hold other modules
+    found = [p for p in found if p.name.startswith(module)] or found
+    if len(found) > 1:
+        names = [p.name for p in found]
+        raise CheckpointError(f'{folder}: expected one file for {module}, found {names}')
+    return found[0] if found else None
+
+
+def infer_oft(
+    config: VLAConfig, states: Mapping[str, Mapping[str, Tensor]], given: Mapping | None
+) -> OftConfig:
+    """
+    Return the OFT configuration.
+
+    config.json's `oft` decides; without it the modules found do (their shapes give the sizes);
+    `given` replaces single fields.
+    """
+    fields: dict[str, Any] = {}
+    if config.oft is not None:
+        fields = asdict(config.oft)
+    else:
+        head, proprio = states.get('action_head', {}), states.get('proprio_projector', {})
+        fields['action_head'] = 'discrete'
+        if head:
+            diffusion = any(k.startswith('noise_predictor.') for k in head)
+            fields['action_head'] = 'diffusion' if diffusion else 'l1'
+        if 'model.fc2.bias' in head:
+            fields['action_dim'] = int(head['model.fc2.bias'].shape[0])
+        fields['use_proprio'] = bool(proprio)
+        if 'fc1.weight' in proprio:
+            fields['proprio_dim'] = int(proprio['fc1.weight'].shape[1])
+    try:
+        return OftConfig(**{**fields, **(given or {})})
+    except TypeError as error:
+        raise CheckpointError(f'oft: {error}') from error
