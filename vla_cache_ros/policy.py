@@ -149,11 +149,6 @@ class Policy:
         return self._vla.config.chunk
 
     @property
-    def family(self) -> str:
-        """Return the kind of base model: openvla or openvla-oft."""
-        return 'openvla' if self._vla.config.oft is None else 'openvla-oft'
-
-    @property
     def proprio_size(self) -> int:
         """Return the length of the robot state the model takes; 0 if it takes none."""
         return self._vla.config.proprio_dim
