@@ -9,13 +9,19 @@ BIN    := $(VENV)/bin
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-libero test-simpler lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
 
 test: lint  ## style, then every test
 	$(BIN)/python -m pytest
+
+test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulator, minutes
+	$(BIN)/python -m pytest test/test_libero.py
+
+test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/simpler.md
+	$(BIN)/python -m pytest test/test_simpler.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -40,6 +46,11 @@ $(VENV)/.ros: requirements.txt requirements-ros.txt setup.py | $(VENV)/bin/pytho
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.ros
 	$(BIN)/python -m pip install -q -r requirements-test.txt
+	touch $@
+
+$(VENV)/.libero: requirements-libero.txt $(VENV)/.ros
+	@echo 'installing LIBERO into $(VENV): 2 GB'
+	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-libero.txt
 	touch $@
 
 $(VENV)/.simpler: requirements-simpler.txt $(VENV)/.ros

@@ -33,6 +33,7 @@ setup(
     python_requires='>=3.11',
     install_requires=['setuptools', *requirements('requirements.txt')],
     extras_require={
+        'libero': requirements('requirements-libero.txt'),
         'ros': requirements('requirements-ros.txt'),
         'simpler': requirements('requirements-simpler.txt'),
         'test': requirements('requirements-test.txt'),

@@ -12,7 +12,7 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
-SETTINGS = {'checkpoint': 'fake', 'checkpoint_fingerprint': 'ab'}
+SETTINGS = {'checkpoint': 'fake', 'checkpoint_fingerprint': 'ab', 'execute_steps': 4}
 
 
 class CountingWorld:

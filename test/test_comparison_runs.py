@@ -101,7 +101,7 @@ def test_a_folder_of_something_else_or_of_other_settings_is_refused(tmp_path):
         ComparisonFolder.join(tmp_path, SETTINGS)
     assert [item.name for item in tmp_path.iterdir()] == ['notes.txt']
     ComparisonFolder.join(tmp_path / 'new', SETTINGS).close()
-    for name, value in (('checkpoint_fingerprint', 'cd'), ('checkpoint', 'other')):
+    for name, value in (('checkpoint_fingerprint', 'cd'), ('execute_steps', 8)):
         with pytest.raises(
             ValueError, match=f'made with {name.replace("_", " ")} .* not {value!r}'
         ):

@@ -125,10 +125,8 @@ class Libero:
         action: position and rotation, -1 to 1 of the operational space controller's input, and
         the gripper, 1 open to 0 closed.
         """
-        command = np.array(action, dtype=float)
-        command[6] = -np.sign(2 * command[6] - 1)  # LIBERO: -1 opens, 1 closes
         self._since += 1
-        self._step(command, look=self._since == self._look_at)
+        self._step(command(action), look=self._since == self._look_at)
 
     def look_next(self) -> None:
         """Have the next step rendered, where it is not the last of `execute_steps`."""
@@ -177,16 +175,19 @@ class Libero:
         self.sim_env.seed(seed)
         with redirect_stdout(io.StringIO()):
             self.sim_env.reset()
+        # a reset without building the model anew leaves the last command in the gripper
+        gripper = self.sim_env.env.robots[0].gripper
+        gripper.current_action = np.zeros(gripper.dof)
 
     def _settle(self) -> None:
         for _ in range(SETTLE_STEPS - 1):
             self.sim_env.step(STILL)
         self._step(np.array(STILL), look=True)
 
-    def _step(self, command: np.ndarray, look: bool) -> None:
+    def _step(self, sent: np.ndarray, look: bool) -> None:
         self._looking = look
         self._seen.clear()
-        self._last, _, done, _ = self.sim_env.step(command)
+        self._last, _, done, _ = self.sim_env.step(sent)
         self._done = bool(done)
 
     def _build(self, task: LiberoTask) -> tuple[Any, np.ndarray]:
@@ -223,6 +224,13 @@ class Libero:
 def make(name: str, setup: Setup) -> Libero:
     """Return the suite of that name; see Libero."""
     return Libero(name, setup)
+
+
+def command(action: np.ndarray) -> np.ndarray:
+    """Return what the simulator takes [7] for an action [7]: the gripper is -1 open, 1 closed."""
+    sent = np.array(action, dtype=float)
+    sent[6] = -np.sign(2 * sent[6] - 1)
+    return sent
 
 
 def axis_angle(quaternion: np.ndarray) -> np.ndarray:
