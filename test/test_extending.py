@@ -13,6 +13,9 @@ import pytest
 from tiny_model import tiny_config
 from tiny_model import tiny_statistics
 from tiny_model import tiny_tokenizer
+from tiny_model import write_checkpoint
+from vla_cache_ros.benchmarks import Setup
+from vla_cache_ros.evaluation.closed_loop import run_evaluate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import families
 from vla_cache_ros.vla.checkpoint import save_checkpoint
@@ -46,3 +49,24 @@ def test_a_base_model_of_one_file_is_saved_loaded_and_cached(tmp_path, monkeypat
         assert chunk.normalized == pytest.approx(wanted.normalized, abs=1e-5)
         assert report.reuse == (0.5 if step else 0.0)
     assert chunk.actions.shape == (3, 7) and np.abs(chunk.normalized).max() > 1e-4
+
+
+def test_an_environment_of_one_file_is_evaluated(tmp_path, monkeypatch, capsys):
+    code = example('A new environment')
+    assert len(code.splitlines()) <= 60
+    (tmp_path / 'my_line.py').write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = write_checkpoint(tmp_path / 'model')
+    figures = run_evaluate(str(model), 'motion', 0.5, episodes=2, env='my_line:make')
+    assert figures['env'] == 'my_line:make' and figures['facts'] == {'numpy': np.__version__}
+    steps = [episode['steps'] for episode in figures['per_episode']]
+    every = figures['execute_steps']
+    assert figures['inferences'] == sum(-(-count // every) for count in steps)
+    assert 1 <= min(steps) <= max(steps) <= 40
+    assert 'my_line:make, numpy' in capsys.readouterr().out
+
+    env = importlib.import_module('my_line').make('', Setup('openvla', 1, 1))
+    env.reset(0)
+    for _ in range(15):
+        env.step(np.array([0.02]))
+    assert env.success()
