@@ -67,6 +67,6 @@ def test_an_environment_of_one_file_is_evaluated(tmp_path, monkeypatch, capsys):
 
     env = importlib.import_module('my_line').make('', Setup('openvla', 1, 1))
     env.reset(0)
-    for _ in range(15):
+    for _ in range(12):
         env.step(np.array([0.02]))
     assert env.success()
