@@ -32,6 +32,7 @@ from .shards import ShardWriter
 SUITE = 'libero_object'
 CHUNK = 8
 NOISE = 0.08  # of the executed actions, in the controller's input of -1 to 1
+HELPED = 0.3  # share of a student's decisions that the expert takes, to come to the later ones
 IN_A_ROW = 4  # episodes of a task
 PUSHED = 0.3  # share of the decisions after which the arm is pushed somewhere
 Actor = Callable[[Observation, np.ndarray], np.ndarray]
@@ -111,8 +112,11 @@ def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
     """Return an actor that follows the model being trained, slightly disturbed (DAgger)."""
 
     def act(observation: Observation, chunk: np.ndarray) -> np.ndarray:
-        policy.reset()  # dense: nothing of the episode matters to it
-        actions = policy.act(observation)[0].actions[: rng.integers(4, CHUNK + 1)].copy()
+        actions = chunk
+        if rng.random() > HELPED:
+            policy.reset()  # dense: nothing of the episode matters to it
+            actions = policy.act(observation)[0].actions
+        actions = actions[: rng.integers(4, CHUNK + 1)].copy()
         actions[:, :3] += rng.normal(0, NOISE / 2, (len(actions), 3))
         return actions
 
