@@ -11,6 +11,8 @@ from tiny_model import write_checkpoint
 from vla_cache_ros.benchmarks import make_environment
 from vla_cache_ros.benchmarks import Setup
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.domains import LIBERO_OBJECT
+from vla_cache_ros.types import Observation
 
 needs_libero = pytest.mark.skipif(
     find_spec('libero') is None, reason='LIBERO is not installed: make test-libero'
@@ -156,3 +158,16 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
 def test_an_unknown_environment_is_answered_with_those_there_are():
     with pytest.raises(ValueError, match='expected one of tabletop, libero_spatial.*got .kitchen'):
         make_environment('kitchen', TWO_CAMERAS)
+
+
+def test_the_shipped_model_acts_on_every_instruction_of_its_suite():
+    policy = Policy.from_pretrained('libero-object')
+    assert (policy.num_images, policy.chunk, policy.proprio_size) == (2, 8, 8)
+    image = np.full((224, 224, 3), 90, np.uint8)
+    state = policy.statistics.proprio.low
+    first = [
+        policy.act(Observation((image, image), instruction, state))[0].actions
+        for instruction in LIBERO_OBJECT.instructions
+    ]
+    assert np.isfinite(first).all()
+    assert np.abs(np.diff(first, axis=0)).max((1, 2)).min() > 0.01  # it hears what it is told
