@@ -116,7 +116,7 @@ def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
         if rng.random() > HELPED:
             policy.reset()  # dense: nothing of the episode matters to it
             actions = policy.act(observation)[0].actions
-        actions = actions[: rng.integers(4, CHUNK + 1)].copy()
+        actions = actions[: rng.integers(6, CHUNK + 1)].copy()
         actions[:, :3] += rng.normal(0, NOISE / 2, (len(actions), 3))
         return actions
 
