@@ -136,6 +136,8 @@ def test_entry_points_exist(wheel):
         'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',
         'vla_cache_ros/checkpoints/tabletop-openvla/model.safetensors',
         'vla_cache_ros/checkpoints/tabletop-openvla/tokenizer.json',
+        'vla_cache_ros/checkpoints/libero-object/model.safetensors',
+        'vla_cache_ros/checkpoints/libero-object/gate/gate.json',
     ],
 )
 def test_wheel_carries_data(wheel, path):
@@ -149,7 +151,13 @@ def test_wheel_carries_every_config_file(wheel):
 
 
 @pytest.mark.parametrize(
-    'name', ['requirements.txt', 'requirements-ros.txt', 'requirements-simpler.txt']
+    'name',
+    [
+        'requirements.txt',
+        'requirements-ros.txt',
+        'requirements-libero.txt',
+        'requirements-simpler.txt',
+    ],
 )
 def test_requirements_are_pinned(name):
     lines = (ROOT / name).read_text(encoding='utf-8').splitlines()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from fake_policy import FakePolicy
 import numpy as np
 import pytest
+from tiny_cogact import write_cogact
 from tiny_model import write_checkpoint
 from vla_cache_ros.benchmarks import make_environment
 from vla_cache_ros.benchmarks import Setup
@@ -204,6 +205,15 @@ def test_tiny_openvla_acts_in_pick_cube(pick_cube, tmp_path):
     assert (episode.steps, len(episode.reuse), episode.success) == (6, 6, False)
     assert episode.task == 'PickCube-v1' and episode.reuse[0] == 0 and max(episode.reuse) > 0
     assert set(pick_cube.facts()) == {'mani_skill', 'sapien', 'physics', 'rendering'}
+
+
+@pytest.mark.parametrize('pick_cube', [COGACT], indirect=True)
+def test_tiny_cogact_acts_in_pick_cube_with_its_chunks_blended(pick_cube, tmp_path):
+    policy = Policy.from_pretrained(str(write_cogact(tmp_path)), gate='motion')
+    assert Setup.of(policy).family == 'cogact'
+    episode = run_episode(pick_cube.wrap(policy), pick_cube, 3)
+    assert (episode.steps, len(episode.reuse)) == (6, 6)
+    assert episode.reuse[0] == 0 and max(episode.reuse) > 0
 
 
 @pytest.mark.parametrize('pick_cube', [COGACT], indirect=True)
