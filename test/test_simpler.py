@@ -209,7 +209,7 @@ def test_tiny_openvla_acts_in_pick_cube(pick_cube, tmp_path):
 
 @pytest.mark.parametrize('pick_cube', [COGACT], indirect=True)
 def test_tiny_cogact_acts_in_pick_cube_with_its_chunks_blended(pick_cube, tmp_path):
-    policy = Policy.from_pretrained(str(write_cogact(tmp_path)), gate='motion')
+    policy = Policy.from_pretrained(str(write_cogact(tmp_path, chunk=16)), gate='motion')
     assert Setup.of(policy).family == 'cogact'
     episode = run_episode(pick_cube.wrap(policy), pick_cube, 3)
     assert (episode.steps, len(episode.reuse)) == (6, 6)

@@ -46,9 +46,10 @@ def cogact_model(seed=0, **head):
     return init_model(cogact_config(**head), seed).eval().requires_grad_(False)
 
 
-def write_cogact(folder: Path, dtype=torch.float32) -> Path:
+def write_cogact(folder: Path, dtype=torch.float32, **head) -> Path:
     """Write the layout of `save_checkpoint`."""
-    save_checkpoint(folder, cogact_model(), tiny_statistics(), tiny_tokenizer(), dtype=dtype)
+    model = cogact_model(**head)
+    save_checkpoint(folder, model, tiny_statistics(), tiny_tokenizer(), dtype=dtype)
     return folder
 
 
