@@ -24,7 +24,7 @@ def work(path, entries, seeds, delay=0.0, **kwargs):
     log = []
     folder = ComparisonFolder.join(path, SETTINGS)
     policies = {e: FakeGatePolicy(float(e != RANDOM), e.label, log, delay) for e in entries}
-    held = share_seeds(folder, policies, CountingWorld(), seeds, 4, **kwargs)
+    held = share_seeds(folder, policies, CountingWorld(), seeds, **kwargs)
     folder.close()
     return log, held
 
