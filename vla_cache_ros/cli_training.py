@@ -137,6 +137,10 @@ def base(
     layers: Annotated[
         int, typer.Option(min=2, help='Decoder layers of tabletop-openvla; a run can go deeper.')
     ] = 32,
+    stale: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help='Largest share of tokens shown as they were earlier.'),
+    ] = 0.0,
     seed: Seed = 0,
     env: Env = 'tabletop',
 ) -> None:
@@ -146,7 +150,7 @@ def base(
     from vla_cache_ros.training.token_base import TokenTrainer
 
     if model == 'tabletop':
-        trainer = BaseTrainer(data, out, towers, seed, checkpoint, named_domain(env))
+        trainer = BaseTrainer(data, out, towers, seed, checkpoint, named_domain(env), stale)
     elif model == 'tabletop-openvla':
         trainer = TokenTrainer(data, out, layers, towers, seed, checkpoint)
     else:

@@ -39,6 +39,7 @@ from .sequence import action_rows
 from .sequence import choose_tokens
 from .sequence import decode_subset
 from .sequence import pad_prompts
+from .staleness import with_stale_tokens
 from .tabletop_model import build_tokenizer
 from .tabletop_model import dataset_statistics
 from .tabletop_model import tabletop_config
@@ -60,6 +61,7 @@ class BaseTrainer:
         seed: int = 0,
         start: str | None = None,
         domain: Domain = TABLETOP,
+        stale: float = 0.0,
     ):
         """
         Start from OUT/base.pt if it exists, else from a checkpoint, else from towers of stage 1.
@@ -67,8 +69,9 @@ class BaseTrainer:
         directories: shards of demonstrations.py. The statistics are fixed by the first run, or by
         the checkpoint. start: a finished model of this kind, to train on; only the action loss
         teaches it then, since no checkpoint has the training-only heads. domain: of the shards.
+        stale: largest share of a sample's visual tokens that are shown as in an earlier frame.
         """
-        self.out, self.domain = Path(out), domain
+        self.out, self.domain, self.stale = Path(out), domain, stale
         self.out.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = join_processes()
         self.model = self.build_model(seed)
@@ -178,6 +181,8 @@ class BaseTrainer:
         table = self.frames.table
         tasks = table['task'][rows]
         features = torch.from_numpy(self.frames.images(rows)).float()  # [B, V, F]
+        if self.stale:
+            features = with_stale_tokens(self.frames, rows, features, self.stale, self.rng)
         shares = torch.from_numpy(table['shares'][rows]).flatten(1, 2)
         tokens = choose_tokens(shares, keep, self.generator, self.domain)  # [B, K]
         pick = tokens[..., None]

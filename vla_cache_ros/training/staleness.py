@@ -1,0 +1,48 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Show a model visual tokens of earlier frames among the present ones, as a gate will.
+
+Knows which tokens change little, not which a learned gate would keep.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .frames import Frames
+
+OLDEST = 3  # frames ago
+SPREAD = 1.0  # of the logarithm of a token's change: how far the choice is from the least changed
+
+
+def with_stale_tokens(
+    frames: Frames, rows: np.ndarray, features: Tensor, most: float, rng: np.random.Generator
+) -> Tensor:
+    """
+    Return features `[B, V, F]` of which some tokens are those of an earlier frame.
+
+    Half of the samples stay as they are, as does the first frame of an episode. Of each other one
+    a share of the tokens, drawn evenly up to `most`, is replaced,
+    rather those that changed little.
+    """
+    earlier = _earlier(frames.table['episode'], rows, rng)
+    before = torch.from_numpy(frames.images(earlier)).float()  # [B, V, F]
+    share = most * rng.random((len(rows), 1)) * (rng.random((len(rows), 1)) < 0.5)  # [B, 1]
+    change = (features - before).norm(dim=-1).numpy()  # [B, V]
+    drawn = np.log(change + 1e-6) + SPREAD * rng.normal(size=change.shape)
+    rank = drawn.argsort(1).argsort(1)  # [B, V]
+    stale = torch.from_numpy(rank < share * change.shape[1])
+    return torch.where(stale[..., None], before, features)
+
+
+def _earlier(episodes: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return for each row one of up to OLDEST before it, of the same episode."""
+    found = rows.copy()
+    for _ in range(OLDEST):
+        before = np.maximum(found - 1, 0)
+        step = (episodes[before] == episodes[rows]) & (
+            (found == rows) | (rng.random(len(rows)) < 0.5)
+        )
+        found = np.where(step, before, found)
+    return found
