@@ -84,6 +84,13 @@ class SimRobotParameters(DriverParameters):
         pattern=r'[~/\w]+',
     )
     image_rate: float = parameter(20.0, 'rate of both cameras', unit='Hz', low=0.5, high=50.0)
+    speed: float = parameter(
+        1.0,
+        'simulated seconds in one second of the clock; twists are per simulated second, rates, '
+        'stamps and timeouts by the clock',
+        low=1.0,
+        high=20.0,
+    )
 
 
 @dataclass(frozen=True)
