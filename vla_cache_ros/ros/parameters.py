@@ -52,6 +52,14 @@ class DriverParameters:
         low=0.02,
         high=10.0,
     )
+    latency: float = parameter(
+        0.04,
+        'time after its stamp at which a twist is executed; one under way for longer loses what '
+        'is past',
+        unit='s',
+        low=0.0,
+        high=1.0,
+    )
     frame_id: str = parameter('base_link', 'frame of poses and twists', pattern=r'[/\w]+')
 
     def contradiction(self) -> str:

@@ -29,11 +29,10 @@ from .parameters import SimRobotParameters
 from .process import run
 from .process import stop_requested
 from .qos import LATCHED
-from .servo_inputs import LATENCY
 from .servo_inputs import ServoInputs
 from .servo_inputs import TICK
 
-LAG = 2_000_000_000  # ns; a simulator that falls further behind lets the time go
+LAG = 2e9  # ns, simulated; a simulator that falls further behind lets the time go
 STATUS_TICKS = 5
 FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
 
@@ -58,6 +57,8 @@ class SimRobotNode(Node):
             )
         self._make_environment = make_environment
         self._step = round(TICK / self._settings.speed)  # ns of the clock in one servo period
+        self._lag = round(LAG / self._settings.speed)
+        self._latency = round(1e9 * self._settings.latency)
         self._inputs = ServoInputs(self, self._settings)
         self._lock = threading.Lock()  # guards the requests, which a callback leaves
         self._requests: deque[tuple[int, str | None]] = deque(
@@ -108,7 +109,7 @@ class SimRobotNode(Node):
     def _until_next_tick(self) -> float:
         if not self._episode:
             return 0.0
-        return min(0.1, max(0.0, (self._time + self._step + LATENCY - self._now()) * 1e-9))
+        return min(0.1, max(0.0, (self._time + self._step + self._latency - self._now()) * 1e-9))
 
     def _begin_episode_if_asked(self, environment: Any) -> None:  # noqa: ANN401
         with self._lock:
@@ -129,15 +130,20 @@ class SimRobotNode(Node):
         self._seed, self._episode, self._inputs.error = seed, self._episode + 1, ''
         self._moving = self._ticks = self._states = 0
         self._success = False
-        self._time = self._now() - LATENCY  # ns; what the simulator shows is the state then
+        self._time = self._now() - self._latency  # ns; what the simulator shows is the state then
         self._next_image = self._next_state = self._time
         self.get_logger().info(f'episode {self._episode}: seed {seed}, {environment.task.name}')
 
     def _catch_up(self, environment: Any) -> None:  # noqa: ANN401
-        target = self._now() - LATENCY
-        if not 0 <= target - self._time < LAG:  # the clock jumped, or the machine is too slow
-            if target < self._time - self._step or target - self._time >= LAG:
-                self.get_logger().warning('the simulator is off the clock by more than it can run')
+        target = self._now() - self._latency
+        if (
+            not 0 <= target - self._time < self._lag
+        ):  # the clock jumped, or the machine is too slow
+            if target < self._time - self._step or target - self._time >= self._lag:
+                self.get_logger().warning(
+                    'the simulator is off the clock by more than it can run',
+                    throttle_duration_sec=1.0,
+                )
                 self._time = self._next_image = self._next_state = target
         while self._time + self._step <= target:
             self._tick(environment)
