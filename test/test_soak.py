@@ -146,7 +146,9 @@ def test_too_few_samples_are_refused():
 
 
 def test_soak_moves_the_robot_disturbs_it_and_writes_what_it_saw(tmp_path):
-    figures = run_soak(tmp_path, 100, 0, str(write_checkpoint(tmp_path / 'checkpoint')))
+    figures = run_soak(
+        tmp_path, 100, 0, str(write_checkpoint(tmp_path / 'checkpoint')), gate='motion'
+    )
     assert figures == json.loads((tmp_path / 'soak.json').read_text())
     assert figures['finished']
     assert figures['steps'] >= 100

@@ -52,8 +52,9 @@ def soak(
     steps: Annotated[int, typer.Option(min=1, help='Control steps of the robot.')] = 3000,
     seed: Annotated[int, typer.Option(min=0, help='Of scenes and disturbances.')] = 0,
     checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'learned',
 ) -> None:
     """Run robot and policy over ROS, disturb them at random, and see whether all stays flat."""
     from vla_cache_ros.evaluation.soak import run_soak
 
-    raise typer.Exit(0 if run_soak(out, steps, seed, checkpoint)['ok'] else 1)
+    raise typer.Exit(0 if run_soak(out, steps, seed, checkpoint, gate)['ok'] else 1)

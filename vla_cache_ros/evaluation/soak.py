@@ -19,6 +19,7 @@ import numpy as np
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.evaluation.processes import ProcessDied
 from vla_cache_ros.evaluation.processes import Processes
 from vla_cache_ros.evaluation.soak_figures import draw
 from vla_cache_ros.evaluation.soak_figures import flatness
@@ -54,7 +55,9 @@ STALL = 60.0  # s without a step after which the run has failed
 PROCESSES = {'node': 'vla_node', 'robot': 'sim_robot_node'}
 
 
-def run_soak(out: Path, steps: int, seed: int, checkpoint: str = 'tabletop') -> dict[str, Any]:
+def run_soak(
+    out: Path, steps: int, seed: int, checkpoint: str = 'tabletop', gate: str = 'learned'
+) -> dict[str, Any]:
     """
     Run for so many control steps of the robot; write and return the figures.
 
@@ -65,7 +68,7 @@ def run_soak(out: Path, steps: int, seed: int, checkpoint: str = 'tabletop') -> 
     out.mkdir(parents=True, exist_ok=True)
     soak = Soak(out, steps, seed)
     try:
-        soak.run(checkpoint)
+        soak.run(checkpoint, gate)
     except ChildProcessError as error:
         soak.error = str(error)
         raise
@@ -79,7 +82,7 @@ def run_soak(out: Path, steps: int, seed: int, checkpoint: str = 'tabletop') -> 
         f'{figures["checked"].get("twists", 0)} twists, violations {figures["violations"] or 0}'
     )
     for name, column in figures['flatness'].items():
-        if 'flat' in column:
+        if 'limit' in column:
             print(
                 f'{name:<26}{column["first"]:>9.1f} to {column["last"]:>9.1f}, limit '
                 f'{column["limit"]:>9.1f}{"" if column["flat"] else "   NOT FLAT"}'
@@ -99,7 +102,7 @@ class Soak:
         self._graph: Any = None
         self._begin = self._end = time.monotonic()
 
-    def run(self, checkpoint: str) -> None:
+    def run(self, checkpoint: str, gate: str) -> None:
         """Start the processes and go on until the robot has made its steps."""
         from vla_cache_ros.ros.command_checks import Bounds
         from vla_cache_ros.ros.isolation import isolated_domain
@@ -114,7 +117,7 @@ class Soak:
         ):
             os.environ.update(domain)
             robot = {'seed': self._seed, **ROBOT}
-            node = {'model_path': checkpoint, **NODE, **BOUNDS}
+            node = {'model_path': checkpoint, 'gate': gate, **NODE, **BOUNDS}
             for name, values in (('sim_robot_node', robot), ('vla_node', node)):
                 arguments = [
                     text for item in values.items() for text in ('-p', f'{item[0]}:={item[1]}')
@@ -128,9 +131,17 @@ class Soak:
                 rng,
             )
             self._graph = graph
-            with graph:
-                self._begin = self._end = time.monotonic()
-                self._loop({k: processes.pid(name) for k, name in PROCESSES.items()}, rng)
+            try:
+                with graph:
+                    self._begin = self._end = time.monotonic()
+                    self._loop({k: processes.pid(name) for k, name in PROCESSES.items()}, rng)
+            except ProcessDied:
+                raise
+            except ChildProcessError as error:  # alive, but it did not do what it was asked
+                raise ChildProcessError(
+                    f'{error}; the end of {processes.log("vla_node")}:\n'
+                    f'{processes.tail("vla_node")}'
+                ) from None
 
     def _loop(self, pids: dict[str, int], rng: np.random.Generator) -> None:
         graph, now = self._graph, self._begin

@@ -47,6 +47,8 @@ def _column(name: str, times: np.ndarray, values: Sequence[float]) -> dict[str, 
     kept = np.asarray(values, float)[start:]
     known = np.isfinite(kept)  # a window without an inference has no latency
     kept, hours = kept[known], times[start:][known] / 3600
+    if len(kept) < 2:
+        return {'flat': False}
     part = max(1, round(PART * len(kept)))
     ends = kept[:part], kept[-part:]
     measure = np.median if name.endswith(('_mib', '_p50', '_p95')) else np.max

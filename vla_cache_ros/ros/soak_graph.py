@@ -148,11 +148,11 @@ class SoakGraph:
         self._operator.call(SetBool, f'{POLICY}/pause', SetBool.Request(data=False))
 
     def _deactivate(self) -> None:
-        self._operator.transition(POLICY, DEACTIVATE)
+        self._operator.transition(POLICY, DEACTIVATE, START_TIMEOUT)
         self.checks.silent(time.time_ns())
         self._operator.settle(_PAUSE)
         self.checks.silent(np.inf)
-        self._operator.transition(POLICY, ACTIVATE)
+        self._operator.transition(POLICY, ACTIVATE, START_TIMEOUT)
 
     def _change_bounds(self) -> None:
         """Set every bound to 0.25 to 1 times what it was at the start."""
