@@ -124,12 +124,12 @@ def test_noise_alone_is_flat():
 
 
 def test_what_grows_is_not_flat_and_its_slope_is_told():
-    times, columns = series(growth=0.3)
+    times, columns = series(growth=0.5)
     judged = flatness(times, columns)
     flat = {name: column.get('flat') for name, column in judged.items()}
     assert not (flat['node_rss_mib'] or flat['node_fds'] or flat['act_ms_p50'])
     assert flat['node_threads']
-    expected = 0.3 * 800 / (times[-1] / 3600)
+    expected = 0.5 * 800 / (times[-1] / 3600)
     assert judged['node_rss_mib']['slope_per_hour'] == pytest.approx(expected, rel=0.05)
 
 

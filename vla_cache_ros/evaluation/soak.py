@@ -51,7 +51,7 @@ ROBOT = {'speed': SPEED, 'image_rate': 50.0, 'latency': 0.01}
 SAMPLE_PERIOD = 2.0  # s
 DISTURBANCE_PERIOD = 5.0  # s, on average
 WRITE_PERIOD = 60.0  # s
-STALL = 60.0  # s without a step after which the run has failed
+STALL = 120.0  # s without a step after which the run has failed
 PROCESSES = {'node': 'vla_node', 'robot': 'sim_robot_node'}
 
 
@@ -66,6 +66,8 @@ def run_soak(
     is written, also when a signal ends the run.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for name in ('soak.json', 'soak.csv', 'soak.png'):  # not an earlier run's beside this one's
+        (out / name).unlink(missing_ok=True)
     soak = Soak(out, steps, seed)
     try:
         soak.run(checkpoint, gate)

@@ -18,6 +18,8 @@ WARM_UP = 0.1  # of the samples, left out
 PART = 0.2  # of the rest, at either end, that is compared
 MEMORY_MIB, MEMORY_SHARE = 20.0, 0.02  # growth allowed: the larger of the two
 LATENCY_RATIO = 1.1
+_SIGMAS = 3.0  # standard errors by which latencies may differ besides: a short run is noisy
+_MEDIAN_ERROR = 1.2533  # standard error of a median over that of a mean, sqrt(pi / 2)
 _MOST = 600  # samples among which all slopes are taken
 _COLORS = ('#2b7fd4', '#e08a1e')
 _AXES = (
@@ -63,7 +65,8 @@ def _column(name: str, times: np.ndarray, values: Sequence[float]) -> dict[str, 
     if name.endswith('_mib'):
         result['limit'] = first + max(MEMORY_MIB, MEMORY_SHARE * first)
     elif name.endswith('_p50'):
-        result['limit'] = first * LATENCY_RATIO
+        errors = [_MEDIAN_ERROR * np.std(end) / np.sqrt(len(end)) for end in ends]
+        result['limit'] = first * LATENCY_RATIO + _SIGMAS * float(np.hypot(*errors))
     elif not name.endswith('_p95'):
         result['limit'] = first
     if 'limit' in result:
