@@ -136,15 +136,15 @@ class SimRobotNode(Node):
 
     def _catch_up(self, environment: Any) -> None:  # noqa: ANN401
         target = self._now() - self._latency
-        if (
-            not 0 <= target - self._time < self._lag
-        ):  # the clock jumped, or the machine is too slow
-            if target < self._time - self._step or target - self._time >= self._lag:
-                self.get_logger().warning(
-                    'the simulator is off the clock by more than it can run',
-                    throttle_duration_sec=1.0,
-                )
-                self._time = self._next_image = self._next_state = target
+        behind = target - self._time
+        if behind < -self._step or behind > self._lag:  # the clock jumped, or the machine is slow
+            self.get_logger().warning(
+                'the simulator is off the clock by more than it can run',
+                throttle_duration_sec=1.0,
+            )
+            # A slow machine still gets somewhere: only what is beyond the lag is let go.
+            self._time = target - self._lag if behind > 0 else target
+            self._next_image = self._next_state = self._time
         while self._time + self._step <= target:
             self._tick(environment)
         if self._time >= self._next_image:

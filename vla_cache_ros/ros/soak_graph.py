@@ -26,7 +26,6 @@ from std_srvs.srv import Trigger
 from .command_checks import Bounds
 from .command_checks import CommandChecks
 from .demo_graph import COMMANDS
-from .demo_graph import LOAD_TIMEOUT
 from .demo_graph import POLICY
 from .demo_graph import REPORTS
 from .demo_graph import ROBOT
@@ -45,6 +44,7 @@ ODD_INSTRUCTIONS = (
     'pick\tup\n\nthe  red\u00a0cube',
     'pu\u0308sh ' * 120,
 )
+_LOAD_TIMEOUT = 600.0  # s; beside a robot at many times its speed, loading is slow
 _PAUSE = 0.2  # s
 _SEEDS = 2**31 - 1
 _EPISODE_PATIENCE = 5.0  # s after which a request for an episode is made again
@@ -101,7 +101,7 @@ class SoakGraph:
     def __enter__(self) -> 'SoakGraph':
         """Wait for the robot; load the policy, instruct and activate it."""
         self._operator.wait(lambda: bool(self._status), f'{ROBOT}/episode_status', START_TIMEOUT)
-        self._operator.transition(POLICY, CONFIGURE, LOAD_TIMEOUT)
+        self._operator.transition(POLICY, CONFIGURE, _LOAD_TIMEOUT)
         self._instruct(self._status['instruction'])
         self._operator.transition(POLICY, ACTIVATE)
         self._operator.wait(lambda: bool(self.reports), 'the first inference', START_TIMEOUT)
