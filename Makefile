@@ -8,11 +8,16 @@ BIN    := $(VENV)/bin
 
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
+# control steps of `make soak`
+STEPS  ?= 3000
 
-.PHONY: demo test test-libero test-simpler lint format clean
+.PHONY: demo soak test test-libero test-simpler lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
+
+soak: $(VENV)/.ros  ## robot and policy over ROS, disturbed at random: does anything grow or break
+	$(BIN)/vla-cache soak --steps $(STEPS) --out soak_out
 
 test: lint  ## style, then every test
 	$(BIN)/python -m pytest
@@ -32,7 +37,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out
+	rm -rf $(VENV) demo_out soak_out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -13,6 +13,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from ros_graph import domain
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
@@ -34,10 +35,11 @@ TOPICS = {
 class Bench:
     """The robot's node and a client, spun in one thread: the test's."""
 
-    def __init__(self):
+    def __init__(self, **parameters):
         self._context = Context()
         rclpy.init(context=self._context)
-        self.robot = SimRobotNode(context=self._context)
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.robot = SimRobotNode(context=self._context, parameter_overrides=overrides)
         self.client = Node('client', context=self._context)
         self.executor = SingleThreadedExecutor(context=self._context)
         self.executor.add_node(self.robot)
@@ -139,6 +141,24 @@ def test_twist_moves_the_arm_by_speed_times_time(bench):
     assert np.abs(moved[1:]).max() < 0.01
     bench.spin(0.2)
     assert 3 <= bench.status['steps'] - steps <= 5
+
+
+def test_arm_of_a_fast_robot_ends_where_the_same_twist_of_less_time_would_lead_it(bench):
+    places = []
+    with domain():
+        fast = Bench(speed=4.0)
+        try:
+            assert fast.wait(lambda: fast.status)
+            for one, seconds in ((bench, 0.4), (fast, 0.1)):
+                one.begin('3')
+                begin = one.status['time']
+                one.move(0.1, seconds)
+                assert one.status['time'] - begin > 0.4
+                places.append(one.position())
+                assert one.wait(lambda one=one: one.status['steps'] in (3, 4, 5))
+        finally:
+            fast.close()
+    assert places[1] == pytest.approx(places[0], abs=0.01)
 
 
 def test_arm_holds_still_when_twists_stop_coming(bench):

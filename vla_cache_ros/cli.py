@@ -18,6 +18,7 @@ from vla_cache_ros import __version__
 from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
 from vla_cache_ros.cli_drill import drill
+from vla_cache_ros.cli_drill import soak
 from vla_cache_ros.cli_evaluate import Environment
 from vla_cache_ros.cli_evaluate import evaluate
 from vla_cache_ros.cli_evaluate import Tasks
@@ -42,6 +43,7 @@ app.command()(bench)
 app.command()(growth)
 app.command()(demos)
 app.command()(distance)
+app.command()(soak)
 app.command()(paper)
 app.add_typer(train, name='train')
 app.add_typer(drill, name='drill')

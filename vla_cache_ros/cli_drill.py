@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The commands that try a machine before an arm depends on it: `vla-cache drill`.
+The commands that try a machine before an arm depends on it: `vla-cache drill` and `soak`.
 
 Parses and hands over, as cli.py does; what the figures mean is in docs/bring_up.md.
 """
@@ -45,3 +45,16 @@ def recorder(
     from vla_cache_ros.evaluation.drill import drill_recorder
 
     raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint, gate)['ok'] else 1)
+
+
+def soak(
+    out: Annotated[Path, typer.Option(help='Folder for figures, samples, picture and logs.')],
+    steps: Annotated[int, typer.Option(min=1, help='Control steps of the robot.')] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help='Of scenes and disturbances.')] = 0,
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'learned',
+) -> None:
+    """Run robot and policy over ROS, disturb them at random, and see whether all stays flat."""
+    from vla_cache_ros.evaluation.soak import run_soak
+
+    raise typer.Exit(0 if run_soak(out, steps, seed, checkpoint, gate)['ok'] else 1)

@@ -83,6 +83,10 @@ class Processes:
         """Return the log file of a process."""
         return self._folder / f'{name}.log'
 
+    def pid(self, name: str) -> int:
+        """Return the process id of a running process."""
+        return self._running[name].pid
+
     def end(self, name: str) -> None:
         """Interrupt one process; kill it if it does not end within 5 s."""
         process = self._running.pop(name)

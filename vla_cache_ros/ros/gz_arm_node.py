@@ -25,7 +25,6 @@ from .parameters import GzArmParameters
 from .process import run
 from .qos import COMMAND
 from .qos import NEWEST
-from .servo_inputs import LATENCY
 from .servo_inputs import ServoInputs
 from .servo_inputs import TICK
 
@@ -78,7 +77,7 @@ class GzArmNode(Node):
         positions = dict(zip(self._joints.name, self._joints.position, strict=True))
         joints = np.array([positions[joint] for joint in ARM_JOINTS])
         self._publish_pose(joints)
-        end = now - LATENCY
+        end = now - round(1e9 * self._settings.latency)
         if not 0 <= end - self._done <= LAG:
             self._done = end - TICK
         if end == self._done:

@@ -52,6 +52,14 @@ class DriverParameters:
         low=0.02,
         high=10.0,
     )
+    latency: float = parameter(
+        0.04,
+        'time after its stamp at which a twist is executed; one under way for longer loses what '
+        'is past',
+        unit='s',
+        low=0.0,
+        high=1.0,
+    )
     frame_id: str = parameter('base_link', 'frame of poses and twists', pattern=r'[/\w]+')
 
     def contradiction(self) -> str:
@@ -84,6 +92,13 @@ class SimRobotParameters(DriverParameters):
         pattern=r'[~/\w]+',
     )
     image_rate: float = parameter(20.0, 'rate of both cameras', unit='Hz', low=0.5, high=50.0)
+    speed: float = parameter(
+        1.0,
+        'simulated seconds in one second of the clock; twists are per simulated second, rates, '
+        'stamps and timeouts by the clock',
+        low=1.0,
+        high=20.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from .parameters import DriverParameters
 from .qos import COMMAND
 
 TICK = 20_000_000  # ns, the servo period
-LATENCY = 40_000_000  # ns; commands under way for less than this are still executed in time
 OPEN = 1.0  # of the gripper; 0 is closed
 
 

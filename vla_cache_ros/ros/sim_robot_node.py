@@ -29,11 +29,10 @@ from .parameters import SimRobotParameters
 from .process import run
 from .process import stop_requested
 from .qos import LATCHED
-from .servo_inputs import LATENCY
 from .servo_inputs import ServoInputs
 from .servo_inputs import TICK
 
-LAG = 2_000_000_000  # ns; a simulator that falls further behind lets the time go
+LAG = 2e9  # ns, simulated; a simulator that falls further behind lets the time go
 STATUS_TICKS = 5
 FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
 
@@ -57,6 +56,9 @@ class SimRobotNode(Node):
                 f'image_topics: expected {len(FRAMES)}, came {len(self._settings.image_topics)}'
             )
         self._make_environment = make_environment
+        self._step = round(TICK / self._settings.speed)  # ns of the clock in one servo period
+        self._lag = round(LAG / self._settings.speed)
+        self._latency = round(1e9 * self._settings.latency)
         self._inputs = ServoInputs(self, self._settings)
         self._lock = threading.Lock()  # guards the requests, which a callback leaves
         self._requests: deque[tuple[int, str | None]] = deque(
@@ -107,7 +109,7 @@ class SimRobotNode(Node):
     def _until_next_tick(self) -> float:
         if not self._episode:
             return 0.0
-        return min(0.1, max(0.0, (self._time + TICK + LATENCY - self._now()) * 1e-9))
+        return min(0.1, max(0.0, (self._time + self._step + self._latency - self._now()) * 1e-9))
 
     def _begin_episode_if_asked(self, environment: Any) -> None:  # noqa: ANN401
         with self._lock:
@@ -126,19 +128,24 @@ class SimRobotNode(Node):
         if not self._episode:
             environment.observe()  # makes the OpenGL context, which takes a while
         self._seed, self._episode, self._inputs.error = seed, self._episode + 1, ''
-        self._moving = self._ticks = 0
+        self._moving = self._ticks = self._states = 0
         self._success = False
-        self._time = self._now() - LATENCY  # ns; what the simulator shows is the state then
-        self._next_image = self._time
+        self._time = self._now() - self._latency  # ns; what the simulator shows is the state then
+        self._next_image = self._next_state = self._time
         self.get_logger().info(f'episode {self._episode}: seed {seed}, {environment.task.name}')
 
     def _catch_up(self, environment: Any) -> None:  # noqa: ANN401
-        target = self._now() - LATENCY
-        if not 0 <= target - self._time < LAG:  # the clock jumped, or the machine is too slow
-            if target < self._time - TICK or target - self._time >= LAG:
-                self.get_logger().warning('the simulator is off the clock by more than it can run')
-                self._time = self._next_image = target
-        while self._time + TICK <= target:
+        target = self._now() - self._latency
+        behind = target - self._time
+        if behind < -self._step or behind > self._lag:  # the clock jumped, or the machine is slow
+            self.get_logger().warning(
+                'the simulator is off the clock by more than it can run',
+                throttle_duration_sec=1.0,
+            )
+            # A slow machine still gets somewhere: only what is beyond the lag is let go.
+            self._time = target - self._lag if behind > 0 else target
+            self._next_image = self._next_state = self._time
+        while self._time + self._step <= target:
             self._tick(environment)
         if self._time >= self._next_image:
             self._next_image = max(
@@ -147,13 +154,19 @@ class SimRobotNode(Node):
             self._publish_images(environment)
 
     def _tick(self, environment: Any) -> None:  # noqa: ANN401
-        end = self._time + TICK
+        end = self._time + self._step
         twist, gripper = self._inputs.mean(self._time, end)
         environment.apply_twist(twist[:3], twist[3:], gripper, TICK * 1e-9)
         self._time, self._ticks = end, self._ticks + 1
         self._moving += bool(np.any(twist))
-        self._publish_state(environment)
         if self._ticks % STATUS_TICKS == 0:
+            self._success = self._success or bool(environment.success())
+        if self._time < self._next_state:
+            return
+        self._next_state = max(self._next_state + TICK, self._time)
+        self._publish_state(environment)
+        self._states += 1
+        if self._states % STATUS_TICKS == 0:
             self._publish_status(environment)
 
     def _publish_images(self, environment: Any) -> None:  # noqa: ANN401
@@ -185,7 +198,6 @@ class SimRobotNode(Node):
         self._pose.publish(pose)
 
     def _publish_status(self, environment: Any) -> None:  # noqa: ANN401
-        self._success = self._success or bool(environment.success())
         status = {
             'episode': self._episode,
             'seed': self._seed,
