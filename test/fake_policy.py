@@ -9,6 +9,18 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 
 
+class FakeGate:
+    """Note what is asked; largest_reuse is None until a test sets it: nothing can be asked."""
+
+    def __init__(self):
+        self.reuse, self.largest_reuse, self.asked = 0.5, None, []
+
+    def ask(self, reuse):
+        """Take the share."""
+        self.reuse = reuse
+        self.asked.append(reuse)
+
+
 class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
@@ -19,6 +31,7 @@ class FakePolicy:
         """Remember what it is asked."""
         self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
         self.delay, self.error, self.ramp = 0.0, None, False
+        self.gate = FakeGate()
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s
 

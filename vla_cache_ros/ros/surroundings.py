@@ -32,8 +32,8 @@ class Surroundings:
 
     now: the time in ns. send: passes a command on and returns its stamp (ns). renew: restarts
     the period of the ticks. wake: has collect() called on the controller's thread. warn: logs.
-    done: is told of each good outcome, the stamp of its first command (ns) and its latency from
-    the last image received to that command (ms).
+    done: is told of each good outcome, the stamp of its first command (ns; 0: none came of it) and
+    its latency from the last image received to that command (ms).
     """
 
     now: Callable[[], int]
