@@ -9,6 +9,7 @@ import pytest
 from vla_cache_ros.ros.degradation import AMONG
 from vla_cache_ros.ros.degradation import Degradation
 from vla_cache_ros.ros.degradation import ladder
+from vla_cache_ros.ros.degradation import MOST_DOUBLINGS
 from vla_cache_ros.ros.degradation import OVERRUNS
 from vla_cache_ros.ros.degradation import SLACK
 from vla_cache_ros.ros.degradation import SLACK_RUN
@@ -96,7 +97,7 @@ def test_whatever_was_given_up_is_taken_back_under_slack(rungs, factors):
     state = Degradation(rungs, actions=4)
     for factor in factors:
         state.note(factor * state.period)
-    for _ in range(SLACK_RUN * len(rungs)):
+    for _ in range((SLACK_RUN << MOST_DOUBLINGS) * len(rungs)):
         state.note(0.9 * SLACK * 4 / rungs[0].frequency)
     assert state.rung is rungs[0]
 
@@ -112,14 +113,17 @@ def test_a_steady_duration_ends_on_one_rung(rungs, duration):
     assert duration <= state.period or settled.stage is Stage.STOPPED
 
 
-def test_overruns_before_an_interruption_do_not_count_with_those_after_it():
-    state = fresh()
-    for _ in range(10):
-        slow(state, OVERRUNS - 1)
-        state.interrupted()
-    assert state.rung.stage is Stage.NONE
-    slow(state)
-    assert state.rung.stage is Stage.MORE_REUSE
+@settings(deadline=None)
+@given(least=st.floats(0.3, 0.65), steps=st.integers(500, 3000))
+def test_reuse_that_is_needed_is_taken_back_in_vain_ever_more_rarely(least, steps):
+    state = fresh((0.5, 0.85))
+    changes = 0
+    for _ in range(steps):  # 1.2 periods at 0.5, and with slack at 0.85
+        share = {0.5: 1.2, 0.85: least}.get(state.rung.reuse, 0.9)
+        changes += state.note(share * 0.4)
+        assert state.rung.stage in (Stage.NONE, Stage.MORE_REUSE)
+    longest = SLACK_RUN << MOST_DOUBLINGS
+    assert changes <= 2 * (MOST_DOUBLINGS + 2 + steps / longest)
 
 
 def test_a_stop_is_ended_by_slack_or_by_hand_and_goes_on_at_the_slowest_rate():

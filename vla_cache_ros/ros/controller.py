@@ -150,7 +150,6 @@ class Controller:
         self._inference_begin = None
         self._worker.withdraw()
         self._playback.stop()
-        self.pace.interrupted()
         self._after = self._world.now()
         if self.active:
             self._send(STOP)
@@ -205,14 +204,14 @@ class Controller:
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return False
-        begin, self._inference_begin = self._inference_begin, None
+        self._inference_begin = None
         if outcome.error:
             self._stop(outcome.cause, outcome.error)
             self._after = outcome.frames.stamp + 1  # again, with newer images
             return False
         self.causes.clear(RETRIED)
         actions, now = check_actions(outcome.chunk.actions), self._world.now()
-        changed = self.pace.note(now - begin, now)
+        changed = self.pace.note(now - outcome.began, now)
         stamp = self._start(outcome, actions, now)
         self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
         return changed
@@ -271,7 +270,7 @@ class Controller:
 
     def _think(self, frames: FrameSet, epoch: int) -> None:
         """Make one inference; on the worker."""
-        outcome = infer(self._policy, frames, epoch)
+        outcome = infer(self._policy, frames, epoch, self._world.now())
         self.invalidations = dict(self._policy.invalidations)
         self._outcome = outcome
         self._world.wake()

@@ -15,6 +15,7 @@ from enum import Enum
 OVERRUNS, AMONG = 3, 5  # overruns among so many inferences lead a rung down: one hiccup does not
 SLACK = 0.7  # of the period that the rung above leaves: what is quicker has room for it
 SLACK_RUN = 20  # inferences with slack in a row that lead a rung up again
+MOST_DOUBLINGS = 4  # of that run, each after a rung that could not be held for so long
 REUSE_STEPS = 2
 RATE_STEPS = 3
 SMALLEST_STEP = 0.005  # of reuse: less would change nothing
@@ -86,27 +87,33 @@ class Degradation:
         return self._actions / self.rung.frequency
 
     def note(self, duration: float) -> bool:
-        """Take the duration of one inference (s); return whether the rung is another now."""
+        """
+        Take the duration of one inference (s); return whether the rung is another now.
+
+        What has slack with more reuse may overrun with less: a rung that was taken back in vain
+        is tried again after twice as many inferences, so that it does not come and go for ever.
+        """
         late = duration > self.period
         self.overruns += late
         self._recent.append(late)
         above = self._rungs[max(self._at - 1, 0)]
         quick = duration < SLACK * self._actions / above.frequency
         self._quick = self._quick + 1 if quick else 0
+        self._held += 1
+        run = SLACK_RUN << self._doublings
         if sum(self._recent) >= OVERRUNS and self._at + 1 < len(self._rungs):
+            in_vain = self._rose and self._held < run
+            self._doublings = min(self._doublings + 1, MOST_DOUBLINGS) if in_vain else 0
             self._stand(self._at + 1)
-        elif self._quick >= SLACK_RUN and self._at > 0:
-            self._stand(self._at - 1)
+        elif self._quick >= run and self._at > 0:
+            self._stand(self._at - 1, rose=True)
         else:
             return False
         return True
 
-    def interrupted(self) -> None:
-        """Forget recent overruns: the next inference may have to wait for one that was dropped."""
-        self._recent: deque[bool] = deque(maxlen=AMONG)
-
     def restart(self) -> None:
         """Begin anew, with nothing given up."""
+        self._doublings = 0
         self._stand(0)
 
     def resume(self) -> None:
@@ -114,6 +121,7 @@ class Degradation:
         if self.rung.stage is Stage.STOPPED:
             self._stand(self._at - 1)
 
-    def _stand(self, at: int) -> None:
-        self._at, self._quick = at, 0
-        self.interrupted()
+    def _stand(self, at: int, rose: bool = False) -> None:
+        self._at, self._rose = at, rose
+        self._held = self._quick = 0  # inferences: since then; with slack, the latest in a row
+        self._recent: deque[bool] = deque(maxlen=AMONG)

@@ -15,8 +15,8 @@ from .safety import check_actions
 from .surroundings import Outcome
 
 
-def infer(policy: Any, frames: FrameSet, epoch: int) -> Outcome:  # noqa: ANN401
-    """Return what the policy makes of frames; every error becomes an outcome."""
+def infer(policy: Any, frames: FrameSet, epoch: int, now: int) -> Outcome:  # noqa: ANN401
+    """Return what the policy makes of frames, from now (ns) on; every error becomes an outcome."""
     cause = 'unusable_image'
     try:
         observation = frames.observation()
@@ -25,7 +25,7 @@ def infer(policy: Any, frames: FrameSet, epoch: int) -> Outcome:  # noqa: ANN401
         act_ms = 1e3 * (time.perf_counter() - begin)
         cause = 'unsafe_action'
         check_actions(chunk.actions)
-        return Outcome(epoch, frames, act_ms, chunk, report)
+        return Outcome(epoch, frames, now, act_ms, chunk, report)
     except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
         trace = traceback.format_exc() if cause == 'inference_failed' else ''
-        return Outcome(epoch, frames, cause=cause, error=f'{error}\n{trace}'.strip())
+        return Outcome(epoch, frames, now, cause=cause, error=f'{error}\n{trace}'.strip())

@@ -52,7 +52,6 @@ class Pace:
         self._asked = self._degradation.rung.reuse
         self._took = 0.0  # s, the last inference
         self.period = round(1e9 / frequency)
-        self.interrupted = self._degradation.interrupted
 
     def note(self, took: int, now: int) -> bool:
         """Take what an inference took (ns); return whether what is given up changes from now."""

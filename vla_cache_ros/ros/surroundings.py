@@ -14,10 +14,15 @@ from .limits import Command
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one inference: a chunk and its report, or a stop cause and an error."""
+    """
+    What came of one inference: a chunk and its report, or a stop cause and an error.
+
+    began: ns; what waited for another inference to end had not begun.
+    """
 
     epoch: int
     frames: FrameSet
+    began: int
     act_ms: float = 0.0
     chunk: ActionChunk | None = None
     report: StepReport | None = None
