@@ -50,7 +50,9 @@ class FakePolicy:
             actions *= 1 + 0.01 * np.arange(self.chunk)[:, None]
         active = np.arange(512) % 2 == 0
         ages = np.where(active, 0, 1)
-        report = StepReport(len(self.observations), 'fake', 0.5, active, ages, '', {'total': 1.0})
+        report = StepReport(
+            len(self.observations), 'fake', self.gate.reuse, active, ages, '', {'total': 1.0}
+        )
         return ActionChunk(actions, actions), report
 
     def reset(self, cause='episode_reset'):

@@ -20,6 +20,7 @@ from std_msgs.msg import String
 from .demo_graph import POLICY
 from .demo_graph import START_TIMEOUT
 from .drill_graph import DrillGraph
+from .operator import GraphError
 from .qos import LATCHED
 
 
@@ -27,16 +28,17 @@ class OverrunGraph(DrillGraph):
     """
     Note stages, commands and reports.
 
-    stages: (ns, stage) whenever it is another one, since the start. health: the newest figures of
-    /diagnostics. twists: (ns, [6] m/s and rad/s) and reports: of each inference, since `run`.
-    fastest: largest norms of any command, m/s and rad/s. parameters: of the node.
+    rungs: (ns, stage, reuse asked, control frequency) whenever one of them is another, since the
+    start. health: the newest figures of /diagnostics. twists, reports: (ns, [6] m/s and rad/s) of
+    each command, and one of each inference, since `run`. fastest: largest norms of any command,
+    m/s and rad/s. parameters: of the node.
     """
 
     def __init__(self, watch: Callable[[], None]):
         """Join the graph; watch as for DrillGraph."""
         super().__init__(watch)
         node = self._operator.node
-        self.stages: list[tuple[int, str]] = []
+        self.rungs: list[tuple[int, str, str, str]] = []
         self.health: dict[str, str] = {}
         self.twists: list[tuple[int, np.ndarray]] = []
         self.reports: list[dict[str, Any]] = []
@@ -54,13 +56,28 @@ class OverrunGraph(DrillGraph):
         self._slowdown.publish(Float64(data=seconds))
         return self._operator.node.get_clock().now().nanoseconds
 
-    def wait_for(self, stage: str, timeout: float) -> None:
-        """Wait until the node says that it is at a stage; raises GraphError after timeout (s)."""
-        self._operator.wait(
-            lambda: bool(self.stages) and self.stages[-1][1] == stage,
-            f'the stage {stage!r} (now: {self.health.get("degradation", "no diagnostics")})',
-            timeout,
-        )
+    def wait_for(self, stage: str, seen: int, timeout: float) -> bool:
+        """
+        Return whether the node says within timeout (s) that it is at a stage, or was.
+
+        seen: number of rungs that do not count, unless the node still stands on the last.
+        """
+        try:
+            self._operator.wait(
+                lambda: stage in self.stages_since(max(seen - 1, 0)), f'stage {stage}', timeout
+            )
+        except GraphError:
+            return False
+        return True
+
+    def stages_since(self, seen: int) -> list[str]:
+        """Return the stages in order, without those of the first so many rungs."""
+        names = [rung[1] for rung in self.rungs[seen:]]
+        return [name for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
+
+    def entered(self, stage: str, seen: int) -> int | None:
+        """Return when (ns) a stage was first entered after so many rungs, None if never."""
+        return next((rung[0] for rung in self.rungs[seen:] if rung[1] == stage), None)
 
     def run(self, seconds: float) -> None:
         """Forget commands and inferences and note for so long."""
@@ -82,9 +99,11 @@ class OverrunGraph(DrillGraph):
 
     def _on_health(self, message: DiagnosticArray) -> None:
         self.health = {value.key: value.value for value in message.status[0].values}
-        stage = self.health.get('degradation')
-        if stage and (not self.stages or stage != self.stages[-1][1]):
-            self.stages.append((Time.from_msg(message.header.stamp).nanoseconds, stage))
+        rung = tuple(
+            self.health.get(key, '') for key in ('degradation', 'reuse asked', 'control frequency')
+        )
+        if rung[0] and (not self.rungs or rung != self.rungs[-1][1:]):
+            self.rungs.append((Time.from_msg(message.header.stamp).nanoseconds, *rung))
 
     def _on_info(self, message: String) -> None:
         self.parameters = json.loads(message.data)['parameters']
