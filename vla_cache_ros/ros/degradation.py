@@ -14,7 +14,8 @@ from enum import Enum
 
 OVERRUNS, AMONG = 3, 5  # overruns among so many inferences lead a rung down: one hiccup does not
 SLACK = 0.7  # of the period that the rung above leaves: what is quicker has room for it
-SLACK_RUN = 20  # inferences with slack in a row that lead a rung up again
+SLACK_RUN = 20  # inferences with slack that lead a rung up again
+HICCUP = 5  # of them are taken back by one without slack
 MOST_DOUBLINGS = 4  # of that run, each after a rung that could not be held for so long
 REUSE_STEPS = 2
 RATE_STEPS = 3
@@ -81,35 +82,30 @@ class Degradation:
         """Return what holds now."""
         return self._rungs[self._at]
 
-    @property
-    def period(self) -> float:
-        """Return for how long (s) the executed actions of a chunk last now."""
-        return self._actions / self.rung.frequency
-
-    def note(self, duration: float) -> bool:
+    def note(self, duration: float) -> int:
         """
-        Take the duration of one inference (s); return whether the rung is another now.
+        Take the duration of one inference (s); return 1 if it leads a rung down, -1 if up, else 0.
 
         What has slack with more reuse may overrun with less: a rung that was taken back in vain
         is tried again after twice as many inferences, so that it does not come and go for ever.
         """
-        late = duration > self.period
+        late = duration > self._actions / self.rung.frequency
         self.overruns += late
         self._recent.append(late)
         above = self._rungs[max(self._at - 1, 0)]
         quick = duration < SLACK * self._actions / above.frequency
-        self._quick = self._quick + 1 if quick else 0
+        self._quick = self._quick + 1 if quick else max(self._quick - HICCUP, 0)
         self._held += 1
         run = SLACK_RUN << self._doublings
         if sum(self._recent) >= OVERRUNS and self._at + 1 < len(self._rungs):
             in_vain = self._rose and self._held < run
             self._doublings = min(self._doublings + 1, MOST_DOUBLINGS) if in_vain else 0
             self._stand(self._at + 1)
-        elif self._quick >= run and self._at > 0:
+            return 1
+        if self._quick >= run and self._at > 0:
             self._stand(self._at - 1, rose=True)
-        else:
-            return False
-        return True
+            return -1
+        return 0
 
     def restart(self) -> None:
         """Begin anew, with nothing given up."""
@@ -123,5 +119,5 @@ class Degradation:
 
     def _stand(self, at: int, rose: bool = False) -> None:
         self._at, self._rose = at, rose
-        self._held = self._quick = 0  # inferences: since then; with slack, the latest in a row
+        self._held = self._quick = 0  # inferences since then; those with slack, less hiccups
         self._recent: deque[bool] = deque(maxlen=AMONG)

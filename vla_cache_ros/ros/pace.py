@@ -56,11 +56,13 @@ class Pace:
     def note(self, took: int, now: int) -> bool:
         """Take what an inference took (ns); return whether what is given up changes from now."""
         self._took = took * 1e-9
-        if not self._degradation.note(self._took):
-            return False
-        self._carry_out(now)
-        self._warn(f'degradation: {self.message() or "none: inferences keep up again"}')
-        return True
+        change = self._degradation.note(self._took)
+        if change:
+            self._carry_out(now)
+            stage = self._degradation.rung.stage.value
+            text = f'{stage}: inferences have room again, the last took {self._took:.3g} s'
+            self._warn(f'degradation: {self.message() if change > 0 else text}')
+        return change != 0
 
     def restart(self, now: int) -> None:
         """Begin anew, with nothing given up."""
@@ -87,10 +89,12 @@ class Pace:
         rung = self._degradation.rung
         if rung.stage is Stage.NONE:
             return ''
+        rate = rung.frequency if self.stopped else self._frequency
+        given_up = '' if self.stopped else f'; now {rung.frequency:.3g} Hz, reuse {self._reuse()}'
         return (
-            f'{rung.stage.value}: expected an inference within {self._degradation.period:.3g} s '
-            f'({self._steps} actions at {rung.frequency:.3g} Hz), the last took {self._took:.3g} '
-            's; free the machine, or take a faster device, a smaller model or more execute_steps'
+            f'{rung.stage.value}: expected an inference within {self._steps / rate:.3g} s '
+            f'({self._steps} actions at {rate:.3g} Hz), the last took {self._took:.3g} s'
+            f'{given_up}; free the machine, or take a faster device or a smaller model'
         )
 
     def summary(self) -> dict[str, str]:
@@ -98,10 +102,14 @@ class Pace:
         rung = self._degradation.rung
         return {
             'degradation': rung.stage.value,
-            'reuse asked': "the gate's own" if rung.reuse is None else f'{rung.reuse:.3g}',
+            'reuse asked': self._reuse(),
             'control frequency': f'{rung.frequency:.4g}',
             'overruns': str(self._degradation.overruns),
         }
+
+    def _reuse(self) -> str:
+        reuse = self._degradation.rung.reuse
+        return "the gate's own" if reuse is None else f'{reuse:.3g}'
 
     def _carry_out(self, now: int) -> None:
         rung = self._degradation.rung
