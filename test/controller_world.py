@@ -33,9 +33,9 @@ class NoThread:
 class World:
     """A controller, its clock and what it sent; one camera, no robot state."""
 
-    def __init__(self, **parameters):
+    def __init__(self, policy=None, **parameters):
         self.time, self.sent, self.warnings, self.done = START, [], [], []
-        self.policy, self.worker = FakePolicy(), NoThread()
+        self.policy, self.worker = policy or FakePolicy(), NoThread()
         self.policy.proprio_size = 0
         settings = {
             'control_frequency': 10.0,

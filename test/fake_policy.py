@@ -9,6 +9,18 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 
 
+class FakeGate:
+    """Note what is asked; largest_reuse is None until a test sets it: nothing can be asked."""
+
+    def __init__(self):
+        self.reuse, self.largest_reuse, self.asked = 0.5, None, []
+
+    def ask(self, reuse):
+        """Take the share."""
+        self.reuse = reuse
+        self.asked.append(reuse)
+
+
 class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
@@ -19,6 +31,7 @@ class FakePolicy:
         """Remember what it is asked."""
         self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
         self.delay, self.error, self.ramp = 0.0, None, False
+        self.gate = FakeGate()
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s
 
@@ -37,7 +50,9 @@ class FakePolicy:
             actions *= 1 + 0.01 * np.arange(self.chunk)[:, None]
         active = np.arange(512) % 2 == 0
         ages = np.where(active, 0, 1)
-        report = StepReport(len(self.observations), 'fake', 0.5, active, ages, '', {'total': 1.0})
+        report = StepReport(
+            len(self.observations), 'fake', self.gate.reuse, active, ages, '', {'total': 1.0}
+        )
         return ActionChunk(actions, actions), report
 
     def reset(self, cause='episode_reset'):

@@ -79,3 +79,26 @@ def test_chunk_that_has_ended_leaves_the_ensemble():
     play(playback, 0, 200)
     playback.start(chunk(10), now=200 * MS, since=200 * MS)
     assert play(playback, 200, 420, 100) == [(2 + 10) / 2, 11, 12]
+
+
+@pytest.mark.parametrize('decay', [None, 0.0])
+def test_what_is_left_of_a_chunk_is_stretched_when_the_period_changes(decay):
+    playback = player(decay=decay)
+    playback.start(chunk(0, 4), now=0)
+    assert play(playback, 0, 160) == [0] * 5 + [1] * 3
+    playback.change_period(200 * MS, now=150 * MS)  # half of the second action is left: 100 ms
+    assert play(playback, 160, 640) == [1] * 5 + [2] * 10 + [3] * 9
+    playback.change_period(100 * MS, now=640 * MS)  # five hundredths of the last: 0.05 periods
+    assert play(playback, 640, 660)[0] == 3
+    assert play(playback, 660, 680) == [Due.FINISHED]
+
+
+def test_actions_in_the_past_of_a_late_chunk_are_counted_at_the_rate_they_were_played_at():
+    playback = player()
+    playback.start(chunk(0), now=0)
+    play(playback, 0, 200)
+    playback.change_period(200 * MS, now=200 * MS)
+    play(playback, 200, 400)
+    # observed at 100 ms: since then one action was played at the full rate and one at half of it
+    playback.start(chunk(100), now=400 * MS, since=100 * MS)
+    assert play(playback, 400, 600) == [102] * 10

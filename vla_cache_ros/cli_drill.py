@@ -47,6 +47,14 @@ def recorder(
     raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint, gate)['ok'] else 1)
 
 
+@drill.command()
+def overrun(out: Out, checkpoint: Checkpoint = 'tabletop', gate: Gate = 'learned') -> None:
+    """Slow the model in steps: more reuse, a lower rate, a stop, and back; some minutes."""
+    from vla_cache_ros.evaluation.overrun_drill import drill_overrun
+
+    raise typer.Exit(0 if drill_overrun(out, checkpoint, gate)['ok'] else 1)
+
+
 def soak(
     out: Annotated[Path, typer.Option(help='Folder for figures, samples, picture and logs.')],
     steps: Annotated[int, typer.Option(min=1, help='Control steps of the robot.')] = 3000,

@@ -7,7 +7,9 @@ Starts stand-ins for cameras and load beside the real policy node and sums up wh
 judges by the limits that the documentation promises.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 import os
 from pathlib import Path
@@ -40,7 +42,7 @@ def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[
     Raises ChildProcessError when a process died.
     """
     cores = os.cpu_count() or 1
-    with _running(out, checkpoint, gate) as (_, graph), _busy(cores):
+    with running(out, checkpoint, gate) as (_, graph), _busy(cores):
         graph.run(60 * minutes)
         stamps, received = np.array(graph.stamps), np.array(graph.received)
         inferences = percentiles(graph.inferences)
@@ -59,7 +61,7 @@ def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[
         f'gap p50 {figures["gap_ms"]["p50"]:.1f} ms, largest {gaps.max():.1f} ms '
         f'(limit {LARGEST_GAP:g}); age at arrival largest {ages.max():.1f} ms'
     )
-    return _write(out / 'stream.json', figures)
+    return write(out / 'stream.json', figures)
 
 
 def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dic
     bag = out / 'bag'
     if bag.exists():
         raise ValueError(f'{bag}: expected a folder that does not exist; choose another --out')
-    with _running(out, checkpoint, gate) as (processes, graph):
+    with running(out, checkpoint, gate) as (processes, graph):
         graph.run(60 * minutes / 10)
         alone = list(graph.inferences)
         arguments = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
@@ -111,12 +113,22 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dic
         f'{before["p50"]:.1f} ms alone, {during["p50"]:.1f} ms beside the recorder '
         f'({slowdown:.3f}, limit {LARGEST_SLOWDOWN:g})'
     )
-    return _write(out / 'recorder.json', figures)
+    return write(out / 'recorder.json', figures)
 
 
 @contextmanager
-def _running(out: Path, checkpoint: str, gate: str) -> Iterator[tuple[Processes, Any]]:
-    """Yield the processes and the graph of a policy that acts on stand-ins for cameras."""
+def running(
+    out: Path,
+    checkpoint: str,
+    gate: str,
+    node: Sequence[str] = ('vla_cache_ros.ros.vla_node',),
+    graph_type: Callable[[Callable[[], None]], Any] | None = None,
+) -> Iterator[tuple[Processes, Any]]:
+    """
+    Yield the processes and the graph of a policy that acts on stand-ins for cameras.
+
+    node: the policy's module and further arguments. graph_type: None for DrillGraph.
+    """
     from vla_cache_ros.ros.drill_graph import DrillGraph
     from vla_cache_ros.ros.isolation import isolated_domain
 
@@ -135,8 +147,8 @@ def _running(out: Path, checkpoint: str, gate: str) -> Iterator[tuple[Processes,
         # Large images lose their fragments on a machine that is busy, unless they are sent again.
         for topic in IMAGES:
             policy += ['-p', f'qos_overrides.{topic}.subscription.reliability:=reliable']
-        processes.start('vla_node', 'vla_cache_ros.ros.vla_node', [*ros, *policy])
-        with DrillGraph(processes.check) as graph:
+        processes.start('vla_node', node[0], [*ros, *policy, *node[1:]])
+        with (graph_type or DrillGraph)(processes.check) as graph:
             yield processes, graph
 
 
@@ -168,7 +180,8 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {name: float(np.percentile(values, at)) for name, at in points.items()}
 
 
-def _write(path: Path, figures: dict[str, Any]) -> dict[str, Any]:
+def write(path: Path, figures: dict[str, Any]) -> dict[str, Any]:
+    """Add this machine to the figures, write them as JSON and return them."""
     figures |= {'hardware': hardware(), 'versions': versions()}
     write_json(path, figures)
     return figures

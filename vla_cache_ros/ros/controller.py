@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .inference import infer
 from .inputs import CAUSES
 from .inputs import FrameSet
 from .inputs import Inputs
@@ -25,6 +26,7 @@ from .limits import Command
 from .limits import Limiter
 from .limits import STOP
 from .limits import WAIT
+from .pace import Pace
 from .playback import Due
 from .playback import Playback
 from .safety import check_actions
@@ -36,6 +38,8 @@ from .worker import Worker
 
 # Stops that end with the next good inference; those of the inputs end with the next good message.
 RETRIED = {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}
+# Stops during which the policy goes on inferring: its inferences tell when they can end.
+PROBED = RETRIED | {'overrun'}
 
 
 class Controller:
@@ -67,14 +71,14 @@ class Controller:
         self._worker = worker
         self._world = surroundings
         self._waits = parameters.execution == 'synchronous'
-        self._period = round(1e9 / parameters.control_frequency)  # ns
         self._timeout = round(1e9 * parameters.command_timeout)  # ns
         self._playback = Playback(
-            period=self._period,
+            period=round(1e9 / parameters.control_frequency),
             tolerance=round(0.5e9 / parameters.publish_rate),
             timeout=self._timeout,
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
         )
+        self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
         self._limiter = Limiter()
         self._sent = self._ticked = 0  # ns, the last command and the last tick
         self._stopped = 0  # ticks for which there has been a reason to stand still
@@ -87,6 +91,7 @@ class Controller:
         """Begin an episode and let commands pass."""
         self.active = True
         self._ticked = self._world.now()
+        self.pace.restart(self._ticked)
         self.new_episode()
 
     def deactivate(self) -> None:
@@ -95,7 +100,7 @@ class Controller:
             return
         self.halt()
         self.active = False
-        self._forget(self._policy.reset, 'deactivated')
+        self._have(self._policy.reset, 'deactivated')
         self.causes.clear(self.causes.names() - {'paused', 'emergency_stop'})
 
     def new_episode(self, cause: str = 'episode_reset') -> None:
@@ -103,8 +108,9 @@ class Controller:
         self.halt()
         self.episode += 1
         self.last_image = 0
-        self.causes.clear(RETRIED)
-        self._forget(self._policy.reset, cause)
+        self.causes.clear(PROBED)
+        self.pace.resume(self._world.now())
+        self._have(self._policy.reset, cause)
 
     def clock_jumped(self) -> None:
         """Begin an episode: messages, cache and held command belong to another time."""
@@ -186,30 +192,48 @@ class Controller:
         self._stopped = 0
         self._play(self._world.now())
 
-    def collect(self) -> None:
-        """Take the worker's outcome and play it, unless the world has moved on meanwhile."""
+    def collect(self) -> bool:
+        """
+        Take the worker's outcome and play it, unless the world has moved on meanwhile.
+
+        Returns whether what is given up to keep pace has changed.
+        """
         outcome, self._outcome = self._outcome, None
         if self.active and self._world.now() - self._ticked > self._timeout:
             self._lapse()  # the process was frozen: what was observed before is long past
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
-            return
+            return False
         self._inference_begin = None
         if outcome.error:
             self._stop(outcome.cause, outcome.error)
             self._after = outcome.frames.stamp + 1  # again, with newer images
-            return
+            return False
         self.causes.clear(RETRIED)
         actions, now = check_actions(outcome.chunk.actions), self._world.now()
+        changed = self.pace.note(now - outcome.began, now)
+        stamp = self._start(outcome, actions, now)
+        self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+        return changed
+
+    def _start(self, outcome: Outcome, actions: np.ndarray, now: int) -> int:
+        """Play actions [n, 7] from now (ns) on; return the stamp of the first command, or 0."""
         steps = self.parameters.execute_steps
+        next_due = outcome.frames.stamp + steps * self.pace.period
+        if self.pace.stopped:  # and the next inference tells whether it still has to be
+            if self.causes.raise_cause('overrun', self.pace.message()):
+                self.halt()
+            self._after = next_due
+            return 0
+        self.causes.clear({'overrun'})
         if self._waits:
             self._playback.start(actions[:steps], now)
         else:
             self._playback.start(actions, now, since=outcome.frames.stamp)
-            self._after = outcome.frames.stamp + steps * self._period
+            self._after = next_due
         stamp = self._play(now)
         self._world.renew()
-        self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+        return stamp
 
     def _play(self, now: int) -> int:
         """Send what is due at now (ns); return its stamp."""
@@ -234,51 +258,39 @@ class Controller:
         self.causes.clear({'command_timeout'})
 
     def _infer(self, now: int) -> None:
-        if self.causes.names() - RETRIED:
+        if self.causes.names() - PROBED:
             return
         frames = self.inputs.newest_set(self._after, self.parameters.sync_slop)
         if frames is None:
             return
         if self.last_image and frames.stamp - self.last_image > self.parameters.max_gap * 1e9:
-            self._forget(self._policy.invalidate, 'gap_too_long')
+            self._have(self._policy.invalidate, 'gap_too_long')
         self.last_image, self._inference_begin = frames.stamp, now
         self._worker.offer(functools.partial(self._think, frames, self._epoch))
 
     def _think(self, frames: FrameSet, epoch: int) -> None:
-        """Make one inference; on the worker. Every error becomes an outcome."""
-        cause = 'unusable_image'
-        try:
-            observation = frames.observation()
-            cause, begin = 'inference_failed', time.perf_counter()
-            chunk, report = self._policy.act(observation)
-            act_ms = 1e3 * (time.perf_counter() - begin)
-            cause = 'unsafe_action'
-            check_actions(chunk.actions)
-            outcome = Outcome(epoch, frames, act_ms, chunk, report)
-        except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
-            trace = traceback.format_exc() if cause == 'inference_failed' else ''
-            text = f'{error}\n{trace}'.strip()
-            outcome = Outcome(epoch, frames, cause=cause, error=text)
+        """Make one inference; on the worker."""
+        outcome = infer(self._policy, frames, epoch, self._world.now())
         self.invalidations = dict(self._policy.invalidations)
         self._outcome = outcome
         self._world.wake()
 
-    def _forget(self, how: Callable[[str], None], cause: str) -> None:
-        """Have the policy drop its memory before the next inference."""
+    def _have(self, what: Callable[[Any], None], argument: Any) -> None:  # noqa: ANN401
+        """Have the policy do something before the next inference."""
 
-        def forget() -> None:
+        def do() -> None:
             try:
-                how(cause)
+                what(argument)
             except Exception as error:  # noqa: BLE001 - the next inference will tell
-                self._world.warn(f'{cause}: {error}\n{traceback.format_exc()}')
+                self._world.warn(f'{argument}: {error}\n{traceback.format_exc()}')
 
-        self._worker.order(forget)
+        self._worker.order(do)
 
     def _send_action(self, action: np.ndarray) -> int:
         pose = self.inputs.pose() if self.parameters.workspace else None
         elapsed = (self._world.now() - self._sent) * 1e-9
         command = self._limiter(
-            action, self.parameters, elapsed, None if pose is None else pose[:3]
+            self.pace.slowed(action), self.parameters, elapsed, None if pose is None else pose[:3]
         )
         self.limited.update(command.limited)
         return self._send(command)

@@ -3,7 +3,8 @@
 """
 Play the actions of chunks against the clock.
 
-Pure Python: says which action is due at a time, not what an action means or how it is sent.
+Pure Python: says which action is due at a time, not what an action means or how it is sent. To
+play slower is to let a clock of its own run slower: what is left of a chunk in hand is stretched.
 """
 
 from collections import deque
@@ -23,7 +24,7 @@ class Due(Enum):
 
 @dataclass(frozen=True)
 class _Chunk:
-    begin: int  # ns
+    begin: int  # ns, by the clock of playing
     actions: np.ndarray  # [n, 7]
 
 
@@ -41,6 +42,8 @@ class Playback:
         weighing exp(-decay) times as much.
         """
         self._period, self._tolerance, self._timeout = period, tolerance, timeout
+        # [time, playing's time, period] in ns, where the period changed; newest last
+        self._changes: deque[tuple[int, int, int]] = deque([(0, 0, period)], maxlen=16)
         self._decay = decay
         self._chunks: deque[_Chunk] = deque()  # newest last
         self._spans: deque[list[int]] = deque(maxlen=16)  # [begin, end] of uninterrupted motion
@@ -53,13 +56,18 @@ class Playback:
         since: when they were observed for (ns): the first of them belong to the time since then
         in which the arm was moved by earlier ones, and are skipped. None skips nothing.
         """
-        moved = 0 if since is None else self._moved(since, now)
+        at = self._playing_time(now)
+        moved = 0 if since is None else self._moved(self._playing_time(since), at)
         if not self.playing:
-            self._spans.append([now, now])
+            self._spans.append([at, at])
         if self._decay is None:
             self._chunks.clear()
-        self._chunks.append(_Chunk(now - moved, actions))
+        self._chunks.append(_Chunk(at - moved, actions))
         self._asked = now
+
+    def change_period(self, period: int, now: int) -> None:
+        """Let an action last period ns from now (ns) on, also what is left of those in hand."""
+        self._changes.append((now, self._playing_time(now), period))
 
     def stop(self) -> None:
         """Forget what is left to play."""
@@ -78,22 +86,30 @@ class Playback:
         if not 0 <= gap <= self._timeout:
             self.stop()
             return Due.LAPSED
-        self._spans[-1][1] = now
-        self._chunks = deque(c for c in self._chunks if self._index(c, now) < len(c.actions))
+        at = self._spans[-1][1] = self._playing_time(now)
+        early = at + self._tolerance * self._period // self._changes[-1][2]
+        self._chunks = deque(c for c in self._chunks if self._index(c, early) < len(c.actions))
         if not self._chunks:
             return Due.FINISHED
-        due = np.stack([chunk.actions[self._index(chunk, now)] for chunk in self._chunks])
+        due = np.stack([chunk.actions[self._index(chunk, early)] for chunk in self._chunks])
         weights = np.exp(-(self._decay or 0.0) * np.arange(len(due))[::-1])
         action = weights @ due / weights.sum()
         action[6] = due[-1, 6]  # half open is no average of open and closed
         return action
 
-    def _index(self, chunk: _Chunk, now: int) -> int:
-        return (now - chunk.begin + self._tolerance) // self._period
+    def _playing_time(self, now: int) -> int:
+        """Return a time (ns) by the clock in which an action always lasts the first period."""
+        begin, at, period = next(
+            (change for change in reversed(self._changes) if change[0] <= now), self._changes[0]
+        )
+        return at + (now - begin) * self._period // period
 
-    def _moved(self, since: int, now: int) -> int:
-        """Return for how many ns from since to now an action was being executed."""
+    def _index(self, chunk: _Chunk, at: int) -> int:
+        return (at - chunk.begin) // self._period
+
+    def _moved(self, since: int, at: int) -> int:
+        """Return for how many ns of playing's time an action was being executed."""
         spans = [list(span) for span in self._spans]
         if spans and self.playing:
-            spans[-1][1] = now
-        return sum(max(0, min(end, now) - max(begin, since)) for begin, end in spans)
+            spans[-1][1] = at
+        return sum(max(0, min(end, at) - max(begin, since)) for begin, end in spans)

@@ -55,7 +55,7 @@ def run_info(parameters: VLAParameters, policy: Mapping[str, str]) -> str:
 def diagnostics(
     name: str, parameters: VLAParameters, controller: Controller | None, figures: Figures
 ) -> DiagnosticArray:
-    """Return the node's health: OK, or WARN with the reasons for which the arm stands still."""
+    """Return the node's health: OK, or WARN with why the arm stands still or is slower."""
     status = DiagnosticStatus(
         name=f'{name}: inference', hardware_id='vla_cache_ros', level=DiagnosticStatus.OK
     )
@@ -67,9 +67,13 @@ def diagnostics(
         if causes:
             status.level = DiagnosticStatus.WARN
             status.message = '; '.join(causes.messages())
+        elif controller.pace.message():
+            status.level = DiagnosticStatus.WARN
+            status.message += f'; {controller.pace.message()}'
         values |= {
             'episode': controller.episode,
             'last image stamp': f'{controller.last_image * 1e-9:.3f}',
+            **controller.pace.summary(),
             'stop causes': ', '.join(sorted(causes.names())) or 'none',
             **{f'limited by {limit}': n for limit, n in sorted(controller.limited.items())},
             **{f'stops {cause}': n for cause, n in sorted(causes.counts.items())},

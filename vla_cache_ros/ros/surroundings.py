@@ -14,10 +14,15 @@ from .limits import Command
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one inference: a chunk and its report, or a stop cause and an error."""
+    """
+    What came of one inference: a chunk and its report, or a stop cause and an error.
+
+    began: ns; what waited for another inference to end had not begun.
+    """
 
     epoch: int
     frames: FrameSet
+    began: int
     act_ms: float = 0.0
     chunk: ActionChunk | None = None
     report: StepReport | None = None
@@ -32,8 +37,8 @@ class Surroundings:
 
     now: the time in ns. send: passes a command on and returns its stamp (ns). renew: restarts
     the period of the ticks. wake: has collect() called on the controller's thread. warn: logs.
-    done: is told of each good outcome, the stamp of its first command (ns) and its latency from
-    the last image received to that command (ms).
+    done: is told of each good outcome, the stamp of its first command (ns; 0: none came of it) and
+    its latency from the last image received to that command (ms).
     """
 
     now: Callable[[], int]

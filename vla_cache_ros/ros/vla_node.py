@@ -230,8 +230,8 @@ class VLANode(LifecycleNode):
             executor.create_task(self._on_outcome)
 
     def _on_outcome(self) -> None:
-        if self._controller is not None:
-            self._controller.collect()
+        if self._controller is not None and self._controller.collect():
+            self._publish_diagnostics()
 
     def _on_clock_jump(self, _: object) -> None:
         self._jumped = True  # called from inside the clock, where nothing may be published

@@ -122,6 +122,19 @@ class VLAParameters:
     execute_steps: int = parameter(
         1, 'actions of a chunk that are executed before the next observation', low=1, high=100
     )
+    degrade: bool = parameter(
+        True,
+        'when inferences overrun the time of the executed actions: ask the gate for more reuse, '
+        'then lower the control rate, then stop; false: only count it',
+    )
+    min_control_frequency: float = parameter(
+        0.0,
+        'rate down to which degrade lowers control_frequency; 0: half of it, or '
+        '1/command_timeout where that is more',
+        unit='Hz',
+        low=0.0,
+        high=200.0,
+    )
     publish_rate: float = parameter(
         50.0, 'rate at which the held command is re-published', unit='Hz', low=1.0, high=500.0
     )
@@ -221,12 +234,27 @@ class VLAParameters:
     )
     dry_run: bool = parameter(True, 'run the policy and report, but send no command', live=True)
 
+    def slowest_frequency(self) -> float:
+        """Return the rate (Hz) down to which the control rate may be lowered."""
+        half = max(self.control_frequency / 2, 1 / self.command_timeout)
+        return self.min_control_frequency or half
+
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
         if self.command_timeout * self.control_frequency < 1:
             return (
                 f'command_timeout: expected at least one control period '
                 f'({1 / self.control_frequency:g} s), came {self.command_timeout:g}'
+            )
+        if 0 < self.min_control_frequency * self.command_timeout < 1:
+            return (
+                f'command_timeout: expected at least one period of min_control_frequency '
+                f'({1 / self.min_control_frequency:g} s), came {self.command_timeout:g}'
+            )
+        if self.min_control_frequency > self.control_frequency:
+            return (
+                f'min_control_frequency: expected at most control_frequency '
+                f'({self.control_frequency:g} Hz), came {self.min_control_frequency:g}'
             )
         if self.publish_rate < self.control_frequency:
             return (

@@ -20,6 +20,7 @@ from vla_cache_ros.types import StepPlan
 DEFAULT_REUSE = 0.5
 DEFAULT_MAX_AGE = 24  # steps; about ten seconds at 2.5 inferences a second
 DEFAULT_RECOVERY = 0.02
+LARGEST_REUSE = 0.85  # the most that the gates were compared at: beyond, nobody knows
 
 
 class Gate(Protocol):
@@ -27,7 +28,8 @@ class Gate(Protocol):
     Decide once per step, before the decoder runs, which visual tokens are recomputed.
 
     `probe_layers` names the decoder layers whose attention from text to visual tokens the engine
-    shall record for the next plan; empty for gates that read pixels only.
+    shall record for the next plan; empty for gates that read pixels only. A gate that can be asked
+    for another share of reuse has `reuse`, `largest_reuse` and `ask` too, as SeededGate has.
     """
 
     name: str
@@ -45,10 +47,15 @@ class Gate(Protocol):
 
 
 class SeededGate:
-    """Hold the parameters that all gates but dense share, and the random numbers."""
+    """
+    Hold the parameters that all gates but dense share, and the random numbers.
+
+    largest_reuse: the most that `ask` takes.
+    """
 
     name = ''
     probe_layers: tuple[int, ...] = ()
+    largest_reuse = LARGEST_REUSE
 
     def __init__(
         self,
@@ -67,6 +74,20 @@ class SeededGate:
     def reset(self) -> None:
         """Start the random numbers anew, so that equal episodes get equal plans."""
         self.generator = np.random.default_rng(self.seed)
+
+    def ask(self, reuse: float | None) -> None:
+        """
+        Aim at another share from the next plan on; the episode goes on.
+
+        Raises ValueError above `largest_reuse`; nothing changes then.
+        """
+        check_parameters(reuse, self.max_age, self.recovery)
+        if reuse is not None and reuse > self.largest_reuse:
+            raise ValueError(
+                f'reuse: expected at most {self.largest_reuse:g}, the most that this gate may '
+                f'be asked for, got {reuse:g}'
+            )
+        self.reuse = reuse
 
 
 class BudgetGate(SeededGate):

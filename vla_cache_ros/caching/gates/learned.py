@@ -57,6 +57,7 @@ class FixedLearnedGate(BudgetGate):
         self.first_share = saved.first_share
         self.fingerprint = saved.fingerprint
         self.language_dim = saved.network.config.language_dim
+        self.largest_reuse = max(saved.calibration)
         super().__init__(saved.default_reuse if reuse is None else reuse, max_age, recovery, seed)
 
     def reset(self) -> None:
@@ -143,6 +144,7 @@ class LearnedGate(FixedLearnedGate):
         seed: int = 0,
     ) -> None:
         super().__init__(saved, reuse, max_age, recovery, seed)
+        self._find_bias = saved.bias
         self.bias = saved.bias(self.reuse)
         self._ratios = np.array(saved.network.config.ratios)
 
@@ -150,6 +152,11 @@ class LearnedGate(FixedLearnedGate):
         """Forget the episode, as the fixed gate does."""
         super().reset()
         self.probabilities: np.ndarray | None = None
+
+    def ask(self, reuse: float) -> None:
+        """Aim at another mean from the next plan on; raises ValueError if not calibrated."""
+        self.bias = self._find_bias(reuse)
+        self.reuse = reuse
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """Return the plan, as the fixed gate does, with the share that the predictor chooses."""
