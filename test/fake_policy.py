@@ -21,6 +21,7 @@ class FakePolicy:
         self.delay, self.error, self.ramp = 0.0, None, False
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s
+        self.drift, self.shadow_error, self.shadows = 0.0, None, []
 
     def prepare(self):
         """Do nothing: no step is slower than another."""
@@ -39,6 +40,15 @@ class FakePolicy:
         ages = np.where(active, 0, 1)
         report = StepReport(len(self.observations), 'fake', 0.5, active, ages, '', {'total': 1.0})
         return ActionChunk(actions, actions), report
+
+    def shadow(self, observation, step):
+        """Return the actions, moved by `drift` in the first number."""
+        self.shadows.append((observation, step))
+        if self.shadow_error:
+            raise self.shadow_error
+        actions = np.tile(self.action, (self.chunk, 1))
+        actions[:, 0] += self.drift
+        return ActionChunk(actions, actions)
 
     def reset(self, cause='episode_reset'):
         """Note the cause."""

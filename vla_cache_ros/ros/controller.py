@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .drift_watch import DriftWatch
 from .inputs import CAUSES
 from .inputs import FrameSet
 from .inputs import Inputs
@@ -63,6 +64,7 @@ class Controller:
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
         self.last_image = 0  # ns
         self.invalidations: dict[str, int] = {}
+        self.drift = DriftWatch(policy, worker, surroundings)
         self._policy = policy
         self._worker = worker
         self._world = surroundings
@@ -104,6 +106,7 @@ class Controller:
         self.episode += 1
         self.last_image = 0
         self.causes.clear(RETRIED)
+        self.drift.guard.reset()
         self._forget(self._policy.reset, cause)
 
     def clock_jumped(self) -> None:
@@ -191,6 +194,8 @@ class Controller:
         outcome, self._outcome = self._outcome, None
         if self.active and self._world.now() - self._ticked > self._timeout:
             self._lapse()  # the process was frozen: what was observed before is long past
+        if self.drift.parted(self._epoch, self.parameters):
+            self._forget(self._policy.invalidate, 'drift')
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return
@@ -210,6 +215,8 @@ class Controller:
         stamp = self._play(now)
         self._world.renew()
         self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+        self.consider()  # an observation that is due goes before a check
+        self.drift.follow(outcome, self.parameters, idle=self._inference_begin is None)
 
     def _play(self, now: int) -> int:
         """Send what is due at now (ns); return its stamp."""
@@ -254,7 +261,7 @@ class Controller:
             act_ms = 1e3 * (time.perf_counter() - begin)
             cause = 'unsafe_action'
             check_actions(chunk.actions)
-            outcome = Outcome(epoch, frames, act_ms, chunk, report)
+            outcome = Outcome(epoch, frames, act_ms, chunk, report, observation)
         except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
             trace = traceback.format_exc() if cause == 'inference_failed' else ''
             text = f'{error}\n{trace}'.strip()

@@ -19,6 +19,7 @@ import numpy as np
 from vla_cache_ros import __version__
 
 from .controller import Controller
+from .drift_watch import DRIFTED
 from .vla_parameters import VLAParameters
 
 _WINDOW = 500  # inferences over which percentiles are taken
@@ -55,7 +56,7 @@ def run_info(parameters: VLAParameters, policy: Mapping[str, str]) -> str:
 def diagnostics(
     name: str, parameters: VLAParameters, controller: Controller | None, figures: Figures
 ) -> DiagnosticArray:
-    """Return the node's health: OK, or WARN with the reasons for which the arm stands still."""
+    """Return the node's health: OK, or WARN: why the arm stands still, or that it drifts."""
     status = DiagnosticStatus(
         name=f'{name}: inference', hardware_id='vla_cache_ros', level=DiagnosticStatus.OK
     )
@@ -67,6 +68,9 @@ def diagnostics(
         if causes:
             status.level = DiagnosticStatus.WARN
             status.message = '; '.join(causes.messages())
+        elif controller.drift.guard.alarmed:
+            status.level = DiagnosticStatus.WARN
+            status.message = f'{status.message}; {DRIFTED}'
         values |= {
             'episode': controller.episode,
             'last image stamp': f'{controller.last_image * 1e-9:.3f}',
@@ -74,6 +78,7 @@ def diagnostics(
             **{f'limited by {limit}': n for limit, n in sorted(controller.limited.items())},
             **{f'stops {cause}': n for cause, n in sorted(causes.counts.items())},
             **{f'invalidations {cause}': n for cause, n in controller.invalidations.items()},
+            **controller.drift.figures(),
         }
     values |= figures.summary()
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
