@@ -41,7 +41,7 @@ def test_checks_that_take_what_a_full_step_takes_never_cost_more_than_the_share(
     guard = DriftGuard()
     guard.infer(cost, 0.0)
     for ms, reuse, apart in steps:
-        if guard.infer(ms if reuse else min(ms, cost), reuse):
+        if guard.infer(ms if reuse else cost, reuse):
             guard.spend(cost)
             guard.judge(apart, THRESHOLD)
         assert guard.spent <= SHARE * guard.inferred * (1 + 1e-9)

@@ -13,7 +13,9 @@ from statistics import median
 import numpy as np
 
 SHARE = 0.05  # of the time of all inferences, which checks may take
-_RECENT = 9  # checks whose median says what the next one will take
+_RECENT = (
+    9  # checks, or full steps before the first one, whose median says what the next one will take
+)
 _WINDOW = 500  # checks over which distances are summed up
 
 
@@ -52,7 +54,11 @@ class DriftGuard:
         self._suspicious = False
 
     def reset(self) -> None:
-        """Begin an episode: a suspicion belongs to the one before. What is owed stays owed."""
+        """
+        Begin an episode; what is owed stays owed.
+
+        It begins with a full step, after which even a broken gate does well: a suspicion ends.
+        """
         self._suspicious = False
 
     def infer(self, ms: float, reuse: float) -> bool:
@@ -68,8 +74,8 @@ class DriftGuard:
         self.inferred += ms
         if not reuse:
             self._suspicious = False
-            if not self._costs:  # a check takes what a full step does
-                self._cost = max(self._cost, ms)
+            if not self.checks:  # a check takes what a full step does
+                self._expect(ms)
         # no more than two checks: what was saved long ago must not pay for a burst of them
         self._credit = min(self._credit + self._share * ms, 2 * self._cost)
         if not reuse or not self._cost:
@@ -78,11 +84,12 @@ class DriftGuard:
 
     def spend(self, ms: float) -> None:
         """Pay for a check, whatever came of it; a debt is paid off before the next one."""
+        if not self.checks:
+            self._costs.clear()
         self.checks += 1
         self.spent += ms
         self._credit -= ms
-        self._costs.append(ms)
-        self._cost = median(self._costs)
+        self._expect(ms)
 
     def judge(self, apart: float, threshold: float) -> bool:
         """
@@ -101,6 +108,10 @@ class DriftGuard:
         self.alarms += not self.alarmed
         self._suspicious, self.alarmed = False, True
         return True
+
+    def _expect(self, ms: float) -> None:
+        self._costs.append(ms)
+        self._cost = median(self._costs)
 
     @property
     def share(self) -> float:
