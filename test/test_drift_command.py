@@ -82,7 +82,7 @@ def record(episodes, apart):
 def test_alarm_comes_within_one_interval_of_checks_whenever_the_gate_breaks():
     found = waits(record(10, apart=0.4), THRESHOLD, seed=0)
     inferences = [wait for wait, _ in found]
-    assert len(found) == 500
+    assert len(found) == 200
     assert min(inferences) == 2 and 15 < np.median(inferences) < 30
     # a check every 40; one at the end of an episode is followed by none
     assert np.percentile(inferences, 95) < 60 and max(inferences) < 90
@@ -133,10 +133,11 @@ def test_command_catches_a_gate_that_is_stuck(folder, monkeypatch, tmp_path, cap
         str(folder), 'motion', 0.5, 1, 0, broken='stuck', threshold=1e-4, json_path=path
     )
     assert path.exists()
-    assert figures['alarms']['count'] == figures['refreshes'] == 1
+    # the second refresh: one check is enough while the alarm stands
+    assert (figures['alarms']['count'], figures['refreshes'], figures['checks']) == (1, 2, 3)
     assert figures['inferences'] == 60
     assert figures['caught']['rate'] > 0.9
-    assert figures['checks'] == 2 and figures['cost_share'] <= SHARE
+    assert figures['cost_share'] <= SHARE
     assert figures['alone']['distance']['q0.5'] > 1e-4
     assert 'alarms' in capsys.readouterr().out
 

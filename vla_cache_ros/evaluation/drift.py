@@ -37,7 +37,7 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
 QUANTILES = (0.5, 0.95, 0.99, 0.999, 1.0)
-_MOMENTS = 500  # at which a gate is taken to break
+_MOMENTS = 200  # at which a gate is taken to break
 _SOUND = 200  # inferences before that, at most; half of them at least
 
 
