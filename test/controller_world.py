@@ -18,16 +18,19 @@ class NoThread:
     """A worker that works when the test says so."""
 
     def __init__(self):
-        self.slot = None
+        self.slot = self.spare = None
 
     def order(self, work):
         work()
 
     def offer(self, work):
-        self.slot = work
+        self.slot, self.spare = work, None
+
+    def idle(self, work):
+        self.spare = work
 
     def withdraw(self):
-        self.slot = None
+        self.slot = self.spare = None
 
 
 class World:
@@ -84,6 +87,14 @@ class World:
     def think(self):
         """Have the worker do what is in its slot; return whether there was anything."""
         work, self.worker.slot = self.worker.slot, None
+        if work is not None:
+            work()
+            self.controller.collect()
+        return work is not None
+
+    def check(self):
+        """Have the worker do what it may while idle; return whether there was anything."""
+        work, self.worker.spare = self.worker.spare, None
         if work is not None:
             work()
             self.controller.collect()

@@ -34,6 +34,7 @@ class FakePolicy:
         self.gate = FakeGate()
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s
+        self.drift, self.shadow_error, self.shadows = 0.0, None, []
 
     def prepare(self):
         """Do nothing: no step is slower than another."""
@@ -54,6 +55,15 @@ class FakePolicy:
             len(self.observations), 'fake', self.gate.reuse, active, ages, '', {'total': 1.0}
         )
         return ActionChunk(actions, actions), report
+
+    def shadow(self, observation, step):
+        """Return the actions, moved by `drift` in the first number."""
+        self.shadows.append((observation, step))
+        if self.shadow_error:
+            raise self.shadow_error
+        actions = np.tile(self.action, (self.chunk, 1))
+        actions[:, 0] += self.drift
+        return ActionChunk(actions, actions)
 
     def reset(self, cause='episode_reset'):
         """Note the cause."""

@@ -25,7 +25,17 @@ def test_help_lists_every_command_without_loading_torch():
         [sys.executable, '-c', code, '--help'], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    for name in ('evaluate', 'bench', 'growth', 'demo', 'demos', 'verify', 'record', 'train'):
+    for name in (
+        'evaluate',
+        'bench',
+        'growth',
+        'demo',
+        'demos',
+        'verify',
+        'record',
+        'train',
+        'drift',
+    ):
         assert f'\n  {name} ' in result.stdout
 
 

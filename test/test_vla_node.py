@@ -168,6 +168,7 @@ def test_diagnostics_tell_stops_invalidations_and_latencies(graph):
     assert int(health['invalidations episode_reset']) >= 1
     assert float(health['overhead_ms p95']) >= 0
     assert int(health['commands']) > 0
+    assert health['drift alarms'] == '0' and float(health['drift share']) < 0.06
 
 
 def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried():

@@ -17,6 +17,7 @@ import typer
 from vla_cache_ros import __version__
 from vla_cache_ros.cli_bench import bench
 from vla_cache_ros.cli_bench import growth
+from vla_cache_ros.cli_drift import drift
 from vla_cache_ros.cli_drill import drill
 from vla_cache_ros.cli_drill import soak
 from vla_cache_ros.cli_evaluate import Environment
@@ -44,6 +45,7 @@ app.command()(growth)
 app.command()(demos)
 app.command()(distance)
 app.command()(soak)
+app.command()(drift)
 app.command()(paper)
 app.add_typer(train, name='train')
 app.add_typer(drill, name='drill')

@@ -22,6 +22,7 @@ from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
+from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -31,6 +32,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -61,14 +63,15 @@ class Policy:
         self.gate = gate
         self.statistics = vla.statistics(unnorm_key)
         self._vla = vla
-        self._engine = SlotEngine(
-            vla.model,
-            action_dim=len(self.statistics.action),
-            reuse_towers=reuse_towers,
-            capture=capture,
-            decoding=decoding,
-            seed=seed,
-        )
+        self._options = {
+            'action_dim': len(self.statistics.action),
+            'reuse_towers': reuse_towers,
+            'decoding': decoding,
+            'seed': seed,
+        }
+        self._engine = SlotEngine(vla.model, capture=capture, **self._options)
+        self._capture = capture
+        self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
         self.cache = self._engine.cache
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instruction: tuple[str, list[int]] = ('', [])
@@ -226,8 +229,7 @@ class Policy:
         result = self._engine.step(
             pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features
         )
-        epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
-        actions = self.statistics.action.denormalize(result.normalized, epsilon)
+        chunk = self._chunk(result.normalized)
         report = StepReport(
             step=step,
             gate=self.gate.name,
@@ -244,7 +246,31 @@ class Policy:
                 'total': 1e3 * (time.perf_counter() - begin),
             },
         )
-        return ActionChunk(actions, result.normalized), report
+        return chunk, report
+
+    def shadow(self, observation: Observation, step: int) -> ActionChunk:
+        """
+        Return what recomputing everything gives, and leave episode, gate and counters alone.
+
+        step: index of the step that it is compared with: a diffusion head's noise depends on it.
+        The first call allocates a second cache; shapes are not recorded for it on a GPU.
+
+        Raises InputError and NonFiniteOutputError, as `act` does.
+        """
+        if self._shadow is None:
+            capture = self._capture and self._engine.device.type != 'cuda'
+            self._shadow = SlotEngine(self._vla.model, capture=capture, **self._options)
+        ids, _, proprio = self._check(observation)
+        pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
+        cache = self._shadow.cache
+        cache.valid, cache.step = False, step
+        plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
+        values = self._vla.images.normalize(pixels)
+        return self._chunk(self._shadow.step(pixels, values, ids, proprio, plan).normalized)
+
+    def _chunk(self, normalized: np.ndarray) -> ActionChunk:
+        epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
+        return ActionChunk(self.statistics.action.denormalize(normalized, epsilon), normalized)
 
     def _instruct(self, instruction: str, ids: list[int]) -> None:
         """Give a new instruction to a gate that sees language; the others are not asked."""
@@ -260,22 +286,10 @@ class Policy:
         self, observation: Observation
     ) -> tuple[list[int], tuple[tuple[int, ...], ...], np.ndarray | None]:
         """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
-        images = observation.images
-        if len(images) != self.num_images:
-            raise InputError(
-                f'images: expected {self.num_images} (primary camera first), found {len(images)}'
-            )
-        for index, image in enumerate(images):
-            found = type(image).__name__
-            if isinstance(image, np.ndarray):
-                found = f'{image.dtype} {list(image.shape)}'
-                if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
-                    if image.size:
-                        continue
-            raise InputError(f'image {index}: expected uint8 RGB [H, W, 3], found {found}')
+        check_images(observation.images, self.num_images)
         return (
             self._prompt_ids(observation.instruction),
-            tuple(image.shape for image in images),
+            tuple(image.shape for image in observation.images),
             self._normalized_proprio(observation.proprio),
         )
 

@@ -3,8 +3,8 @@
 """The embedded robot as an environment: seeds, tasks and limits are `simulation.tabletop`'s."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 
-import mujoco
 from vla_cache_ros.benchmarks.environment import Actor
 from vla_cache_ros.benchmarks.environment import Setup
 from vla_cache_ros.simulation.tabletop import Tabletop
@@ -19,7 +19,7 @@ class TabletopEnvironment(Tabletop):
 
     def facts(self) -> Mapping[str, str]:
         """Return the version of the physics."""
-        return {'mujoco': mujoco.__version__}
+        return {'mujoco': version('mujoco')}
 
 
 def make(name: str, setup: Setup) -> TabletopEnvironment:

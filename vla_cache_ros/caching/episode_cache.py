@@ -37,6 +37,7 @@ class Invalidation(StrEnum):
     NON_FINITE_OUTPUT = 'non_finite_output'
     STEP_FAILED = 'step_failed'
     NEW_INSTRUCTION = 'new_instruction'
+    DRIFT = 'drift'
 
 
 @dataclass

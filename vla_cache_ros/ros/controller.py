@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .drift_watch import DriftWatch
 from .inference import infer
 from .inputs import CAUSES
 from .inputs import FrameSet
@@ -67,6 +68,7 @@ class Controller:
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
         self.last_image = 0  # ns
         self.invalidations: dict[str, int] = {}
+        self.drift = DriftWatch(policy, worker, surroundings)
         self._policy = policy
         self._worker = worker
         self._world = surroundings
@@ -110,6 +112,7 @@ class Controller:
         self.last_image = 0
         self.causes.clear(PROBED)
         self.pace.resume(self._world.now())
+        self.drift.guard.reset()
         self._have(self._policy.reset, cause)
 
     def clock_jumped(self) -> None:
@@ -201,6 +204,8 @@ class Controller:
         outcome, self._outcome = self._outcome, None
         if self.active and self._world.now() - self._ticked > self._timeout:
             self._lapse()  # the process was frozen: what was observed before is long past
+        if self.drift.parted(self._epoch, self.parameters):
+            self._have(self._policy.invalidate, 'drift')
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return False
@@ -214,6 +219,8 @@ class Controller:
         changed = self.pace.note(now - outcome.began, now)
         stamp = self._start(outcome, actions, now)
         self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+        self.consider()  # an observation that is due goes before a check
+        self.drift.follow(outcome, self.parameters, idle=self._inference_begin is None)
         return changed
 
     def _start(self, outcome: Outcome, actions: np.ndarray, now: int) -> int:

@@ -25,7 +25,7 @@ def infer(policy: Any, frames: FrameSet, epoch: int, now: int) -> Outcome:  # no
         act_ms = 1e3 * (time.perf_counter() - begin)
         cause = 'unsafe_action'
         check_actions(chunk.actions)
-        return Outcome(epoch, frames, now, act_ms, chunk, report)
+        return Outcome(epoch, frames, now, act_ms, chunk, report, observation)
     except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
         trace = traceback.format_exc() if cause == 'inference_failed' else ''
         return Outcome(epoch, frames, now, cause=cause, error=f'{error}\n{trace}'.strip())

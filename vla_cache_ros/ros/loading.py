@@ -35,7 +35,7 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
 
 def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
     """
-    Infer twice on noise, once in full and once against the cache, and forget it.
+    Infer twice on noise, once in full and once against the cache, once as a shadow; forget it.
 
     Raises ValueError when the policy does not fit the parameters or gives unusable actions.
     """
@@ -58,4 +58,6 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
         state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
         chunk, _ = policy.act(Observation(images, 'warm up', state))
         check_actions(chunk.actions)
+    if parameters.drift_threshold and parameters.gate != 'dense':
+        policy.shadow(Observation(images, 'warm up', state), 0)  # its memory is needed now
     policy.reset()

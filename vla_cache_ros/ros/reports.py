@@ -19,6 +19,7 @@ import numpy as np
 from vla_cache_ros import __version__
 
 from .controller import Controller
+from .drift_watch import DRIFTED
 from .vla_parameters import VLAParameters
 
 _WINDOW = 500  # inferences over which percentiles are taken
@@ -55,7 +56,7 @@ def run_info(parameters: VLAParameters, policy: Mapping[str, str]) -> str:
 def diagnostics(
     name: str, parameters: VLAParameters, controller: Controller | None, figures: Figures
 ) -> DiagnosticArray:
-    """Return the node's health: OK, or WARN with why the arm stands still or is slower."""
+    """Return the node's health: OK, or WARN with why the arm stands still, is slower or drifts."""
     status = DiagnosticStatus(
         name=f'{name}: inference', hardware_id='vla_cache_ros', level=DiagnosticStatus.OK
     )
@@ -67,9 +68,11 @@ def diagnostics(
         if causes:
             status.level = DiagnosticStatus.WARN
             status.message = '; '.join(causes.messages())
-        elif controller.pace.message():
-            status.level = DiagnosticStatus.WARN
-            status.message += f'; {controller.pace.message()}'
+        else:
+            degraded = [controller.pace.message(), DRIFTED * controller.drift.guard.alarmed]
+            if any(degraded):
+                status.level = DiagnosticStatus.WARN
+                status.message = '; '.join(filter(None, [status.message, *degraded]))
         values |= {
             'episode': controller.episode,
             'last image stamp': f'{controller.last_image * 1e-9:.3f}',
@@ -78,6 +81,7 @@ def diagnostics(
             **{f'limited by {limit}': n for limit, n in sorted(controller.limited.items())},
             **{f'stops {cause}': n for cause, n in sorted(causes.counts.items())},
             **{f'invalidations {cause}': n for cause, n in controller.invalidations.items()},
+            **controller.drift.figures(),
         }
     values |= figures.summary()
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

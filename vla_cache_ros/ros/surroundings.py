@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
 from .inputs import FrameSet
@@ -26,6 +27,7 @@ class Outcome:
     act_ms: float = 0.0
     chunk: ActionChunk | None = None
     report: StepReport | None = None
+    observation: Observation | None = None
     cause: str = ''
     error: str = ''
 

@@ -232,6 +232,14 @@ class VLAParameters:
         low=-100.0,
         high=100.0,
     )
+    drift_threshold: float = parameter(
+        0.2,
+        'distance between what cached and dense steps would execute, mean absolute difference of '
+        'normalised actions, above which they have parted; 0: they are not compared',
+        low=0.0,
+        high=2.0,
+        live=True,
+    )
     dry_run: bool = parameter(True, 'run the policy and report, but send no command', live=True)
 
     def slowest_frequency(self) -> float:

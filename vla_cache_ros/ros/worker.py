@@ -4,7 +4,8 @@
 One thread that does everything the policy does: load, warm up, reset and every inference.
 
 Orders are carried out one after the other; observations wait in a slot of size one, where the
-newest replaces an older one. Knows neither ROS nor what a policy returns.
+newest replaces an older one. What can be done without comes last. Knows neither ROS nor what a
+policy returns.
 """
 
 from collections import deque
@@ -25,6 +26,7 @@ class Worker:
         """Start the thread; it sleeps until it is given something to do."""
         self._orders: deque[tuple[Future, Callable[[], object]]] = deque()
         self._slot: Callable[[], None] | None = None
+        self._spare: Callable[[], None] | None = None
         self._closed = False
         self._wake = threading.Condition()
         # daemon: a forward pass that never returns must not keep the process from ending
@@ -42,18 +44,24 @@ class Worker:
     def offer(self, work: Callable[[], None]) -> None:
         """Leave work in the slot; it replaces what has not been begun. It must not raise."""
         with self._wake:
-            self._slot = work
+            self._slot, self._spare = work, None
+            self._wake.notify()
+
+    def idle(self, work: Callable[[], None]) -> None:
+        """Have work done if nothing else waits; an observation drops it. It must not raise."""
+        with self._wake:
+            self._spare = work
             self._wake.notify()
 
     def withdraw(self) -> None:
-        """Empty the slot."""
+        """Drop what has not been begun, but for orders."""
         with self._wake:
-            self._slot = None
+            self._slot = self._spare = None
 
     def close(self, timeout: float) -> bool:
         """End the thread after the work in hand; return whether it ended within timeout (s)."""
         with self._wake:
-            self._closed, self._slot = True, None
+            self._closed, self._slot, self._spare = True, None, None
             self._wake.notify()
         self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -62,13 +70,15 @@ class Worker:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             with self._wake:
-                while not (self._orders or self._slot or self._closed):
+                while not (self._orders or self._slot or self._spare or self._closed):
                     self._wake.wait()
-                future, work = self._orders.popleft() if self._orders else (None, self._slot)
+                future, work = None, self._slot or self._spare
+                if self._orders:
+                    future, work = self._orders.popleft()
                 if work is None:
                     return
                 if future is None:
-                    self._slot = None
+                    self._slot = self._spare = None
             if future is None:
                 work()
                 continue

@@ -119,6 +119,20 @@ class ImagePreprocessor:
         return torch.stack(rows)[:, None].numpy()
 
 
+def check_images(images: Sequence[np.ndarray], count: int) -> None:
+    """Raise InputError unless there are `count` images, each uint8 RGB `[H, W, 3]`."""
+    if len(images) != count:
+        raise InputError(f'images: expected {count} (primary camera first), found {len(images)}')
+    for index, image in enumerate(images):
+        found = type(image).__name__
+        if isinstance(image, np.ndarray):
+            found = f'{image.dtype} {list(image.shape)}'
+            if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+                if image.size:
+                    continue
+        raise InputError(f'image {index}: expected uint8 RGB [H, W, 3], found {found}')
+
+
 def resize(image: np.ndarray) -> np.ndarray:
     """
     Return a uint8 RGB image `[H, W, 3]` at 224 x 224, as the training pipeline resized it.
