@@ -35,6 +35,7 @@ from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
 from vla_cache_ros.vla.families.source import STATISTICS
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.memory import enough_memory
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
@@ -132,9 +133,21 @@ def load_checkpoint(
 
     name: folder, hub id or 'tabletop'. dtype: what weights are cast to. oft: replaces fields of
     OftConfig, which otherwise come from the folder's config.json or files. Raises CheckpointError
-    with one line that names the file or tensor.
+    with one line that names the file or tensor, also where files changed while they were read or
+    the memory does not suffice.
     """
     folder = resolve(name)
+    with weights.unchanged(folder, HUB_FILES):
+        return _load(folder, dtype, device, oft, need_tokenizer)
+
+
+def _load(
+    folder: Path,
+    dtype: torch.dtype,
+    device: str,
+    oft: Mapping[str, Any] | None,
+    need_tokenizer: bool,
+) -> LoadedVLA:
     raw = read_json(folder / 'config.json')
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
@@ -144,12 +157,13 @@ def load_checkpoint(
     shapes = {k: v.shape for k, v in model.state_dict().items()}
     heads = {k: v for k, v in shapes.items() if k.split('.')[0] in MODULES}
     base = {k: v for k, v in shapes.items() if k not in heads}
-    state = weights.collect(base, iter(source.base), dtype, source.base_name)
     head_dtype = config.head_dtype(dtype)
-    state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name))
-    model.load_state_dict(state, assign=True)
-    decoder.rebuild_rotary(model.language_model)
-    model.requires_grad_(requires_grad=False).eval().to(device)
+    with enough_memory(f'{folder}: the weights', _bytes(base, dtype) + _bytes(heads, head_dtype)):
+        state = weights.collect(base, iter(source.base), dtype, source.base_name)
+        state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name))
+        model.load_state_dict(state, assign=True)
+        decoder.rebuild_rotary(model.language_model)
+        model.requires_grad_(requires_grad=False).eval().to(device)
     return LoadedVLA(
         folder=folder,
         family=family.name,
@@ -160,6 +174,10 @@ def load_checkpoint(
         tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
     )
+
+
+def _bytes(shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> int:
+    return sum(shape.numel() for shape in shapes.values()) * dtype.itemsize
 
 
 def is_causal(folder: Path) -> bool:
