@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that is full ends the recorder with its reason, not the policy; the bag stays readable."""
+"""A full disk ends the recorder with its reason, not the policy; the bag stays readable."""
 
 import resource
 import subprocess

@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated clock that jumps, either way: nothing is held on to over the jump, and it goes on."""
+"""A simulated clock jumps, either way: nothing is held on to over the jump, and it goes on."""
 
 from fake_policy import FakePolicy
 import numpy as np

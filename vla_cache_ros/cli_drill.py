@@ -45,3 +45,17 @@ def recorder(
     from vla_cache_ros.evaluation.drill import drill_recorder
 
     raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint, gate)['ok'] else 1)
+
+
+@drill.command()
+def kill(
+    out: Out,
+    times: Annotated[int, typer.Option(min=1, help='How often.')] = 100,
+    seed: Annotated[int, typer.Option(min=0, help='Of who is killed, and when.')] = 0,
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'learned',
+) -> None:
+    """Kill the policy's or the robot's process (SIGKILL) at random moments, and start it again."""
+    from vla_cache_ros.evaluation.kill_drill import drill_kill
+
+    raise typer.Exit(0 if drill_kill(out, times, seed, checkpoint, gate)['ok'] else 1)

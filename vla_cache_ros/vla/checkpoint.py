@@ -137,7 +137,7 @@ def load_checkpoint(
     the memory does not suffice.
     """
     folder = resolve(name)
-    with weights.unchanged(folder, HUB_FILES):
+    with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
         return _load(folder, dtype, device, oft, need_tokenizer)
 
 
@@ -157,13 +157,12 @@ def _load(
     shapes = {k: v.shape for k, v in model.state_dict().items()}
     heads = {k: v for k, v in shapes.items() if k.split('.')[0] in MODULES}
     base = {k: v for k, v in shapes.items() if k not in heads}
+    state = weights.collect(base, iter(source.base), dtype, source.base_name)
     head_dtype = config.head_dtype(dtype)
-    with enough_memory(f'{folder}: the weights', _bytes(base, dtype) + _bytes(heads, head_dtype)):
-        state = weights.collect(base, iter(source.base), dtype, source.base_name)
-        state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name))
-        model.load_state_dict(state, assign=True)
-        decoder.rebuild_rotary(model.language_model)
-        model.requires_grad_(requires_grad=False).eval().to(device)
+    state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name))
+    model.load_state_dict(state, assign=True)
+    decoder.rebuild_rotary(model.language_model)
+    model.requires_grad_(requires_grad=False).eval().to(device)
     return LoadedVLA(
         folder=folder,
         family=family.name,
@@ -174,10 +173,6 @@ def _load(
         tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
     )
-
-
-def _bytes(shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> int:
-    return sum(shape.numel() for shape in shapes.values()) * dtype.itemsize
 
 
 def is_causal(folder: Path) -> bool:

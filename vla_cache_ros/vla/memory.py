@@ -8,20 +8,26 @@ Knows no device: torch names it in its message. What the kernel kills for memory
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import torch
 from vla_cache_ros.vla.errors import CheckpointError
+
+WEIGHTS = ('*.safetensors', '*.pt', 'checkpoints/*.pt')
 
 
 @contextmanager
-def enough_memory(what: str, needed: int) -> Iterator[None]:
-    """Turn a failed allocation inside into a CheckpointError; needed: bytes, at least."""
+def enough_memory(folder: Path, dtype: torch.dtype) -> Iterator[None]:
+    """Turn an allocation that fails inside into a CheckpointError that says what is to be held."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if isinstance(error, RuntimeError) and 'memory' not in reason:
             raise
+        size = sum(path.stat().st_size for pattern in WEIGHTS for path in folder.glob(pattern))
         raise CheckpointError(
-            f'{what}: expected {needed / 1e9:.2f} GB of free memory, and some more to work, came '
-            f'less ({reason}); end other programs, or choose a smaller dtype or model'
+            f'{folder}: expected free memory for weights of {size * 1e-9:.2f} GB, to be held as '
+            f'{str(dtype).removeprefix("torch.")}, came less ({reason}); end other programs, or '
+            'choose a smaller dtype or model'
         ) from error
