@@ -122,5 +122,7 @@ def test_flood_of_messages_makes_no_command_old(moving):
     moved = [came + received - stamp for stamp, twist, came, _ in during if np.any(twist)]
     gaps = np.diff([stamp for stamp, *_ in during])
     # either the command is renewed in time, or the first one after the gap is no motion
-    assert all(gap < 0.3 or not np.any(after[1]) for gap, after in zip(gaps, during[1:], strict=True))
+    assert all(
+        gap < 0.3 or not np.any(after[1]) for gap, after in zip(gaps, during[1:], strict=True)
+    )
     assert max(moved, default=0.0) < 0.5

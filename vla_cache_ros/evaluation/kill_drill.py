@@ -34,6 +34,7 @@ HOLD_LIMIT = 1e3 * (DriverParameters.command_timeout + SETTLING)  # ms
 STOP_LIMIT = 1e3 * (IMAGE_TIMEOUT + TICKS)  # ms
 DEAD_LIMIT = 8  # segments of shared memory whose processes are gone; each has half a megabyte
 VLA, ROBOT = 'vla_node', 'sim_robot_node'
+MODULES = {VLA: 'vla_cache_ros.ros.vla_node', ROBOT: 'vla_cache_ros.ros.sim_robot_node'}
 # When in its life the victim is killed, and up to how many seconds after that moment.
 MOMENTS = {
     VLA: {'starting': 3.0, 'loading': 0.5, 'activating': 0.02, 'moving': 1.5},
@@ -76,7 +77,7 @@ class _Drill:
 
     def start(self, name: str) -> None:
         """Start one of the two."""
-        self._processes.start(name, f'vla_cache_ros.ros.{name}', self._commands[name])
+        self._processes.start(name, MODULES[name], self._commands[name])
 
     def go_on(self, victim: str, seed: int) -> None:
         """Bring what was started, or taken down, to motion in a new episode."""

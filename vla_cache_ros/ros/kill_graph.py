@@ -25,16 +25,15 @@ from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 
 from .demo_graph import COMMANDS
-from .demo_graph import LOAD_TIMEOUT
 from .demo_graph import POLICY
 from .demo_graph import ROBOT
-from .demo_graph import START_TIMEOUT
 from .inputs import stamp_of
 from .operator import GraphError
 from .operator import Operator
 from .qos import LATCHED
 
 MOVING = 0.01  # m/s or rad/s; an arm slower than this holds still
+PATIENCE = 300.0  # s for a process to come to what it was started for
 ANSWER_TIMEOUT = 2.0  # s; after it a question is asked anew: who was asked may have been killed
 ROUNDING = 1e-6
 _WORDS = QoSProfile(depth=1000)
@@ -61,9 +60,7 @@ class KillGraph:
         self._change = node.create_client(ChangeState, f'{POLICY}/change_state')
         self._ask = node.create_client(GetState, f'{POLICY}/get_state')
         node.create_subscription(TwistStamped, COMMANDS, self._on_twist, _WORDS)
-        node.create_subscription(
-            Float64MultiArray, '/gripper/commands', self._on_gripper, _WORDS
-        )
+        node.create_subscription(Float64MultiArray, '/gripper/commands', self._on_gripper, _WORDS)
         node.create_subscription(PoseStamped, '/end_effector_pose', self._on_pose, _WORDS)
         node.create_subscription(String, f'{ROBOT}/episode_status', self._on_status, LATCHED)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, _WORDS)
@@ -77,7 +74,7 @@ class KillGraph:
         """Leave the graph as it is."""
         self._operator.close()
 
-    def bring(self, transition: int, label: str, timeout: float = LOAD_TIMEOUT) -> None:
+    def bring(self, transition: int, label: str, timeout: float = PATIENCE) -> None:
         """Take the policy through a transition into a state; raises GraphError after timeout s."""
         deadline = time.monotonic() + timeout
         while (found := self.state(deadline)) != label:
@@ -107,14 +104,14 @@ class KillGraph:
         self._operator.wait(
             lambda: self._status[0] > asked and self._status[1]['seed'] == seed,
             f'episode of seed {seed}',
-            START_TIMEOUT,
+            PATIENCE,
         )
         self._instructions.publish(String(data=self._status[1]['instruction']))
 
     def wait_for_motion(self, since: int) -> None:
         """Wait until the arm was sent motion, and moved, after an instant (ns)."""
         self._operator.wait(
-            lambda: self.moving_sent > since and self.moved > since, 'motion', START_TIMEOUT
+            lambda: self.moving_sent > since and self.moved > since, 'motion', PATIENCE
         )
 
     def wait_for_cause(self, since: int) -> str:
@@ -122,7 +119,7 @@ class KillGraph:
         self._operator.wait(
             lambda: self._causes[0] > since and self._causes[1] not in ('', 'none'),
             'a named cause',
-            10.0,
+            PATIENCE,
         )
         return self._causes[1]
 

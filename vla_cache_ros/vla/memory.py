@@ -23,7 +23,7 @@ def enough_memory(folder: Path, dtype: torch.dtype) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        if isinstance(error, RuntimeError) and 'memory' not in reason:
+        if isinstance(error, RuntimeError) and not ('memory' in reason or 'bad_alloc' in reason):
             raise
         size = sum(path.stat().st_size for pattern in WEIGHTS for path in folder.glob(pattern))
         raise CheckpointError(
