@@ -54,7 +54,7 @@ def drill_kill(out: Path, times: int, seed: int, checkpoint: str, gate: str) -> 
         drill.go_on(VLA, seed)
         for number in range(times):
             victim = [VLA, ROBOT][number % 2] if number < 2 else draws.choice([VLA, ROBOT])
-            moment = draws.choice(list(MOMENTS[victim]))
+            moment = draws.choice([*MOMENTS[victim], 'moving', 'moving'])
             kills.append(drill.kill(victim, moment, draws.uniform(0, 1), seed + number + 1))
             figures = _sum_up(kills, times, seed)
             write_json(out / 'kill.json', figures)

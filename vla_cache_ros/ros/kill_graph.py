@@ -56,7 +56,7 @@ class KillGraph:
         self._causes: tuple[int, str] = (0, '')
         self._instructions = node.create_publisher(String, '/instruction', LATCHED)
         self._episodes = node.create_publisher(String, f'{ROBOT}/new_episode', LATCHED)
-        # Made once: a client that is new may know the dead node's services, and not yet the next's.
+        # Made once: a new client may know a dead node's services, and not yet the next one's.
         self._change = node.create_client(ChangeState, f'{POLICY}/change_state')
         self._ask = node.create_client(GetState, f'{POLICY}/get_state')
         node.create_subscription(TwistStamped, COMMANDS, self._on_twist, _WORDS)
@@ -87,7 +87,7 @@ class KillGraph:
         self._change.call_async(ChangeState.Request(transition=Transition(id=transition)))
 
     def state(self, deadline: float) -> str:
-        """Return the label of the policy's state once it answers; by then it did what was asked."""
+        """Return the label of the policy's state, after whatever it was asked to do before."""
         while time.monotonic() < deadline:
             future = self._ask.call_async(GetState.Request())
             try:
