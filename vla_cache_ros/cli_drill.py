@@ -48,6 +48,20 @@ def recorder(
 
 
 @drill.command()
+def kill(
+    out: Out,
+    times: Annotated[int, typer.Option(min=1, help='How often.')] = 100,
+    seed: Annotated[int, typer.Option(min=0, help='Of who is killed, and when.')] = 0,
+    checkpoint: Checkpoint = 'tabletop',
+    gate: Gate = 'learned',
+) -> None:
+    """Kill the policy's or the robot's process (SIGKILL) at random moments, and start it again."""
+    from vla_cache_ros.evaluation.kill_drill import drill_kill
+
+    raise typer.Exit(0 if drill_kill(out, times, seed, checkpoint, gate)['ok'] else 1)
+
+
+@drill.command()
 def overrun(out: Out, checkpoint: Checkpoint = 'tabletop', gate: Gate = 'learned') -> None:
     """Slow the model in steps: more reuse, a lower rate, a stop, and back; some minutes."""
     from vla_cache_ros.evaluation.overrun_drill import drill_overrun

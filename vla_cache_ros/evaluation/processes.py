@@ -98,6 +98,12 @@ class Processes:
             process.kill()
             process.wait()
 
+    def kill(self, name: str) -> None:
+        """Kill one process, which gets no chance to do anything about it."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
     def stop(self) -> None:
         """End every process, newest first."""
         for name in list(reversed(self._running)):

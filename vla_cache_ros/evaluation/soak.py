@@ -38,6 +38,7 @@ NODE = {
     'translation_scale': 1 / SPEED,
     'rotation_scale': 1 / SPEED,
     'execute_steps': 8,  # all of a chunk
+    'degrade': 'false',  # 40 ms of actions are less than an inference takes
 }
 BOUNDS = {
     'max_linear_velocity': 0.4,

@@ -147,6 +147,15 @@ class Controller:
         elif not stalled:
             self.causes.clear({'clock_stalled'})
 
+    def duplicated(self, message: str) -> None:
+        """Stop while a second node commands the same arm; an empty message says it is gone."""
+        stopped = 'duplicate_node' in self.causes.names()
+        if message and self.active and not stopped:
+            self._stop('duplicate_node', message)
+        elif stopped and not message:
+            self.causes.clear({'duplicate_node'})
+            self._after = self._world.now()
+
     def halt(self) -> None:
         """Drop what is played or inferred; send a stop. Only newer messages count from here."""
         self._epoch += 1

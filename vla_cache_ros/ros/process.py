@@ -17,6 +17,8 @@ from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from .shared_memory import remove_dead_segments
+
 stop_requested = threading.Event()
 
 
@@ -30,6 +32,7 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     abandoned a thread ends the process at once. A ValueError of make_node is a user's mistake:
     one line, code 2.
     """
+    remove_dead_segments()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop_requested.clear()
     for number in (signal.SIGINT, signal.SIGTERM):

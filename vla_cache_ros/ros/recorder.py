@@ -8,6 +8,7 @@ durability. It does not know what the messages mean.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 import functools
 import importlib
 from pathlib import Path
@@ -36,6 +37,7 @@ from rosbags.typesys import Stores
 from .declaration import declare
 from .parameters import RecorderParameters
 from .process import run
+from .process import stop_requested
 
 DEPTH = 100  # messages that may wait while one is written
 SEARCH_PERIOD = 0.1  # s between two looks for new publishers
@@ -58,12 +60,17 @@ class Recorder(Node):
         self._writer.open()
         self._missing = {self.resolve_topic_name(topic) for topic in parameters.topics}
         self.counts: dict[str, int] = {}
+        self.exit_code = 0
         self.create_timer(SEARCH_PERIOD, self._search)
         self.get_logger().info(f'recording to {path}, waiting for {", ".join(self._missing)}')
 
     def close(self) -> None:
         """Write index and metadata: from here on the bag can be read."""
-        self._writer.close()
+        if self.exit_code == 0:
+            try:
+                self._writer.close()
+            except OSError as error:
+                self._give_up(error)
         total = sum(self.counts.values())
         self.get_logger().info(f'{total} messages of {len(self.counts)} topics in the bag')
         for topic in sorted(self._missing):
@@ -114,8 +121,25 @@ class Recorder(Node):
         self.get_logger().info(f'recording {topic}')
 
     def _write(self, topic: str, connection: Any, data: bytes) -> None:  # noqa: ANN401
-        self._writer.write(connection, self.get_clock().now().nanoseconds, data)
+        if self.exit_code:
+            return
+        try:
+            self._writer.write(connection, self.get_clock().now().nanoseconds, data)
+        except OSError as error:
+            self._give_up(error)
+            return
         self.counts[topic] += 1
+
+    def _give_up(self, error: OSError) -> None:
+        """End the process: one that can no longer write shall not look as if it recorded."""
+        self.exit_code = 1
+        stop_requested.set()
+        with suppress(OSError):  # what is buffered has no room either
+            self._writer.abort()
+        self.get_logger().error(
+            f'bag_not_written: expected room on the disk, came: {error}; make room and record to '
+            'a new folder. The bag is readable up to here, without its index'
+        )
 
 
 def run_record(out: Path, topics: Sequence[str] | None = None) -> None:

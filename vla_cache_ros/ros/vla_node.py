@@ -50,6 +50,7 @@ from .subscriptions import InputSubscriptions
 from .surroundings import Outcome
 from .surroundings import Surroundings
 from .transitions import guarded
+from .twins import Twins
 from .vla_parameters import VLAParameters
 from .worker import Worker
 
@@ -83,6 +84,7 @@ class VLANode(LifecycleNode):
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/pause', self._on_pause)
         self._estop = EmergencyStop(self, self._on_estop)
+        self._twins = Twins(self, lambda: self._controller)
         # By a clock that nobody can stop: a stalled one has to be noticed, and told of.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
@@ -113,6 +115,7 @@ class VLANode(LifecycleNode):
     @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin an episode and let commands pass."""
+        self._twins.refuse()
         result = super().on_activate(state)
         self._controller.activate()
         return result
@@ -298,6 +301,7 @@ class VLANode(LifecycleNode):
         message = diagnostics(
             self.get_fully_qualified_name(), self._settings, self._controller, self._figures
         )
+        self._twins.sign(message)
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

@@ -35,6 +35,7 @@ from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
 from vla_cache_ros.vla.families.source import STATISTICS
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.memory import enough_memory
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
@@ -132,9 +133,21 @@ def load_checkpoint(
 
     name: folder, hub id or 'tabletop'. dtype: what weights are cast to. oft: replaces fields of
     OftConfig, which otherwise come from the folder's config.json or files. Raises CheckpointError
-    with one line that names the file or tensor.
+    with one line that names the file or tensor, also where files changed while they were read or
+    the memory does not suffice.
     """
     folder = resolve(name)
+    with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
+        return _load(folder, dtype, device, oft, need_tokenizer)
+
+
+def _load(
+    folder: Path,
+    dtype: torch.dtype,
+    device: str,
+    oft: Mapping[str, Any] | None,
+    need_tokenizer: bool,
+) -> LoadedVLA:
     raw = read_json(folder / 'config.json')
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)

@@ -9,13 +9,16 @@ it. Knows the files' formats; knows nothing of the model beyond the names and sh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
+from io import RawIOBase
+import json
+import math
 from pathlib import Path
 import pickle
 
-from safetensors import safe_open
-from safetensors import SafetensorError
 import torch
 from torch import Tensor
 from vla_cache_ros.vla.config import read_json
@@ -24,6 +27,35 @@ from vla_cache_ros.vla.errors import CheckpointError
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 _SHOWN = 5
+_DTYPES = {
+    'F64': torch.float64, 'F32': torch.float32, 'F16': torch.float16, 'BF16': torch.bfloat16,
+    'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8,
+    'U8': torch.uint8, 'BOOL': torch.bool, 'F8_E4M3': torch.float8_e4m3fn,
+    'F8_E5M2': torch.float8_e5m2,
+}  # fmt: skip
+
+
+@contextmanager
+def unchanged(folder: Path, patterns: Iterable[str]) -> Iterator[None]:
+    """Raise CheckpointError at the end if files of these names were written or replaced inside."""
+    patterns = tuple(patterns)
+    before = _stamps(folder, patterns)
+    yield
+    after = _stamps(folder, patterns)
+    changed = sorted(p for p in before.keys() | after.keys() if before.get(p) != after.get(p))
+    if changed:
+        raise CheckpointError(
+            f'{", ".join(changed)}: expected files that stay as they are while they are read, '
+            'found them changed; load again once they are complete'
+        )
+
+
+def _stamps(folder: Path, patterns: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+    found = {}
+    for path in {path for pattern in patterns for path in folder.glob(pattern)}:
+        facts = path.stat()
+        found[str(path)] = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return found
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -39,18 +71,58 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Yield the names and tensors of one file; raises CheckpointError if absent or damaged."""
+    """
+    Yield the names and tensors of one file; raises CheckpointError if absent or damaged.
+
+    Reads instead of mapping: a mapped file that someone cuts short ends the process (SIGBUS), and
+    one that is overwritten changes a model that acts.
+    """
     if not path.exists():
         raise CheckpointError(f'expected the file {path}, found none')
     try:
-        with safe_open(path, framework='pt') as file:
-            for name in file.keys():  # noqa: SIM118 - the handle is no mapping
-                yield name, file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
+        with path.open('rb', buffering=0) as file:
+            for name, shape, dtype in _header(file, path.stat().st_size):
+                tensor = torch.empty(shape, dtype=dtype)
+                _fill(tensor, file)
+                yield name, tensor
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f'{path}: expected a complete safetensors file, found a damaged one ({error}); '
             'fetch it again'
         ) from error
+
+
+def _header(file: RawIOBase, length: int) -> list[tuple[str, list[int], torch.dtype]]:
+    """Return name, shape and type of each tensor, in the order in which the bytes follow."""
+    size = int.from_bytes(file.read(8), 'little')
+    if size > length - 8:
+        raise ValueError(f'a header of {size} bytes in a file of {length}')
+    facts = json.loads(file.read(size))
+    facts.pop('__metadata__', None)
+    entries, end = [], 0
+    for name, fact in sorted(facts.items(), key=lambda item: item[1]['data_offsets']):
+        shape, dtype, (begin, following) = (
+            fact['shape'],
+            _DTYPES[fact['dtype']],
+            fact['data_offsets'],
+        )
+        if begin != end or following - begin != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f'{name} at bytes {begin} to {following}, expected it at {end}')
+        entries.append((name, shape, dtype))
+        end = following
+    if end != length - 8 - size:
+        raise ValueError(f'{length} bytes, expected {8 + size + end}')
+    return entries
+
+
+def _fill(tensor: Tensor, file: RawIOBase) -> None:
+    """Read a tensor's bytes; raises ValueError where the file ends."""
+    room = memoryview(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else b''
+    while len(room):
+        count = file.readinto(room)
+        if not count:
+            raise ValueError('it was cut short while it was read')
+        room = room[count:]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

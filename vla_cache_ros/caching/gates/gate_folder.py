@@ -157,6 +157,11 @@ def load_gate_folder(folder: str | Path | None, *, fingerprint: str, cameras: in
     Raises CheckpointError (a ValueError), one line that names the file and what is wrong with it.
     """
     folder = find_gate(folder)
+    with weights.unchanged(folder, (DESCRIPTION, WEIGHTS)):
+        return _load(folder, fingerprint, cameras)
+
+
+def _load(folder: Path, fingerprint: str, cameras: int) -> SavedGate:
     path = folder / DESCRIPTION
     content = _read_description(path)
     for key, wanted in (('cameras', cameras), ('tokens', cameras * TOKENS)):

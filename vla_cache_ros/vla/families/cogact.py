@@ -225,7 +225,7 @@ def _tensors(
             name = f'{module}.{key}'
             for pattern, text in _RENAMED:
                 name = re.sub(pattern, text, name)
-            yield name, tensor
+            yield name, tensor.clone()  # the file is mapped, and may be cut short later
 
 
 def _images(towers: tuple[TowerConfig, ...]) -> ImagePreprocessor:

@@ -1,0 +1,33 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Say in one line that the memory does not suffice, whichever library ran out of it.
+
+Knows no device: torch names it in its message. What the kernel kills for memory says nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from vla_cache_ros.vla.errors import CheckpointError
+
+WEIGHTS = ('*.safetensors', '*.pt', 'checkpoints/*.pt')
+
+
+@contextmanager
+def enough_memory(folder: Path, dtype: torch.dtype) -> Iterator[None]:
+    """Turn an allocation that fails inside into a CheckpointError that says what is to be held."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if isinstance(error, RuntimeError) and not ('memory' in reason or 'bad_alloc' in reason):
+            raise
+        size = sum(path.stat().st_size for pattern in WEIGHTS for path in folder.glob(pattern))
+        raise CheckpointError(
+            f'{folder}: expected free memory for weights of {size * 1e-9:.2f} GB, to be held as '
+            f'{str(dtype).removeprefix("torch.")}, came less ({reason}); end other programs, or '
+            'choose a smaller dtype or model'
+        ) from error
