@@ -205,11 +205,7 @@ class Controller:
         self._play(self._world.now())
 
     def collect(self) -> bool:
-        """
-        Take the worker's outcome and play it, unless the world has moved on meanwhile.
-
-        Returns whether what is given up to keep pace has changed.
-        """
+        """Play the worker's outcome unless it is outdated; return whether the pace changed."""
         outcome, self._outcome = self._outcome, None
         if self.active and self._world.now() - self._ticked > self._timeout:
             self._lapse()  # the process was frozen: what was observed before is long past
