@@ -98,8 +98,10 @@ class Degradation:
         self._held += 1
         run = SLACK_RUN << self._doublings
         if sum(self._recent) >= OVERRUNS and self._at + 1 < len(self._rungs):
-            in_vain = self._rose and self._held < run
-            self._doublings = min(self._doublings + 1, MOST_DOUBLINGS) if in_vain else 0
+            if self._held >= run:
+                self._doublings = 0
+            elif self._rose:
+                self._doublings = min(self._doublings + 1, MOST_DOUBLINGS)
             self._stand(self._at + 1)
             return 1
         if self._quick >= run and self._at > 0:
