@@ -51,15 +51,16 @@ class Playback:
         Begin to play actions [n, 7] at now (ns).
 
         since: when they were observed for (ns): the first of them belong to the time since then
-        in which the arm was moved by earlier ones, and are skipped. None skips nothing.
+        in which the arm was moved by earlier ones, and are skipped. None skips nothing. Chunks
+        that have lapsed, or belong to a clock that was set back, are dropped.
         """
+        self._lapses(now)
         moved = 0 if since is None else self._moved(since, now)
         if not self.playing:
             self._spans.append([now, now])
         if self._decay is None:
             self._chunks.clear()
         self._chunks.append(_Chunk(now - moved, actions))
-        self._asked = now
 
     def stop(self) -> None:
         """Forget what is left to play."""
@@ -72,12 +73,11 @@ class Playback:
 
     def due(self, now: int) -> np.ndarray | Due:
         """Return the action [7] that is due at now (ns), or what else is."""
-        if not self._chunks:
-            return Due.NOTHING
-        gap, self._asked = now - self._asked, now
-        if not 0 <= gap <= self._timeout:
-            self.stop()
+        playing = self.playing
+        if self._lapses(now) and playing:
             return Due.LAPSED
+        if not playing:
+            return Due.NOTHING
         self._spans[-1][1] = now
         self._chunks = deque(c for c in self._chunks if self._index(c, now) < len(c.actions))
         if not self._chunks:
@@ -87,6 +87,16 @@ class Playback:
         action = weights @ due / weights.sum()
         action[6] = due[-1, 6]  # half open is no average of open and closed
         return action
+
+    def _lapses(self, now: int) -> bool:
+        """Drop what nobody has held until now (ns); return whether it was too long."""
+        gap, self._asked = now - self._asked, now
+        if gap < 0:
+            self._spans.clear()  # the clock was set back: they are of another time
+        lapsed = not 0 <= gap <= self._timeout
+        if lapsed:
+            self.stop()
+        return lapsed
 
     def _index(self, chunk: _Chunk, now: int) -> int:
         return (now - chunk.begin + self._tolerance) // self._period
