@@ -3,8 +3,8 @@
 """
 Count the inputs that hypothesis tries, in every test that uses it, and try more of them on demand.
 
-VLA_CACHE_EXAMPLES=N multiplies the examples of each test; VLA_CACHE_PROPERTIES=FILE writes what
-was tried as JSON and prints a table of it. Knows no test.
+VLA_CACHE_EXAMPLES=N multiplies the examples of each test, by less than one too.
+VLA_CACHE_PROPERTIES=FILE writes what was tried as JSON and prints a table of it. Knows no test.
 """
 
 import json
@@ -12,20 +12,25 @@ import os
 from pathlib import Path
 import time
 
+from hypothesis import Phase
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine
 from hypothesis.statistics import collector
 import pytest
 
-EXAMPLES = int(os.environ.get('VLA_CACHE_EXAMPLES', '1'))
+EXAMPLES = float(os.environ.get('VLA_CACHE_EXAMPLES', '1'))
 FILE = os.environ.get('VLA_CACHE_PROPERTIES', '')
 PHASES = ('reuse-phase', 'generate-phase')  # those that look for a counterexample
 SETTINGS = '_hypothesis_internal_use_settings'
 counts: list[dict] = []
+# `--hypothesis-profile=once`: whether a test fails, always with the same inputs, not the smallest.
+settings.register_profile(
+    'once', derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+)
 
 
 def multiplied(one):
-    return settings(one, max_examples=one.max_examples * EXAMPLES)
+    return settings(one, max_examples=max(1, round(one.max_examples * EXAMPLES)))
 
 
 @pytest.hookimpl(trylast=True)

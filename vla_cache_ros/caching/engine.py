@@ -113,7 +113,6 @@ class SlotEngine:
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
-    @torch.inference_mode()
     def step(
         self,
         pixels: np.ndarray,
@@ -185,6 +184,7 @@ class SlotEngine:
             return self._prompt
         return PromptSlots.build(self.model, self.layout, wanted, self._guesses)
 
+    @torch.inference_mode()
     def _run(
         self,
         pixels: np.ndarray,
