@@ -6,12 +6,20 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
+# times as many inputs for each property as in `make test`
+EXAMPLES ?= 1
+
+# the tests of the cache, of what bounds and stops the arm, and of what is read from a folder
+ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine policy_machine \
+	fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
+	policy checkpoint families cogact safety limits motion_properties message_properties
+
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
 # control steps of `make soak`
 STEPS  ?= 3000
 
-.PHONY: demo soak test test-libero test-simpler lint format clean
+.PHONY: demo soak test test-libero test-simpler properties coverage mutation lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -27,6 +35,20 @@ test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulato
 
 test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/simpler.md
 	$(BIN)/python -m pytest test/test_simpler.py
+
+properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twenty times as many
+	VLA_CACHE_EXAMPLES=$(EXAMPLES) VLA_CACHE_PROPERTIES=runs/properties.json \
+		$(BIN)/python -m pytest -q -m hypothesis
+
+coverage: $(VENV)/.test  ## lines and branches of cache, safety filter and loader, minutes
+	VLA_CACHE_EXAMPLES=0.2 $(BIN)/coverage run -m pytest -q $(ROOMS:%=test/test_%.py)
+	$(BIN)/coverage json -q -o runs/coverage.json
+	$(BIN)/coverage report -m --skip-covered
+	$(BIN)/python test/coverage_table.py runs/coverage.json
+
+mutation: $(VENV)/.test  ## does a test notice each small change to safety filter and cache? an hour
+	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1
+	$(BIN)/python test/mutation_table.py mutants
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -5,6 +5,9 @@
 from pathlib import Path
 
 from gate_samples import write_gate
+from property_counts import pytest_collection_modifyitems  # noqa: F401 - hooks, for all tests
+from property_counts import pytest_runtest_call  # noqa: F401
+from property_counts import pytest_terminal_summary  # noqa: F401
 import pytest
 import vla_cache_ros.simulation  # noqa: F401 - says how MuJoCo renders, before MuJoCo comes
 

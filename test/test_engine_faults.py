@@ -101,3 +101,18 @@ def test_inputs_that_do_not_fit_leave_the_cache_as_it_was(oft):
             engine.step(*arguments)
     assert engine.cache.valid and engine.cache.step == 1 and not engine.cache.invalidations
     assert np.array_equal(contents(engine), before)
+
+
+def test_what_was_never_computed_is_not_taken_from_the_cache_at_a_deeper_layer(oft):
+    (pixels,) = frames(oft, 1)
+    engine, fresh = SlotEngine(oft), SlotEngine(oft)
+    half = np.arange(engine.layout.visual_tokens) % 2 == 0
+    cut = ((2, nothing(engine)),)
+    result, dense = run(engine, pixels, layers=cut, refresh='episode_reset'), run(fresh, pixels)
+    assert (result.refresh, result.reuse) == ('first_step', 0)
+    assert np.abs(result.normalized - dense.normalized).max() < 1e-5
+    engine.cache.invalidate('episode_reset')
+    run(engine, pixels, half, refresh='episode_reset')
+    with pytest.raises(ValueError, match='not cached to stay at every layer'):
+        run(engine, pixels, layers=cut)
+    assert engine.cache.valid and run(engine, pixels, half, layers=cut).reuse == 0.25

@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 import math
+import warnings
 
 from hypothesis import example
 from hypothesis import given
@@ -12,8 +13,11 @@ from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
+from vla_cache_ros.ros.limits import limit_norm
 from vla_cache_ros.ros.limits import Limiter
+from vla_cache_ros.ros.limits import STOP
 from vla_cache_ros.ros.limits import velocities
+from vla_cache_ros.ros.limits import WAIT
 from vla_cache_ros.ros.vla_parameters import VLAParameters
 
 FINITE = arrays(float, 7, elements=strategies.floats(-1e300, 1e300))
@@ -157,3 +161,88 @@ def test_units_and_gripper_sign_are_those_of_the_parameters(number, convention, 
     np.testing.assert_allclose(linear, [0.5, 0, 0])
     np.testing.assert_allclose(angular, [0, 0, -5.0])
     assert found == pytest.approx(opening)
+
+
+def test_waiting_and_stopping_are_zeros_that_leave_the_gripper():
+    for command, ends in ((WAIT, False), (STOP, True)):
+        assert command.linear.tolist() == command.angular.tolist() == [0, 0, 0]
+        assert (command.gripper, command.limited, command.stop) == (None, (), ends)
+
+
+def test_a_vector_is_cut_to_exactly_its_limit_and_not_before():
+    kept, cut = limit_norm(np.array([3.0, 0, -4.0]), 5.0)
+    assert (kept.tolist(), cut) == ([3, 0, -4], False)
+    kept, cut = limit_norm(np.array([3.0, 0, -4.0]), 2.5)
+    np.testing.assert_allclose(kept, [1.5, 0, -2])
+    assert cut is True
+    for limit in (0.0, 1.0):
+        kept, cut = limit_norm(np.zeros(3), limit)
+        assert (kept.tolist(), cut) == ([0, 0, 0], False)
+    kept, cut = limit_norm(np.array([0.5, 0, 0]), 0.0)
+    assert (kept.tolist(), cut) == ([0, 0, 0], True)
+    # one number that overflowed is all that counts, and its sign stays
+    kept, cut = limit_norm(np.array([1.0, -np.inf, 5.0]), 2.0)
+    assert (kept.tolist(), cut) == ([0, -2, 0], True)
+    kept, cut = limit_norm(np.array([np.inf, -np.inf, 5.0]), 2.0)
+    np.testing.assert_allclose(kept, [np.sqrt(2), -np.sqrt(2), 0])
+
+
+def test_what_overflows_is_cut_down_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        command = limited(np.full(7, 1e308), replace(FREE, translation_scale=10.0))
+    np.testing.assert_allclose(command.linear, np.full(3, 0.4 / np.sqrt(3)))
+    np.testing.assert_allclose(command.angular, np.full(3, 0.9 / np.sqrt(3)))
+
+
+def test_a_velocity_of_just_the_deadband_is_at_rest():
+    parameters = replace(FREE, deadband_linear_velocity=0.25, deadband_angular_velocity=0.5)
+    command = limited([0.025, 0, 0, 0, 0, 0.05, 0], parameters)
+    assert not command.linear.any() and not command.angular.any()
+
+
+@pytest.mark.parametrize(
+    ('action', 'changes', 'bounds'),
+    [
+        ([1, 0, 0, 0, 0, 0, 0], {}, ('velocity',)),
+        ([0, 0, 0, 0, 0, 1, 0], {}, ('velocity',)),
+        ([0.01, 0, 0, 0, 0, 0, 0], {'max_linear_acceleration': 0.1}, ('acceleration',)),
+        ([0, 0, 0, 0, 0, 0.01, 0], {'max_angular_acceleration': 0.1}, ('acceleration',)),
+        ([1, 0, 0, 0, 0, 0, 0], {'max_linear_acceleration': 0.1}, ('velocity', 'acceleration')),
+        ([1, 0, 0, 0, 0, 0, 0], {'workspace': (0, 0, 0, 1, 1, 1)}, ('velocity', 'workspace')),
+    ],
+)
+def test_whatever_bounds_a_command_is_named(action, changes, bounds):
+    place = np.array([1.0, 0.5, 0.5])  # at a wall
+    assert limited(action, replace(FREE, **changes), position=place).limited == bounds
+
+
+def test_only_the_time_since_the_last_command_counts_after_the_first():
+    parameters = replace(FREE, max_linear_acceleration=1.0, max_angular_acceleration=2.0)
+    limiter, action = Limiter(), np.array([0.04, 0, 0, 0, 0, 0.08, 0])
+
+    def go(elapsed):
+        command = limiter(action, parameters, elapsed, None)
+        return [command.linear[0], command.angular[2]]
+
+    for _ in range(2):
+        # from rest a whole period, however long the rest was
+        np.testing.assert_allclose(go(0.0), [TICK, 2 * TICK])
+        np.testing.assert_allclose(go(0.25 * TICK), [1.25 * TICK, 2.5 * TICK])
+        np.testing.assert_allclose(go(-1.0), [1.25 * TICK, 2.5 * TICK])
+        np.testing.assert_allclose(go(9.0), [2.25 * TICK, 4.5 * TICK])
+        limiter.rest()
+
+
+def test_speed_towards_a_wall_is_what_can_still_be_braked():
+    parameters = replace(FREE, workspace=(0, 0, 0, 1, 1, 1), max_linear_acceleration=0.5)
+    parameters = replace(parameters, max_linear_velocity=5.0)
+    limiter = Limiter()
+    limiter._linear, limiter._resting = np.array([2.0, -2.0, 0.001]), False
+    command = limiter(np.full(7, 9.0), parameters, 0.0, np.array([0.9, 0.2, 0.5]))
+    step = 0.5 * TICK
+    fastest = [math.sqrt(step**2 + 2 * 0.5 * room) - step for room in (0.1, 0.2)]
+    np.testing.assert_allclose(command.linear, [fastest[0], -fastest[1], 0.001], rtol=1e-9)
+    # v T + v^2 / (2 a) is the room
+    np.testing.assert_allclose(fastest[0] * TICK + fastest[0] ** 2, 0.1)
+    assert command.limited == ('velocity', 'acceleration', 'workspace')

@@ -113,7 +113,6 @@ class SlotEngine:
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
-    @torch.inference_mode()
     def step(
         self,
         pixels: np.ndarray,
@@ -130,9 +129,9 @@ class SlotEngine:
         pixels: uint8 `[cams, 224, 224, 3]`, kept as provenance. pixel_values: the same images
         preprocessed, `[1, cams * channels, 224, 224]`. ids: the prompt from BOS to the blank.
         proprio: normalised `[P]`, None if the model takes none. plan: which visual tokens to
-        recompute; all are if the cache is not valid or, where attention is bidirectional, the
-        instruction is new. probe_layers: layers whose attention from text to visual tokens is
-        recorded in `cache.attention`. features: what `look` returned for these images.
+        recompute; all are if the cache is not valid (unless the plan was made for an empty one) or
+        the instruction is new to bidirectional attention. probe_layers: whose attention from text
+        to visual tokens goes to `cache.attention`. features: what `look` returned for the images.
 
         Raises InputError, without touching the cache, for inputs that do not fit the model, and
         NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
@@ -145,11 +144,11 @@ class SlotEngine:
                 cache.invalidate(Invalidation.NEW_INSTRUCTION)
             self._prompt = prompt
         first = not cache.valid
-        if first and not plan.refresh:
+        if first and (plan.layers or not plan.refresh):  # it counts on what is cached
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
         cache.valid = False  # until the step has succeeded
         try:
-            result = self._run(
+            return self._run(
                 pixels, pixel_values, prompt, proprio, plan, first, tuple(probe_layers), features
             )
         except NonFiniteOutputError:
@@ -158,7 +157,6 @@ class SlotEngine:
         except BaseException:
             cache.invalidate(Invalidation.STEP_FAILED)
             raise
-        return result
 
     def _check(
         self, pixels: np.ndarray, pixel_values: Tensor, proprio: np.ndarray | None, plan: StepPlan
@@ -176,7 +174,8 @@ class SlotEngine:
             wanted, found = [config.oft.proprio_dim], None if proprio is None else proprio.shape
             if found is None or list(found) != wanted:
                 raise InputError(f'proprio: expected {wanted} numbers, found {found}')
-        check_plan(plan, layout.visual_tokens, len(self.cache.layers))
+        present = self.cache.present if self.cache.valid else None
+        check_plan(plan, layout.visual_tokens, len(self.cache.layers), present)
 
     def prompt(self, ids: Sequence[int]) -> PromptSlots:
         """Return the slots of a prompt, those of the last one if it is the same."""
@@ -185,6 +184,7 @@ class SlotEngine:
             return self._prompt
         return PromptSlots.build(self.model, self.layout, wanted, self._guesses)
 
+    @torch.inference_mode()
     def _run(
         self,
         pixels: np.ndarray,

@@ -17,8 +17,15 @@ def full_plan(tokens: int, refresh: str) -> StepPlan:
     return StepPlan(np.ones(tokens, dtype=bool), refresh=refresh)
 
 
-def check_plan(plan: StepPlan, tokens: int, layers: int) -> None:
-    """Raise ValueError unless the plan fits `tokens` and only shrinks from layer to layer."""
+def check_plan(
+    plan: StepPlan, tokens: int, layers: int, present: np.ndarray | None = None
+) -> None:
+    """
+    Raise ValueError unless the plan fits `tokens` and only shrinks from layer to layer.
+
+    present: bool `[V]`, tokens that are cached, None if all are taken for it. The others may not
+    be dropped on the way: the deeper layers have nothing of them to fall back on.
+    """
     before, last = plan.active, -1
     for layer, active in ((-1, plan.active), *plan.layers):
         if active.dtype != bool or active.shape != (tokens,):
@@ -31,6 +38,8 @@ def check_plan(plan: StepPlan, tokens: int, layers: int) -> None:
         if (active & ~before).any():
             raise ValueError(f'plan: expected layer {layer} to keep a subset of tokens')
         before, last = active, layer
+    if present is not None and (plan.active & ~before & ~present).any():
+        raise ValueError('plan: expected tokens that are not cached to stay at every layer')
 
 
 def produced(plan: StepPlan) -> np.ndarray:

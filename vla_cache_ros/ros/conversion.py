@@ -53,6 +53,11 @@ def check_image(message: object, topic: str) -> None:
             f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} pixels, '
             f'came {message.width}x{message.height}'
         )
+    if message.encoding.startswith('yuv') and message.width % 2:
+        raise ValueError(
+            f'{topic}: expected an even width for {message.encoding}, where two pixels share '
+            f'their colour, came {message.width}'
+        )
     row = message.width * BYTES_PER_PIXEL[message.encoding]
     if message.step < row:
         raise ValueError(
@@ -143,14 +148,15 @@ def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:
     positions = dict(zip(message.name, message.position, strict=False))
     missing = [joint for joint in joints if joint not in positions]
     if missing:
+        came = ', '.join(n if n.isprintable() else repr(n) for n in positions) or 'none'
         raise ValueError(
             f'joint_states: expected the joints {", ".join(joints)}, '
-            f'came {", ".join(positions) or "none"}; set the parameter finger_joints'
+            f'came {came}; set the parameter finger_joints'
         )
     for joint, position in positions.items():
-        if not np.isfinite(position):
+        if not _finite(position):
             raise ValueError(
-                f'joint_states: expected finite positions, came {position} for {joint}'
+                f'joint_states: expected finite positions, came {position} for {joint!r}'
             )
     return np.array([positions[joint] for joint in joints])
 
@@ -167,7 +173,7 @@ def position_and_axis_angle(message: object) -> np.ndarray:
     xyz = np.array([position.x, position.y, position.z])
     quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     norm = float(np.linalg.norm(quaternion))
-    if not (np.isfinite(xyz).all() and abs(norm - 1) < 1e-2):
+    if not (_finite(xyz) and abs(norm - 1) < 1e-2):
         raise ValueError(
             'end_effector_pose: expected a finite position and a unit quaternion, '
             f'came {xyz.tolist()} and {quaternion.tolist()}'
@@ -183,3 +189,9 @@ def to_proprio(pose: object, joints: object, finger_joints: Sequence[str]) -> np
     """Return the state vector float32 [6 + n]: xyz (m), axis-angle (rad), fingers (m)."""
     fingers = finger_positions(joints, finger_joints)
     return np.concatenate([position_and_axis_angle(pose), fingers]).astype(np.float32)
+
+
+def _finite(values: np.ndarray | float) -> bool:
+    """Say whether numbers are finite as float32 too, which the state vector is made of."""
+    with np.errstate(over='ignore'):
+        return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())

@@ -54,8 +54,10 @@ class Playback:
         Begin to play actions [n, 7] at now (ns).
 
         since: when they were observed for (ns): the first of them belong to the time since then
-        in which the arm was moved by earlier ones, and are skipped. None skips nothing.
+        in which the arm was moved by earlier ones, and are skipped. None skips nothing. Chunks
+        that have lapsed, or belong to a clock that was set back, are dropped.
         """
+        self._lapses(now)
         at = self._playing_time(now)
         moved = 0 if since is None else self._moved(self._playing_time(since), at)
         if not self.playing:
@@ -63,7 +65,6 @@ class Playback:
         if self._decay is None:
             self._chunks.clear()
         self._chunks.append(_Chunk(at - moved, actions))
-        self._asked = now
 
     def change_period(self, period: int, now: int) -> None:
         """Let an action last period ns from now (ns) on, also what is left of those in hand."""
@@ -80,12 +81,11 @@ class Playback:
 
     def due(self, now: int) -> np.ndarray | Due:
         """Return the action [7] that is due at now (ns), or what else is."""
-        if not self._chunks:
-            return Due.NOTHING
-        gap, self._asked = now - self._asked, now
-        if not 0 <= gap <= self._timeout:
-            self.stop()
+        playing = self.playing
+        if self._lapses(now) and playing:
             return Due.LAPSED
+        if not playing:
+            return Due.NOTHING
         at = self._spans[-1][1] = self._playing_time(now)
         early = at + self._tolerance * self._period // self._changes[-1][2]
         self._chunks = deque(c for c in self._chunks if self._index(c, early) < len(c.actions))
@@ -103,6 +103,17 @@ class Playback:
             (change for change in reversed(self._changes) if change[0] <= now), self._changes[0]
         )
         return at + (now - begin) * self._period // period
+
+    def _lapses(self, now: int) -> bool:
+        """Drop what nobody has held until now (ns); return whether it was too long."""
+        gap, self._asked = now - self._asked, now
+        if gap < 0:  # the clock was set back: what is noted is of another time
+            self._spans.clear()
+            self._changes = deque([(now, now, self._changes[-1][2])], maxlen=16)
+        lapsed = not 0 <= gap <= self._timeout
+        if lapsed:
+            self.stop()
+        return lapsed
 
     def _index(self, chunk: _Chunk, at: int) -> int:
         return (at - chunk.begin) // self._period

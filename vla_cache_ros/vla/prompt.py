@@ -17,10 +17,16 @@ BLANK = '▁'
 
 
 def build_prompt(instruction: str) -> str:
-    """Return the prompt for an instruction; raises InputError if it holds no text."""
+    """Return the prompt for an instruction; raises InputError if it holds none."""
     text = instruction.strip()
     if not text:
         raise InputError('instruction: expected some text, found none')
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half of a character in UTF-16
+        raise InputError(
+            f'instruction: expected characters, found a lone surrogate at {error.start}'
+        ) from error
     return f'In: What action should the robot take to {text.lower()}?\nOut:'
 
 
