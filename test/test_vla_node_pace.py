@@ -39,16 +39,16 @@ def test_reuse_then_rate_then_motion_are_given_up_visibly_and_come_back(policy, 
         assert graph.wait(lambda: slowdown.get_subscription_count() > 0)
         slowdown.publish(Float64(data=DENSE))
         assert graph.wait(lambda: 'stopped' in stages(graph), 60)
-        found = stages(graph)
-        first = found.index('more reuse')
-        assert found[first - 1 :][:4] == ['none', 'more reuse', 'slower', 'stopped']
+        # a busy machine may have given something up before, and taken it back
+        order = list(dict.fromkeys(stages(graph)))
+        assert order == ['none', 'more reuse', 'slower', 'stopped']
         rates = [h['control frequency'] for h in graph.outside.health if 'episode' in h]
         assert {'10', '7.937', '6.3', '5'} <= set(rates)
         assert graph.told_of('overrun')
         assert 'actions at 5 Hz), the last took 0.' in graph.outside.health[-1]['message']
         assert levels[-1] == DiagnosticStatus.WARN
         assert graph.wait(graph.outside.still)
-        assert policy.gate.asked == [0.8]
+        assert policy.gate.asked[-1] == 0.8
         for stage in ('more reuse', 'slower', 'stopped'):
             assert graph.wait(lambda stage=stage: graph.logged(f'degradation: {stage}: expected'))
         fastest = max(np.linalg.norm(twist[1][:3]) for twist in graph.outside.twists)
