@@ -25,7 +25,6 @@ from transformers.utils import logging as hf_logging
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.actions import DatasetStatistics
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families import find_family
@@ -35,6 +34,7 @@ from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
 from vla_cache_ros.vla.families.source import STATISTICS
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.json_file import read_json
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 

@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors import SafetensorError
 import torch
 from torch import Tensor
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.json_file import read_json
 
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
