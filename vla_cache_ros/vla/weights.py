@@ -9,30 +9,53 @@ it. Knows the files' formats; knows nothing of the model beyond the names and sh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+import math
 from pathlib import Path
-import pickle
+import re
 
 from safetensors import safe_open
-from safetensors import SafetensorError
 import torch
 from torch import Tensor
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.json_file import check_size
+from vla_cache_ros.vla.json_file import mapping
 from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.pickled import read_pickled
 
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 _SHOWN = 5
+_HEADER = 16 * 2**20  # bytes; a 7B model's has 0.1 MB
+_LARGEST = 2**40
+_SHARDS = 1024
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a model: those of its index, or the single one."""
+    """
+    Return the safetensors files of a model: those of its index, or the single one.
+
+    Raises CheckpointError for an index that names anything but files beside it.
+    """
     if (folder / INDEX).exists():
-        index = read_json(folder / INDEX)
-        if not index.get('weight_map'):
+        found = read_json(folder / INDEX).get('weight_map')
+        if not found:
             raise CheckpointError(f"{folder / INDEX}: expected the key 'weight_map', found none")
-        return [folder / name for name in sorted(set(index['weight_map'].values()))]
+        names = list(mapping(f'{folder / INDEX}: weight_map', found).values())
+        for name in names:  # a link is fine: the hub's cache is made of them
+            if not isinstance(name, str) or not re.fullmatch(r'[\w.+-]+\.safetensors', name):
+                raise CheckpointError(
+                    f'{folder / INDEX}: weight_map: expected names of .safetensors files beside '
+                    f'it, found {name!r:.80}'
+                )
+        if len(set(names)) > _SHARDS:
+            raise CheckpointError(
+                f'{folder / INDEX}: weight_map: expected at most {_SHARDS} files, '
+                f'found {len(set(names))}'
+            )
+        return [folder / name for name in sorted(set(names))]
     if (folder / SINGLE).exists():
         return [folder / SINGLE]
     raise CheckpointError(f'{folder}: expected {SINGLE} or {INDEX}, found neither')
@@ -40,15 +63,19 @@ def weight_files(folder: Path) -> list[Path]:
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Yield the names and tensors of one file; raises CheckpointError if absent or damaged."""
-    if not path.exists():
-        raise CheckpointError(f'expected the file {path}, found none')
+    check_size(path, _LARGEST)
     try:
+        with path.open('rb') as file:
+            header = int.from_bytes(file.read(8), 'little')
+        if header > _HEADER:
+            raise ValueError(f'a header of {header} bytes, more than {_HEADER}')
         with safe_open(path, framework='pt') as file:
             for name in file.keys():  # noqa: SIM118 - the handle is no mapping
                 yield name, file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
+        reason = ' '.join(str(error).split())
         raise CheckpointError(
-            f'{path}: expected a complete safetensors file, found a damaged one ({error}); '
+            f'{path}: expected a complete safetensors file, found a damaged one ({reason:.200}); '
             'fetch it again'
         ) from error
 
@@ -57,9 +84,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     Read a `.pt` file of tensors, without the `module.` prefix of distributed training.
 
-    Only tensors are unpickled (`weights_only`). Raises CheckpointError for anything else.
+    Raises CheckpointError for anything else.
     """
-    state = _unpickled(path)
+    state = read_pickled(path)
     if not _holds_tensors(state):
         raise CheckpointError(f'{path}: expected a dict of tensors, found {type(state).__name__}')
     return {name.removeprefix('module.'): tensor for name, tensor in state.items()}
@@ -69,31 +96,32 @@ def read_modules(path: Path) -> dict[str, dict[str, Tensor]]:
     """
     Read a Prismatic `.pt` file: under `model` one state dict for each module.
 
-    Only tensors are unpickled, from the mapped file: the largest has 30 GB. Raises CheckpointError
-    for anything else.
+    Raises CheckpointError for anything else.
     """
-    state = _unpickled(path, mapped=True)
+    state = read_pickled(path, mapped=True)
     modules = state.get('model') if isinstance(state, dict) else None
     if not isinstance(modules, dict) or not all(map(_holds_tensors, modules.values())):
         raise CheckpointError(
             f"{path}: expected the key 'model' with a dict of tensors for each module, found "
-            f'{sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__}'
+            f'{[*state][:_SHOWN] if isinstance(state, dict) else type(state).__name__!r:.200}'
         )
     return {str(name): dict(tensors) for name, tensors in modules.items()}
 
 
-def _unpickled(path: Path, mapped: bool = False) -> object:
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise CheckpointError(
-            f'{path}: expected a complete file of tensors, found a damaged one ({reason})'
-        ) from error
-
-
 def _holds_tensors(state: object) -> bool:
-    return isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
+    return isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    )
+
+
+def check_bytes(shapes: Mapping[str, torch.Size], files: Iterable[Path]) -> None:
+    """Raise CheckpointError where a model has more numbers than its files have bytes."""
+    count, size = sum(map(math.prod, shapes.values())), sum(f.stat().st_size for f in set(files))
+    if count > size:
+        raise CheckpointError(
+            f'config.json: expected a model that its files can hold, found one of {count} numbers '
+            f'and {size} bytes of files'
+        )
 
 
 def collect(
@@ -112,6 +140,10 @@ def collect(
     for name, tensor in tensors:
         if name not in expected:
             surplus.append(name)
+        elif not tensor.is_floating_point():
+            raise CheckpointError(
+                f'{source}: {name}: expected floating-point numbers, found {tensor.dtype}'
+            )
         elif tensor.shape != expected[name]:
             misshapen.append(f'{name} expected {list(expected[name])} found {list(tensor.shape)}')
         elif name in state:
