@@ -162,6 +162,15 @@ def collect(
     return state
 
 
+def shape_of(source: str, name: str, tensor: Tensor, rank: int) -> tuple[int, ...]:
+    """Return a tensor's shape; raises CheckpointError if it has another number of dimensions."""
+    if tensor.ndim != rank:
+        raise CheckpointError(
+            f'{source}: {name}: expected {rank} dimensions, found {list(tensor.shape)}'
+        )
+    return tuple(tensor.shape)
+
+
 def _short(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ', '.join(names[:_SHOWN]) + (f' and {more} more' if more > 0 else '')

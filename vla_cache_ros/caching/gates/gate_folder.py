@@ -163,12 +163,12 @@ def load_gate_folder(folder: str | Path | None, *, fingerprint: str, cameras: in
         if content[key] != wanted:
             raise CheckpointError(
                 f'{path}: made for another number of {key}: expected {wanted}, '
-                f'found {content[key]!r}'
+                f'found {content[key]!r:.80}'
             )
     if content['model_fingerprint'] != fingerprint:
         raise CheckpointError(
             f'{path}: made for another model: expected the fingerprint {fingerprint}, '
-            f'found {content["model_fingerprint"]!r}; train one with `vla-cache train gate`'
+            f'found {content["model_fingerprint"]!r:.80}; train one with `vla-cache train gate`'
         )
     try:
         config = _config(content['config'])
@@ -180,17 +180,15 @@ def load_gate_folder(folder: str | Path | None, *, fingerprint: str, cameras: in
         return SavedGate(network, calibration, default, content['training'], first)
     except CheckpointError:
         raise
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f'{path}: {error}') from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f'{path}: {error!s:.200}') from error
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     content = read_json(path)
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path}: expected an object, found {type(content).__name__}')
     if content.get('format') != FORMAT:
         raise CheckpointError(
-            f'{path}: expected format {FORMAT}, found {content.get("format")!r}; '
+            f'{path}: expected format {FORMAT}, found {content.get("format")!r:.80}; '
             'it was written by another version'
         )
     missing = [key for key in KEYS if key not in content]
