@@ -189,11 +189,16 @@ def _suits_rosbags(path: Path, files: list[Path]) -> bool:
 
     Raises ValueError for metadata, or a database, that could ask for any amount of memory.
     """
+    if path.is_dir() and not _plain_metadata(path, files):
+        return False
     for file in files:
         if file.suffix == '.db3' and not plain(file):
             raise ValueError(f'{file.name} is no database of plain tables')
-    if not path.is_dir():
-        return not path.name.endswith('.zstd')
+    return not path.name.endswith('.zstd')
+
+
+def _plain_metadata(path: Path, files: list[Path]) -> bool:
+    """Say whether nothing was compressed but chunks; raises ValueError for odd metadata."""
     metadata = path / 'metadata.yaml'
     if not metadata.is_file() or metadata.stat().st_size > METADATA:
         raise ValueError(f'metadata.yaml: expected a file of at most {METADATA} bytes')
@@ -202,10 +207,11 @@ def _suits_rosbags(path: Path, files: list[Path]) -> bool:
         raise ValueError('metadata.yaml: expected no aliases')
     content = yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
     content = content['rosbag2_bagfile_information']
-    named = set(content['relative_file_paths'])
-    if not named <= {file.name for file in files}:
+    if str(content.get('compression_mode') or 'none').lower() != 'none':
+        return False
+    if not set(content['relative_file_paths']) <= {file.name for file in files}:
         raise ValueError('metadata.yaml: expected the names of recordings beside it')
-    return not content.get('compression_mode') or content['compression_mode'].lower() == 'none'
+    return True
 
 
 def _number(path: Path) -> list:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +79,9 @@ def flag(name: str, value: object) -> bool:
 
 def _shown(value: object) -> str:
     """Return a value as text; Python does not write out an integer of thousands of digits."""
-    huge = isinstance(value, int) and abs(value) >= 10**20
-    return f'{math.copysign(1, value):+g}e20 or beyond' if huge else f'{value!r:.80}'
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f'{"-" if value < 0 else ""}1e20 or beyond'
+    return f'{value!r:.80}'
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-import math
 from pathlib import Path
 import re
 
@@ -89,6 +88,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     state = read_pickled(path)
     if not _holds_tensors(state):
         raise CheckpointError(f'{path}: expected a dict of tensors, found {type(state).__name__}')
+    _check_stored(path, state.values())
     return {name.removeprefix('module.'): tensor for name, tensor in state.items()}
 
 
@@ -105,6 +105,7 @@ def read_modules(path: Path) -> dict[str, dict[str, Tensor]]:
             f"{path}: expected the key 'model' with a dict of tensors for each module, found "
             f'{[*state][:_SHOWN] if isinstance(state, dict) else type(state).__name__!r:.200}'
         )
+    _check_stored(path, [tensor for one in modules.values() for tensor in one.values()])
     return {str(name): dict(tensors) for name, tensors in modules.items()}
 
 
@@ -114,13 +115,12 @@ def _holds_tensors(state: object) -> bool:
     )
 
 
-def check_bytes(shapes: Mapping[str, torch.Size], files: Iterable[Path]) -> None:
-    """Raise CheckpointError where a model has more numbers than its files have bytes."""
-    count, size = sum(map(math.prod, shapes.values())), sum(f.stat().st_size for f in set(files))
-    if count > size:
+def _check_stored(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Refuse tensors that are larger than their file, since they are views of few numbers."""
+    found, most = sum(tensor.nbytes for tensor in tensors), 2 * path.stat().st_size
+    if found > most:  # twice: weights may be tied
         raise CheckpointError(
-            f'config.json: expected a model that its files can hold, found one of {count} numbers '
-            f'and {size} bytes of files'
+            f'{path}: expected tensors of at most {most} bytes in all, found {found}'
         )
 
 
