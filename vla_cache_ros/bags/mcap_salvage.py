@@ -14,6 +14,7 @@ from pathlib import Path
 import struct
 import zlib
 
+from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile
 from mcap.reader import make_reader
 from mcap.records import Channel
@@ -25,20 +26,19 @@ from mcap.records import Schema
 from mcap.stream_reader import StreamReader
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat
-import zstandard
 
 from .records import NO_DEFINITION
 from .records import Record
-from .unfolding import LARGEST
 from .unfolding import unfold
 from .unfolding import unfold_message
 
 FORMATS = {'ros2msg': MessageDefinitionFormat.MSG, 'ros2idl': MessageDefinitionFormat.IDL}
-_RECORDS = 2**19  # of a chunk; as many messages without content as a megabyte-sized one holds
+_IN_CHUNKS = {3: Schema, 4: Channel, 5: Message}
+_MOST = 2**19  # of a chunk; as many messages without content as a megabyte-sized one holds
 
 
 def mcap_records(path: Path, notes: Counter) -> Iterator[Record]:
-    """Yield the records of a file, .mcap or .mcap.zstd; notes: takes what could not be read."""
+    """Yield the records of a file; notes: takes what could not be read."""
     schemas, channels = _summary(path)
     for record in _in_order(path, notes):
         if isinstance(record, Schema):
@@ -74,10 +74,9 @@ def _summary(path: Path) -> tuple[dict[int, Schema], dict[int, Channel]]:
 
 def _in_order(path: Path, notes: Counter) -> Iterator[McapRecord]:
     """Yield schemas, channels and messages; within a chunk by recording time."""
-    limit = path.stat().st_size if path.suffix != '.zstd' else LARGEST
+    longest = path.stat().st_size  # a record that is longer is no length but damage
     with path.open('rb') as file:
-        source = zstandard.open(file) if path.suffix == '.zstd' else file
-        reader = StreamReader(source, emit_chunks=True, record_size_limit=limit)  # longer: damage
+        reader = StreamReader(file, emit_chunks=True, record_size_limit=longest)
         complete = False
         try:
             for record in reader.records:
@@ -104,14 +103,26 @@ def _of_chunk(chunk: Chunk, name: str, notes: Counter) -> list[McapRecord]:
         notes[f'{name}: a chunk whose checksum is wrong'] += 1
         return []
     records = []
-    reader = StreamReader(io.BytesIO(data), skip_magic=True, record_size_limit=len(data))
     try:
-        for record in itertools.islice(reader.records, _RECORDS):
+        for record in itertools.islice(_records(data), _MOST):
             records.append(record)
-        if len(records) == _RECORDS:
-            notes[f'{name}: a chunk of more than {_RECORDS} records'] += 1
-    except Exception as error:  # noqa: BLE001 - the end of the data raises too: there is no footer
-        if not whole:
-            notes[f'{name}: a chunk that is cut off ({error or "its begin was read"!s:.80})'] += 1
+    except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
+        kind = 'is cut off' if len(data) < chunk.uncompressed_size else 'is damaged'
+        notes[f'{name}: a chunk that {kind} ({error!s:.80})'] += 1
+    if len(records) == _MOST:
+        notes[f'{name}: a chunk of more than {_MOST} records'] += 1
     # stable: schemas and channels, without a time, stay before their messages
     return sorted(records, key=lambda record: getattr(record, 'log_time', 0))
+
+
+def _records(data: bytes) -> Iterator[McapRecord]:
+    """Yield the records of a chunk; raises ValueError at one that does not belong there."""
+    at = 0
+    while at < len(data):
+        opcode, length = struct.unpack_from('<BQ', data, at)
+        content = data[at + 9 : at + 9 + length]
+        if opcode not in _IN_CHUNKS or len(content) < length:
+            raise ValueError(f'a record of type {opcode} and {length} bytes')
+        at += 9 + length
+        kind, stream = _IN_CHUNKS[opcode], ReadDataStream(io.BytesIO(content))
+        yield kind.read(stream, length) if kind is Message else kind.read(stream)

@@ -94,9 +94,9 @@ class Bag:
                 self._lost[note] += 1
 
     def _unfold(self) -> None:
-        """Put what databases compressed as a whole hold in their place."""
+        """Put what files that were compressed as a whole hold in their place."""
         for place, file in enumerate(self._files):
-            if file.name.endswith('.db3.zstd'):
+            if file.suffix == '.zstd':
                 self._folded = self._folded or TemporaryDirectory(prefix='vla_cache_ros')
                 self._files[place] = Path(self._folded.name) / file.stem
                 try:

@@ -18,7 +18,7 @@ import zstandard
 
 LARGEST = 128 * 2**20  # bytes of a chunk or message; an uncompressed 8K picture has 100 MB
 AT_ONCE = 4 * LARGEST  # bytes of chunks that overlap in time: rosbags holds them all
-GROWTH = 64  # times what a compressed file may become, beside a GiB
+GROWTH, ANYWAY = 256, 2**28  # what a compressed file may become: so many times, and so many bytes
 _ZSTD = b'\x28\xb5\x2f\xfd'  # begins a message that was compressed by itself; CDR begins with 0
 
 
@@ -54,7 +54,7 @@ def unfold_message(data: bytes) -> bytes:
 
 def unfold_file(source: Path, target: Path) -> None:
     """Write what a .zstd file holds; raises ValueError where it grows beyond all measure."""
-    most = GROWTH * source.stat().st_size + 2**30
+    most = GROWTH * source.stat().st_size + ANYWAY
     with zstandard.open(source) as content, target.open('wb') as file:
         while block := content.read(2**20):
             most -= file.write(block)
