@@ -108,7 +108,7 @@ def test_black_frame_is_an_error_but_a_dark_one_is_not():
 
 @pytest.mark.parametrize('data', [b'', b'no picture'])
 def test_compressed_data_that_is_no_picture_is_an_error(data):
-    with pytest.raises(ValueError, match=f'came {len(data)} bytes of format'):
+    with pytest.raises(ValueError, match=f'came {len(data)} bytes that do not decode'):
         conversion.to_rgb(CompressedImage(format='jpeg', data=data), 'camera')
 
 

@@ -9,11 +9,12 @@ Skips chunks that are damaged. Knows ROS 2 messages only; other encodings are pa
 from collections import Counter
 from collections.abc import Iterator
 import io
+import itertools
 from pathlib import Path
 import struct
 import zlib
 
-from lz4.frame import LZ4FrameDecompressor
+from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile
 from mcap.reader import make_reader
 from mcap.records import Channel
@@ -25,17 +26,19 @@ from mcap.records import Schema
 from mcap.stream_reader import StreamReader
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat
-import zstandard
 
 from .records import NO_DEFINITION
 from .records import Record
+from .unfolding import unfold
+from .unfolding import unfold_message
 
 FORMATS = {'ros2msg': MessageDefinitionFormat.MSG, 'ros2idl': MessageDefinitionFormat.IDL}
-_ZSTD = b'\x28\xb5\x2f\xfd'  # begins a message that was compressed by itself; CDR begins with 0
+_IN_CHUNKS = {3: Schema, 4: Channel, 5: Message}
+_MOST = 2**19  # of a chunk; as many messages without content as a megabyte-sized one holds
 
 
 def mcap_records(path: Path, notes: Counter) -> Iterator[Record]:
-    """Yield the records of a file, .mcap or .mcap.zstd; notes: takes what could not be read."""
+    """Yield the records of a file; notes: takes what could not be read."""
     schemas, channels = _summary(path)
     for record in _in_order(path, notes):
         if isinstance(record, Schema):
@@ -51,9 +54,11 @@ def mcap_records(path: Path, notes: Counter) -> Iterator[Record]:
             if schema.encoding in FORMATS:
                 text = schema.data.decode('utf-8', 'replace')
                 definition = MessageDefinition(FORMATS[schema.encoding], text)
-            data = record.data
-            if data[:4] == _ZSTD:
-                data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            try:
+                data = unfold_message(record.data)
+            except Exception:  # noqa: BLE001 - garbage, or more than there is use for
+                notes[f'{path.name}: a message that does not decompress'] += 1
+                continue
             yield Record(channel.topic, schema.name, definition, record.log_time, data)
 
 
@@ -69,10 +74,9 @@ def _summary(path: Path) -> tuple[dict[int, Schema], dict[int, Channel]]:
 
 def _in_order(path: Path, notes: Counter) -> Iterator[McapRecord]:
     """Yield schemas, channels and messages; within a chunk by recording time."""
-    limit = 64 * path.stat().st_size + 2**20  # a longer record is no length but damage
+    longest = path.stat().st_size  # a record that is longer is no length but damage
     with path.open('rb') as file:
-        source = zstandard.open(file) if path.suffix == '.zstd' else file
-        reader = StreamReader(source, emit_chunks=True, record_size_limit=limit)
+        reader = StreamReader(file, emit_chunks=True, record_size_limit=longest)
         complete = False
         try:
             for record in reader.records:
@@ -90,32 +94,35 @@ def _in_order(path: Path, notes: Counter) -> Iterator[McapRecord]:
 
 def _of_chunk(chunk: Chunk, name: str, notes: Counter) -> list[McapRecord]:
     try:
-        data = _decompress(chunk)
+        data = unfold(chunk.data, chunk.compression, chunk.uncompressed_size)
     except Exception as error:  # noqa: BLE001 - each compression has errors of its own
-        notes[f'{name}: a chunk does not decompress ({error})'] += 1
+        notes[f'{name}: a chunk does not decompress ({error!s:.80})'] += 1
         return []
     whole = len(data) == chunk.uncompressed_size
     if whole and chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc:
         notes[f'{name}: a chunk whose checksum is wrong'] += 1
         return []
     records = []
-    reader = StreamReader(io.BytesIO(data), skip_magic=True, record_size_limit=len(data))
     try:
-        for record in reader.records:
+        for record in itertools.islice(_records(data), _MOST):
             records.append(record)
-    except Exception as error:  # noqa: BLE001 - the end of the data raises too: there is no footer
-        if not whole:
-            notes[f'{name}: a chunk that is cut off ({error or "its begin was read"})'] += 1
+    except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
+        kind = 'is cut off' if len(data) < chunk.uncompressed_size else 'is damaged'
+        notes[f'{name}: a chunk that {kind} ({error!s:.80})'] += 1
+    if len(records) == _MOST:
+        notes[f'{name}: a chunk of more than {_MOST} records'] += 1
     # stable: schemas and channels, without a time, stay before their messages
     return sorted(records, key=lambda record: getattr(record, 'log_time', 0))
 
 
-def _decompress(chunk: Chunk) -> bytes:
-    """Return the content, or its begin where the chunk is cut off."""
-    if chunk.compression == 'zstd':
-        return zstandard.ZstdDecompressor().decompressobj().decompress(chunk.data)
-    if chunk.compression == 'lz4':
-        return LZ4FrameDecompressor().decompress(chunk.data)
-    if chunk.compression:
-        raise ValueError(f'expected zstd or lz4, came {chunk.compression!r}')
-    return chunk.data
+def _records(data: bytes) -> Iterator[McapRecord]:
+    """Yield the records of a chunk; raises ValueError at one that does not belong there."""
+    at = 0
+    while at < len(data):
+        opcode, length = struct.unpack_from('<BQ', data, at)
+        content = data[at + 9 : at + 9 + length]
+        if opcode not in _IN_CHUNKS or len(content) < length:
+            raise ValueError(f'a record of type {opcode} and {length} bytes')
+        at += 9 + length
+        kind, stream = _IN_CHUNKS[opcode], ReadDataStream(io.BytesIO(content))
+        yield kind.read(stream, length) if kind is Message else kind.read(stream)

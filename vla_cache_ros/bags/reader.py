@@ -14,17 +14,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 import re
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rosbags.rosbag2 import Reader
+import yaml
 
 from .mcap_salvage import mcap_records
 from .records import Deserializer
 from .records import Record
+from .sqlite_salvage import plain
 from .sqlite_salvage import sqlite_records
 from .sqlite_salvage import write_ahead_log
+from .unfolding import AT_ONCE
+from .unfolding import at_once
+from .unfolding import bound_rosbags
+from .unfolding import unfold_file
 
-SUFFIXES = ('.mcap', '.db3', '.mcap.zstd')
+SUFFIXES = ('.mcap', '.db3', '.mcap.zstd', '.db3.zstd')
+METADATA = 2**20  # bytes; YAML takes a hundred times as much memory
+_ALIAS = re.compile(r'(?:^|[\s:,\[{-])[*&]\w', re.MULTILINE)
+
+bound_rosbags()
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,8 @@ class Bag:
         self._deserialize = Deserializer()
         self._notes: Counter[str] = Counter()  # about the files
         self._lost: Counter[str] = Counter()  # while messages were read
+        self._folded: TemporaryDirectory | None = None
+        self._unfold()
         self._whole = self._open()
         if not self._whole:
             self._scan()
@@ -66,7 +79,8 @@ class Bag:
     def damage(self) -> str:
         """Return what could not be read, in one line; complete once the messages were read."""
         notes = {**self._notes, **self._lost}
-        return '; '.join(f'{n} times: {note}' if n > 1 else note for note, n in notes.items())
+        told = '; '.join(f'{n} times: {note}' if n > 1 else note for note, n in notes.items())
+        return ' '.join(told.split())
 
     def messages(self, topics: Collection[str]) -> Iterator[BagMessage]:
         """Yield the messages of topics as they were recorded; one that is broken is left out."""
@@ -79,6 +93,17 @@ class Bag:
                     self._lost[f'first broken one: {error}'] += 1
                 self._lost[note] += 1
 
+    def _unfold(self) -> None:
+        """Put what files that were compressed as a whole hold in their place."""
+        for place, file in enumerate(self._files):
+            if file.suffix == '.zstd':
+                self._folded = self._folded or TemporaryDirectory(prefix='vla_cache_ros')
+                self._files[place] = Path(self._folded.name) / file.stem
+                try:
+                    unfold_file(file, self._files[place])
+                except Exception as error:  # noqa: BLE001 - garbage raises anything
+                    self._notes[f'{file.name}: does not decompress ({_line(error)})'] += 1
+
     def _open(self) -> bool:
         """Read topics and counts; return False, noting why, if the bag is damaged."""
         if self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
@@ -87,7 +112,12 @@ class Bag:
         if any(write_ahead_log(file) for file in self._files):
             return False
         try:
+            if not _suits_rosbags(self.path, self._files):
+                return False
             with Reader(self.path) as reader:
+                storages = getattr(reader.storage, 'storages', [reader.storage])
+                if any(at_once(getattr(one, 'chunks', ())) > AT_ONCE for one in storages):
+                    raise ValueError('its chunks overlap in time')
                 found = [c for c in reader.connections if c.ext.serialization_format == 'cdr']
                 self.topics = {c.topic: c.msgtype for c in found}
                 counts = Counter()
@@ -139,9 +169,8 @@ def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise FileNotFoundError(f'{path}: expected a rosbag2 folder or file, there is nothing')
     files = [path] if path.is_file() else sorted(path.iterdir(), key=_number)
-    files = [file for file in files if file.name.endswith(SUFFIXES)]
-    compressed = path.is_dir() and any(path.glob('*.db3.zstd'))
-    if not files and not compressed:
+    files = [file for file in files if file.name.endswith(SUFFIXES) and file.is_file()]
+    if not files:
         hint = ''
         if path.suffix == '.bag':
             hint = '; convert a bag of ROS 1 with rosbags-convert'
@@ -152,6 +181,37 @@ def _files(path: Path) -> list[Path]:
             f'{", ".join(SUFFIXES)}{hint}'
         )
     return files
+
+
+def _suits_rosbags(path: Path, files: list[Path]) -> bool:
+    """
+    Say whether rosbags may read a bag; it does not bound what it decompresses by itself.
+
+    Raises ValueError for metadata, or a database, that could ask for any amount of memory.
+    """
+    if path.is_dir() and not _plain_metadata(path, files):
+        return False
+    for file in files:
+        if file.suffix == '.db3' and not plain(file):
+            raise ValueError(f'{file.name} is no database of plain tables')
+    return not path.name.endswith('.zstd')
+
+
+def _plain_metadata(path: Path, files: list[Path]) -> bool:
+    """Say whether nothing was compressed but chunks; raises ValueError for odd metadata."""
+    metadata = path / 'metadata.yaml'
+    if not metadata.is_file() or metadata.stat().st_size > METADATA:
+        raise ValueError(f'metadata.yaml: expected a file of at most {METADATA} bytes')
+    text = metadata.read_text(encoding='utf-8')
+    if _ALIAS.search(text):  # a line that names the one before ten times, and so on
+        raise ValueError('metadata.yaml: expected no aliases')
+    content = yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))
+    content = content['rosbag2_bagfile_information']
+    if str(content.get('compression_mode') or 'none').lower() != 'none':
+        return False
+    if not set(content['relative_file_paths']) <= {file.name for file in files}:
+        raise ValueError('metadata.yaml: expected the names of recordings beside it')
+    return True
 
 
 def _number(path: Path) -> list:

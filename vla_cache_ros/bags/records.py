@@ -11,14 +11,13 @@ from typing import Any
 
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.typesys import get_types_from_idl
-from rosbags.typesys import get_types_from_msg
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 from rosbags.typesys.store import Typestore
 
+from .definitions import types_of
+
 NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, '')
-_IDL_SEPARATOR = '=' * 80 + '\n'
 
 
 @dataclass(frozen=True)
@@ -48,30 +47,17 @@ class Deserializer:
                 self._stores[key] = self._store(record.kind, record.definition)
             return self._stores[key].deserialize_cdr(record.data, record.kind)
         except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
-            raise ValueError(
-                f'{record.topic}: expected a {record.kind}, came {len(record.data)} bytes '
-                f'that are none ({type(error).__name__}: {error})'
-            ) from error
+            reason = ' '.join(
+                f'{record.topic:.200}: expected a {record.kind:.200}, came {len(record.data)} '
+                f'bytes that are none ({type(error).__name__}: {error!s:.200})'.split()
+            )
+            raise ValueError(reason) from error
 
     def _store(self, kind: str, definition: MessageDefinition) -> Typestore:
-        types = _parse(kind, definition)
+        types = types_of(kind, definition, self._known.fielddefs)
         if not types:
             return self._known
         # Own definitions come first: an older distribution may have other fields under the name.
         store = get_typestore(Stores.EMPTY)
         store.register({**self._known.fielddefs, **types})
         return store
-
-
-def _parse(kind: str, definition: MessageDefinition) -> dict:
-    if definition.format == MessageDefinitionFormat.MSG:
-        return get_types_from_msg(definition.data, kind)
-    types: dict = {}
-    if definition.format == MessageDefinitionFormat.IDL:
-        parts = [definition.data]
-        if definition.data.startswith(f'{_IDL_SEPARATOR}IDL: '):
-            blocks = definition.data.split(_IDL_SEPARATOR)[1:]
-            parts = [block.split('\n', 1)[1] for block in blocks]
-        for part in parts:
-            types.update(get_types_from_idl(part))
-    return types

@@ -11,11 +11,11 @@ from collections import Counter
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-import json
 
 from vla_cache_ros.ros.inputs import Frame
 from vla_cache_ros.ros.inputs import FrameSet
 from vla_cache_ros.ros.inputs import stamp_of
+from vla_cache_ros.ros.step_report import read_report
 
 from .reader import Bag
 from .reader import BagMessage
@@ -23,7 +23,6 @@ from .steps import BagStep
 from .topics import BagTopics
 
 PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its images
-_FIELDS = {'episode', 'step', 'gate', 'instruction', 'image_stamps', 'command_stamp', 'actions'}
 
 
 def usable_reports(bag: Bag, topics: BagTopics) -> bool:
@@ -155,8 +154,4 @@ class _Finder:
 
 
 def _read(message: BagMessage) -> dict | None:
-    try:
-        report = json.loads(message.message.data)
-    except ValueError:
-        return None
-    return report if isinstance(report, dict) and _FIELDS <= set(report) else None
+    return read_report(message.message.data)

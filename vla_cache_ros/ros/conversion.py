@@ -9,9 +9,12 @@ does not know when a message is too old, nor what is done with the arrays.
 """
 
 from collections.abc import Sequence
+import contextlib
+import io
 
 import cv2
 import numpy as np
+from PIL import Image
 
 try:
     from cv_bridge import CvBridge
@@ -32,7 +35,10 @@ BYTES_PER_PIXEL = {
     'yuv422': 2,
     'yuv422_yuy2': 2,
 }
+FORMATS = ('JPEG', 'PNG')  # of compressed pictures
 MIN_SIDE = 32  # pixels; anything smaller is a camera that has not started, not a picture
+MOST_PIXELS = 2**25  # 8K; a compressed picture of some kB can unfold to gigabytes
+MOST_SCANS = 32  # of a JPEG, which is gone through once for each; progressive ones have ten
 BLACK = 10  # of 255; a covered or dead camera shows noise below this
 
 
@@ -124,19 +130,36 @@ class _Unpadded:
 
 
 def _decode_compressed(message: object, topic: str) -> np.ndarray:
-    data = np.frombuffer(bytes(message.data), np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    data = bytes(message.data)
+    width, height = _compressed_size(data, topic)
+    if min(width, height) < MIN_SIDE or width * height > MOST_PIXELS:
+        raise ValueError(
+            f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} and at most '
+            f'{MOST_PIXELS} pixels, came {width}x{height}'
+        )
+    bgr = None
+    with contextlib.suppress(cv2.error):
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError(
-            f'{topic}: expected JPEG or PNG data, came {len(data)} bytes '
-            f'of format {message.format!r} that do not decode'
-        )
-    if min(bgr.shape[:2]) < MIN_SIDE:
-        raise ValueError(
-            f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} pixels, '
-            f'came {bgr.shape[1]}x{bgr.shape[0]}'
+            f'{topic}: expected JPEG or PNG data, came {len(data)} bytes that do not decode'
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _compressed_size(data: bytes, topic: str) -> tuple[int, int]:
+    """Return width and height by the header alone; raises ValueError for what is no picture."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
+            size, kind = header.size, header.format
+    except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
+        raise ValueError(
+            f'{topic}: expected JPEG or PNG data, came {len(data)} bytes that do not decode '
+            f'({type(error).__name__})'
+        ) from error
+    if kind == 'JPEG' and (scans := data.count(b'\xff\xda')) > MOST_SCANS:
+        raise ValueError(f'{topic}: expected a JPEG of at most {MOST_SCANS} scans, came {scans}')
+    return size
 
 
 def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:

@@ -15,6 +15,8 @@ from vla_cache_ros.types import StepReport
 
 from .inputs import FrameSet
 
+LONGEST = 2**20  # characters of a report; ordinary ones have thousands
+
 
 def step_report(
     report: StepReport,
@@ -53,6 +55,34 @@ def step_report(
             'latency_ms': {k: round(float(v), 3) for k, v in report.latency_ms.items()},
             **{name: round(value, 3) for name, value in timings.items()},
         }
+    )
+
+
+def read_report(text: str) -> dict | None:
+    """Return a step report, None for a text that is none: anyone may have published it."""
+    try:
+        report = json.loads(text) if len(text) < LONGEST else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(report, dict):
+        return None
+    numbers = [report.get(name) for name in ('episode', 'step', 'command_stamp')]
+    stamps = report.get('image_stamps'), report.get('state_stamps', [])
+    if not all(isinstance(one, list) for one in (*stamps, report.get('actions'))):
+        return None
+    if not all(type(number) is int for number in (*numbers, *stamps[0], *stamps[1])):
+        return None
+    words = report.get('gate'), report.get('instruction')
+    actions = _matrix(report['actions'])
+    return report if all(isinstance(word, str) for word in words) and actions else None
+
+
+def _matrix(rows: list) -> bool:
+    """Say whether rows are lists of numbers, all of one length."""
+    return (
+        all(isinstance(row, list) for row in rows)
+        and len({len(row) for row in rows}) <= 1
+        and all(type(value) in (int, float) for row in rows for value in row)
     )
 
 

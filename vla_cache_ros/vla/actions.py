@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.json_file import mapping
 
 # OpenVLA-OFT's guard against a zero range; OpenVLA has none.
 OFT_EPSILON = 1e-8
@@ -44,15 +45,21 @@ class Bounds:
         """
         names = ('q01', 'q99') if normalization == 'bounds_q99' else ('min', 'max')
         for name in names:
-            if name not in raw:
+            if name not in mapping(source, raw):
                 raise CheckpointError(f'{source}: expected the key {name!r}, found none')
-        low, high = (np.asarray(raw[name], dtype=np.float64) for name in names)
-        mask = np.asarray(raw.get('mask', np.ones(low.shape)), dtype=bool)
+        try:
+            low, high = (np.asarray(raw[name], dtype=np.float64) for name in names)
+            mask = np.asarray(raw.get('mask', np.ones(low.shape)), dtype=bool)
+        except (TypeError, ValueError, OverflowError) as error:
+            reason = ' '.join(str(error).split())
+            raise CheckpointError(f'{source}: expected numbers ({reason:.200})') from error
         if low.ndim != 1 or low.shape != high.shape or low.shape != mask.shape:
             raise CheckpointError(
                 f'{source}: expected vectors of one length, found '
                 f'{names[0]} {low.shape}, {names[1]} {high.shape}, mask {mask.shape}'
             )
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise CheckpointError(f'{source}: expected finite numbers, found NaN or infinity')
         return cls(low, high, mask)
 
     def denormalize(self, values: np.ndarray, epsilon: float = 0.0) -> np.ndarray:
@@ -93,7 +100,7 @@ class DatasetStatistics:
             key = known[0]
         if key is None or key not in norm_stats:
             raise CheckpointError(f'unnorm_key: expected one of {known}, found {key!r}')
-        entry = norm_stats[key]
+        entry = mapping(f'statistics of {key}', norm_stats[key])
         if 'action' not in entry:
             raise CheckpointError(f"statistics of {key}: expected the key 'action', found none")
         action = Bounds.from_dict(entry['action'], f'statistics of {key}.action', normalization)

@@ -25,7 +25,6 @@ from transformers.utils import logging as hf_logging
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.actions import DatasetStatistics
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families import find_family
@@ -35,7 +34,10 @@ from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
 from vla_cache_ros.vla.families.source import STATISTICS
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.json_file import check_size
+from vla_cache_ros.vla.json_file import read_json
 from vla_cache_ros.vla.memory import enough_memory
+from vla_cache_ros.vla.memory import short_of_memory
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
 
@@ -43,6 +45,7 @@ PACKAGED = Path(__file__).resolve().parent.parent / 'checkpoints'
 HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model']
 SAMPLES = 64  # byte ranges of a weight file that its fingerprint reads
 SAMPLE_BYTES = 64 * 1024
+TOKENIZER_BYTES = 64 * 2**20  # of one file; Llama's have 2 MB, the largest published 35 MB
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,7 @@ def _load(
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
     config = source.config
-    with torch.device('meta'):
-        model = PrismaticVLA(config)
+    model = _empty(config)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
     heads = {k: v for k, v in shapes.items() if k.split('.')[0] in MODULES}
     base = {k: v for k, v in shapes.items() if k not in heads}
@@ -173,6 +175,19 @@ def _load(
         tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
     )
+
+
+def _empty(config: VLAConfig) -> PrismaticVLA:
+    """Return the model without its weights, which would take memory."""
+    try:
+        with torch.device('meta'):
+            return PrismaticVLA(config)
+    except Exception as error:  # noqa: BLE001 - transformers raises anything here
+        if short_of_memory(error):
+            raise
+        raise CheckpointError(
+            f'config.json: expected a model, found none ({error!r:.200})'
+        ) from error
 
 
 def is_causal(folder: Path) -> bool:
@@ -212,6 +227,10 @@ def load_tokenizer(folder: Path, config: VLAConfig, files: str) -> Any:
             f'{folder}: expected tokenizer.json or tokenizer.model, found neither; '
             f'copy {files} into the folder'
         )
+    for path in folder.glob('*.json'):
+        check_size(path, TOKENIZER_BYTES)
+    if (folder / 'tokenizer.model').exists():
+        check_size(folder / 'tokenizer.model', TOKENIZER_BYTES)
     verbosity = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()  # it warns that it does not know model_type openvla
     try:

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,12 @@ import torch
 from transformers import LlamaConfig
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.heads import HeadConfig
+from vla_cache_ros.vla.json_file import flag
+from vla_cache_ros.vla.json_file import mapping
+from vla_cache_ros.vla.json_file import number
+from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.json_file import whole
+from vla_cache_ros.vla.tower_config import TowerConfig
 
 IMAGE_SIZE = 224
 PATCH = 14
@@ -29,65 +34,24 @@ PATCHES_PER_IMAGE = (IMAGE_SIZE // PATCH) ** 2
 STOP_ID = 2
 ACTION_HEADS = ('l1', 'discrete', 'diffusion')
 
-# Full sizes of the towers that Prismatic models use, by timm id without its pretraining tag.
-_TOWERS: dict[str, dict[str, Any]] = {
-    'vit_small_patch14_reg4_dinov2': {'embed_dim': 384, 'depth': 12, 'num_heads': 6},
-    'vit_base_patch14_reg4_dinov2': {'embed_dim': 768, 'depth': 12, 'num_heads': 12},
-    'vit_large_patch14_reg4_dinov2': {'embed_dim': 1024, 'depth': 24, 'num_heads': 16},
-    'vit_so400m_patch14_siglip_224': {'embed_dim': 1152, 'depth': 27, 'num_heads': 16},
+# Several times the largest that is published: modules take memory before any weight is read.
+_TEXT = {
+    'vocab_size': (1, 2**20),
+    'hidden_size': (1, 2**15),
+    'intermediate_size': (1, 2**17),
+    'num_hidden_layers': (1, 256),
+    'num_attention_heads': (1, 512),
+    'num_key_value_heads': (1, 512),
+    'head_dim': (1, 1024),
+    'max_position_embeddings': (1, 2**24),
 }
-# What makes a tower a DINOv2 or a SigLIP one; `mlp_ratio` 3.7362 gives the 4304 of So400m.
-_FAMILIES: dict[str, dict[str, Any]] = {
-    'dinov2': {'mlp_ratio': 4.0, 'class_token': True, 'reg_tokens': 4, 'layer_scale': True},
-    'siglip': {'mlp_ratio': 3.7362, 'class_token': False, 'reg_tokens': 0, 'layer_scale': False},
-}
-
-
-@dataclass(frozen=True)
-class TowerConfig:
-    """Hold the sizes of one vision tower."""
-
-    timm_id: str
-    embed_dim: int
-    depth: int
-    num_heads: int
-    mlp_ratio: float
-    class_token: bool
-    reg_tokens: int
-    layer_scale: bool
-
-    @property
-    def prefix_tokens(self) -> int:
-        """Return the number of tokens before the patches (class and register tokens)."""
-        return int(self.class_token) + self.reg_tokens
-
-    @property
-    def attention_pool(self) -> bool:
-        """Return whether the tower carries SigLIP's pooling head (stored, never computed)."""
-        return not self.class_token
-
-    @classmethod
-    def from_timm(cls, timm_id: str, overrides: Mapping[str, Any] | None = None) -> TowerConfig:
-        """
-        Return the sizes that a timm id stands for, with some replaced.
-
-        Raises CheckpointError for an id or an override this package has no tower for.
-        """
-        name = timm_id.split('.')[0]
-        if name not in _TOWERS:
-            raise CheckpointError(
-                f'timm_model_ids: expected one of {sorted(_TOWERS)}, found {timm_id!r}'
-            )
-        family = 'siglip' if 'siglip' in name else 'dinov2'
-        sizes = {**_FAMILIES[family], **_TOWERS[name]}
-        for key, value in (overrides or {}).items():
-            if key not in sizes:
-                raise CheckpointError(
-                    f'timm_model_kwargs of {timm_id}: expected keys among {sorted(sizes)}, '
-                    f'found {key!r}'
-                )
-            sizes[key] = value
-        return cls(timm_id=timm_id, **sizes)
+# What else of text_config this package reads; the rest is about running it otherwise.
+_TEXT_ALSO = (
+    *('hidden_act', 'initializer_range', 'rms_norm_eps', 'rope_theta', 'rope_scaling'),
+    *('rope_parameters', 'attention_bias', 'attention_dropout', 'mlp_bias'),
+    *('bos_token_id', 'eos_token_id', 'pad_token_id'),
+)
+_OFT = {'num_images': (1, 64), 'chunk': (1, 256), 'action_dim': (1, 256), 'proprio_dim': (1, 1024)}
 
 
 @dataclass(frozen=True)
@@ -117,9 +81,9 @@ class OftConfig:
                 "oft.normalization: expected 'bounds_q99' or 'bounds', "
                 f'found {self.normalization!r}'
             )
-        for name in ('num_images', 'chunk', 'action_dim', 'proprio_dim'):
-            if int(getattr(self, name)) < 1:
-                raise CheckpointError(f'oft.{name}: expected at least 1')
+        for name, (low, high) in _OFT.items():
+            whole(f'oft.{name}', getattr(self, name), low, high)
+        flag('oft.use_proprio', self.use_proprio)
 
 
 @dataclass(frozen=True)
@@ -212,12 +176,15 @@ class VLAConfig:
         """
         Return the decoder's configuration; absent keys take the LlamaConfig defaults.
 
-        The embeddings are never tied, whatever a wrapping configuration says.
+        Only keys that describe the model are taken: others could name code that transformers
+        fetches. The embeddings are never tied, whatever a wrapping configuration says.
         """
-        known = {k: v for k, v in self.text.items() if k not in ('model_type', 'torch_dtype')}
-        return LlamaConfig(
-            **{**known, 'tie_word_embeddings': False, 'attn_implementation': 'sdpa'}
-        )
+        known = {k: v for k, v in self.text.items() if k in _TEXT or k in _TEXT_ALSO}
+        try:
+            return LlamaConfig(**known, tie_word_embeddings=False, attn_implementation='sdpa')
+        except Exception as error:  # noqa: BLE001 - transformers raises anything here
+            reason = ' '.join(str(error).split())
+            raise CheckpointError(f'text_config: expected a Llama, found {reason:.200}') from error
 
     def with_oft(self, oft: OftConfig | None) -> VLAConfig:
         """Return the same model read as an OFT model (or, with None, as a causal one)."""
@@ -233,19 +200,28 @@ class VLAConfig:
         for key in ('timm_model_ids', 'text_config'):
             if key not in raw:
                 raise CheckpointError(f'{source}: expected the key {key!r}, found none')
-        ids = list(raw['timm_model_ids'])
-        fused = bool(raw.get('use_fused_vision_backbone', len(ids) == 2))
+        ids = _list(f'{source}: timm_model_ids', raw['timm_model_ids'])
+        fused = flag(
+            f'{source}: use_fused_vision_backbone',
+            raw.get('use_fused_vision_backbone', len(ids) == 2),
+        )
         if len(ids) != (2 if fused else 1):
             raise CheckpointError(
                 f'{source}: expected {2 if fused else 1} timm_model_ids with '
                 f'use_fused_vision_backbone {str(fused).lower()}, found {len(ids)}'
             )
-        sizes = list(raw.get('image_sizes', [IMAGE_SIZE]))
+        sizes = _list(f'{source}: image_sizes', raw.get('image_sizes', [IMAGE_SIZE]))
         if any(size != IMAGE_SIZE for size in sizes):
-            raise CheckpointError(f'{source}: expected image_sizes {IMAGE_SIZE}, found {sizes}')
+            raise CheckpointError(
+                f'{source}: expected image_sizes {IMAGE_SIZE}, found {sizes!r:.80}'
+            )
         overrides = raw.get('timm_model_kwargs') or [None] * len(ids)
         if isinstance(overrides, Mapping):
             overrides = [overrides]
+        overrides = [
+            mapping(f'{source}: timm_model_kwargs', one or {})
+            for one in _list(f'{source}: timm_model_kwargs', overrides)
+        ]
         if len(overrides) != len(ids):
             raise CheckpointError(
                 f'{source}: expected {len(ids)} entries in timm_model_kwargs, '
@@ -253,17 +229,22 @@ class VLAConfig:
             )
         oft = raw.get('oft')
         try:
-            oft_config = None if oft is None else OftConfig(**oft)
+            oft_config = None if oft is None else OftConfig(**mapping(f'{source}: oft', oft))
         except TypeError as error:
             raise CheckpointError(f'{source}: key oft: {error}') from error
         return cls(
             towers=tuple(TowerConfig.from_timm(i, o) for i, o in zip(ids, overrides, strict=True)),
-            text=dict(raw['text_config']),
-            pad_token_id=int(raw.get('pad_token_id', 32000)),
-            pad_to_multiple_of=int(raw.get('pad_to_multiple_of', 64)),
-            n_action_bins=int(raw.get('n_action_bins', 256)),
-            norm_stats=dict(raw.get('norm_stats') or {}),
+            text=_text(f'{source}: text_config', raw['text_config']),
             oft=oft_config,
+            norm_stats=mapping(f'{source}: norm_stats', raw.get('norm_stats') or {}),
+            **{
+                key: whole(f'{source}: {key}', raw.get(key, default), low, high)
+                for key, default, low, high in (
+                    ('pad_token_id', 32000, 0, 2**20),
+                    ('pad_to_multiple_of', 64, 0, 2**16),
+                    ('n_action_bins', 256, 2, 2**16),
+                )
+            },
         )
 
     @classmethod
@@ -298,11 +279,17 @@ class VLAConfig:
         return raw
 
 
-def read_json(path: Path) -> Any:
-    """Return the parsed content of a JSON file; raises CheckpointError naming the file."""
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        raise CheckpointError(f'expected the file {path}, found none') from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f'{path}: expected JSON, found damaged text ({error})') from error
+def _list(name: str, value: object) -> list:
+    if not isinstance(value, list | tuple):
+        raise CheckpointError(f'{name}: expected a list, found {value!r:.80}')
+    return list(value)
+
+
+def _text(name: str, value: object) -> dict[str, Any]:
+    text = mapping(name, value)
+    for key, (low, high) in _TEXT.items():
+        if text.get(key) is not None:
+            whole(f'{name}.{key}', text[key], low, high)
+    if 'rms_norm_eps' in text:
+        number(f'{name}.rms_norm_eps', text['rms_norm_eps'], 0.0, 1.0)
+    return text

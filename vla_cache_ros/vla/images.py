@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from PIL import Image
 import torch
 from torch import Tensor
 from vla_cache_ros.vla.config import IMAGE_SIZE
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.json_file import read_json
 
 # The published conversion ran in bfloat16, so its ImageNet constants are rounded: these, not
 # 0.485 / 0.229, are what the weights were used with.
@@ -62,15 +63,22 @@ class ImagePreprocessor:
         if raw.get('image_resize_strategy', 'resize-naive') != 'resize-naive':
             raise CheckpointError(
                 f"{path}: expected image_resize_strategy 'resize-naive', "
-                f'found {raw["image_resize_strategy"]!r}'
+                f'found {raw["image_resize_strategy"]!r:.60}'
             )
         try:
             means = tuple(tuple(float(v) for v in p['mean']) for p in params)
             stds = tuple(tuple(float(v) for v in p['std']) for p in params)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
-                f'{path}: expected mean and std in tvf_normalize_params ({error!r})'
+                f'{path}: expected mean and std in tvf_normalize_params ({error!r:.200})'
             ) from error
+        rows = [*means, *stds]
+        if any(len(row) != 3 or not all(map(math.isfinite, row)) for row in rows) or 0 in sum(
+            stds, ()
+        ):
+            raise CheckpointError(
+                f'{path}: expected three finite numbers as each mean and std, found {rows!r:.80}'
+            )
         return cls(means, stds)
 
     def to_dict(self) -> dict[str, Any]:

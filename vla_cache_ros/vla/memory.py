@@ -22,12 +22,20 @@ def enough_memory(folder: Path, dtype: torch.dtype) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        if isinstance(error, RuntimeError) and not ('memory' in reason or 'bad_alloc' in reason):
+        if not short_of_memory(error):
             raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         size = sum(path.stat().st_size for pattern in WEIGHTS for path in folder.glob(pattern))
         raise CheckpointError(
             f'{folder}: expected free memory for weights of {size * 1e-9:.2f} GB, to be held as '
             f'{str(dtype).removeprefix("torch.")}, came less ({reason}); end other programs, or '
             'choose a smaller dtype or model'
         ) from error
+
+
+def short_of_memory(error: Exception) -> bool:
+    """Say whether an error means that memory did not suffice; torch has no type for it."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ('memory' in text or 'bad_alloc' in text)
+    )

@@ -17,16 +17,25 @@ from io import RawIOBase
 import json
 import math
 from pathlib import Path
-import pickle
+import re
 
 import torch
 from torch import Tensor
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.json_file import check_size
+from vla_cache_ros.vla.json_file import mapping
+from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.pickled import read_pickled
 
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 _SHOWN = 5
+_HEADER = 16 * 2**20  # bytes; a 7B model's has 0.1 MB
+_LARGEST = 2**40
+_SHARDS = 1024
+# what the header of a file that is no safetensors file may raise; memory that does not suffice is
+# none of it
+_GARBAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _DTYPES = {
     'F64': torch.float64, 'F32': torch.float32, 'F16': torch.float16, 'BF16': torch.bfloat16,
     'I64': torch.int64, 'I32': torch.int32, 'I16': torch.int16, 'I8': torch.int8,
@@ -59,12 +68,28 @@ def _stamps(folder: Path, patterns: Iterable[str]) -> dict[str, tuple[int, int, 
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a model: those of its index, or the single one."""
+    """
+    Return the safetensors files of a model: those of its index, or the single one.
+
+    Raises CheckpointError for an index that names anything but files beside it.
+    """
     if (folder / INDEX).exists():
-        index = read_json(folder / INDEX)
-        if not index.get('weight_map'):
+        found = read_json(folder / INDEX).get('weight_map')
+        if not found:
             raise CheckpointError(f"{folder / INDEX}: expected the key 'weight_map', found none")
-        return [folder / name for name in sorted(set(index['weight_map'].values()))]
+        names = list(mapping(f'{folder / INDEX}: weight_map', found).values())
+        for name in names:  # a link is fine: the hub's cache is made of them
+            if not isinstance(name, str) or not re.fullmatch(r'[\w.+-]+\.safetensors', name):
+                raise CheckpointError(
+                    f'{folder / INDEX}: weight_map: expected names of .safetensors files beside '
+                    f'it, found {name!r:.80}'
+                )
+        if len(set(names)) > _SHARDS:
+            raise CheckpointError(
+                f'{folder / INDEX}: weight_map: expected at most {_SHARDS} files, '
+                f'found {len(set(names))}'
+            )
+        return [folder / name for name in sorted(set(names))]
     if (folder / SINGLE).exists():
         return [folder / SINGLE]
     raise CheckpointError(f'{folder}: expected {SINGLE} or {INDEX}, found neither')
@@ -75,19 +100,19 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     Yield the names and tensors of one file; raises CheckpointError if absent or damaged.
 
     Reads instead of mapping: a mapped file that someone cuts short ends the process (SIGBUS), and
-    one that is overwritten changes a model that acts.
+    one that is overwritten changes a model that acts. Takes no memory for more than the file has.
     """
-    if not path.exists():
-        raise CheckpointError(f'expected the file {path}, found none')
+    check_size(path, _LARGEST)
     try:
         with path.open('rb', buffering=0) as file:
             for name, shape, dtype in _header(file, path.stat().st_size):
                 tensor = torch.empty(shape, dtype=dtype)
                 _fill(tensor, file)
                 yield name, tensor
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _GARBAGE as error:
+        reason = ' '.join(str(error).split())
         raise CheckpointError(
-            f'{path}: expected a complete safetensors file, found a damaged one ({error}); '
+            f'{path}: expected a complete safetensors file, found a damaged one ({reason:.200}); '
             'fetch it again'
         ) from error
 
@@ -95,17 +120,16 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 def _header(file: RawIOBase, length: int) -> list[tuple[str, list[int], torch.dtype]]:
     """Return name, shape and type of each tensor, in the order in which the bytes follow."""
     size = int.from_bytes(file.read(8), 'little')
-    if size > length - 8:
+    if size > min(length - 8, _HEADER):
         raise ValueError(f'a header of {size} bytes in a file of {length}')
     facts = json.loads(file.read(size))
     facts.pop('__metadata__', None)
     entries, end = [], 0
     for name, fact in sorted(facts.items(), key=lambda item: item[1]['data_offsets']):
-        shape, dtype, (begin, following) = (
-            fact['shape'],
-            _DTYPES[fact['dtype']],
-            fact['data_offsets'],
-        )
+        shape, dtype = fact['shape'], _DTYPES[fact['dtype']]
+        begin, following = fact['data_offsets']
+        if not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError(f'{name} of shape {shape!r:.80}')
         if begin != end or following - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f'{name} at bytes {begin} to {following}, expected it at {end}')
         entries.append((name, shape, dtype))
@@ -129,11 +153,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     Read a `.pt` file of tensors, without the `module.` prefix of distributed training.
 
-    Only tensors are unpickled (`weights_only`). Raises CheckpointError for anything else.
+    Raises CheckpointError for anything else.
     """
-    state = _unpickled(path)
+    state = read_pickled(path)
     if not _holds_tensors(state):
         raise CheckpointError(f'{path}: expected a dict of tensors, found {type(state).__name__}')
+    _check_stored(path, state.values())
     return {name.removeprefix('module.'): tensor for name, tensor in state.items()}
 
 
@@ -141,31 +166,32 @@ def read_modules(path: Path) -> dict[str, dict[str, Tensor]]:
     """
     Read a Prismatic `.pt` file: under `model` one state dict for each module.
 
-    Only tensors are unpickled, from the mapped file: the largest has 30 GB. Raises CheckpointError
-    for anything else.
+    Raises CheckpointError for anything else.
     """
-    state = _unpickled(path, mapped=True)
+    state = read_pickled(path, mapped=True)
     modules = state.get('model') if isinstance(state, dict) else None
     if not isinstance(modules, dict) or not all(map(_holds_tensors, modules.values())):
         raise CheckpointError(
             f"{path}: expected the key 'model' with a dict of tensors for each module, found "
-            f'{sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__}'
+            f'{[*state][:_SHOWN] if isinstance(state, dict) else type(state).__name__!r:.200}'
         )
+    _check_stored(path, [tensor for one in modules.values() for tensor in one.values()])
     return {str(name): dict(tensors) for name, tensors in modules.items()}
 
 
-def _unpickled(path: Path, mapped: bool = False) -> object:
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise CheckpointError(
-            f'{path}: expected a complete file of tensors, found a damaged one ({reason})'
-        ) from error
-
-
 def _holds_tensors(state: object) -> bool:
-    return isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())
+    return isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    )
+
+
+def _check_stored(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Refuse tensors that are larger than their file, since they are views of few numbers."""
+    found, most = sum(tensor.nbytes for tensor in tensors), 2 * path.stat().st_size
+    if found > most:  # twice: weights may be tied
+        raise CheckpointError(
+            f'{path}: expected tensors of at most {most} bytes in all, found {found}'
+        )
 
 
 def collect(
@@ -184,6 +210,10 @@ def collect(
     for name, tensor in tensors:
         if name not in expected:
             surplus.append(name)
+        elif not tensor.is_floating_point():
+            raise CheckpointError(
+                f'{source}: {name}: expected floating-point numbers, found {tensor.dtype}'
+            )
         elif tensor.shape != expected[name]:
             misshapen.append(f'{name} expected {list(expected[name])} found {list(tensor.shape)}')
         elif name in state:
@@ -200,6 +230,15 @@ def collect(
             f'found {found}'
         )
     return state
+
+
+def shape_of(source: str, name: str, tensor: Tensor, rank: int) -> tuple[int, ...]:
+    """Return a tensor's shape; raises CheckpointError if it has another number of dimensions."""
+    if tensor.ndim != rank:
+        raise CheckpointError(
+            f'{source}: {name}: expected {rank} dimensions, found {list(tensor.shape)}'
+        )
+    return tuple(tensor.shape)
 
 
 def _short(names: list[str]) -> str:

@@ -27,8 +27,8 @@ from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.gates.network import TOKENS
 from vla_cache_ros.vla import weights
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.json_file import read_json
 
 FORMAT = 2
 FOLDER = 'gate'  # within a checkpoint
@@ -168,12 +168,12 @@ def _load(folder: Path, fingerprint: str, cameras: int) -> SavedGate:
         if content[key] != wanted:
             raise CheckpointError(
                 f'{path}: made for another number of {key}: expected {wanted}, '
-                f'found {content[key]!r}'
+                f'found {content[key]!r:.80}'
             )
     if content['model_fingerprint'] != fingerprint:
         raise CheckpointError(
             f'{path}: made for another model: expected the fingerprint {fingerprint}, '
-            f'found {content["model_fingerprint"]!r}; train one with `vla-cache train gate`'
+            f'found {content["model_fingerprint"]!r:.80}; train one with `vla-cache train gate`'
         )
     try:
         config = _config(content['config'])
@@ -185,17 +185,15 @@ def _load(folder: Path, fingerprint: str, cameras: int) -> SavedGate:
         return SavedGate(network, calibration, default, content['training'], first)
     except CheckpointError:
         raise
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f'{path}: {error}') from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f'{path}: {error!s:.200}') from error
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     content = read_json(path)
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path}: expected an object, found {type(content).__name__}')
     if content.get('format') != FORMAT:
         raise CheckpointError(
-            f'{path}: expected format {FORMAT}, found {content.get("format")!r}; '
+            f'{path}: expected format {FORMAT}, found {content.get("format")!r:.80}; '
             'it was written by another version'
         )
     missing = [key for key in KEYS if key not in content]

@@ -32,6 +32,9 @@ from vla_cache_ros.vla.families.source import hugging_face
 from vla_cache_ros.vla.families.source import Source
 from vla_cache_ros.vla.families.source import statistics
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.json_file import mapping
+from vla_cache_ros.vla.json_file import number
+from vla_cache_ros.vla.json_file import whole
 
 SIZES = {  # width, depth, heads
     'DiT-S': (384, 6, 4),
@@ -56,6 +59,8 @@ BASES = {
 _DINO = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SIGLIP = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
+# Several times CogACT-Large: modules take memory before any weight is read.
+_BOUNDS = {'width': 2**13, 'depth': 128, 'num_heads': 256, 'chunk': 256, 'action_dim': 256}
 _MODULES = ('vision_backbone', 'llm_backbone', 'projector', 'action_model')
 _IGNORED = ('ema_diffusion',)  # a second head, which the published evaluation leaves aside
 _RENAMED = (
@@ -91,16 +96,14 @@ class CogactConfig:
     guidance: float = 1.5
 
     def __post_init__(self) -> None:
-        for name in ('width', 'depth', 'num_heads', 'chunk', 'action_dim'):
-            if int(getattr(self, name)) < 1:
-                raise CheckpointError(f'cogact.{name}: expected at least 1')
+        for name, most in _BOUNDS.items():
+            whole(f'cogact.{name}', getattr(self, name), 1, most)
         if self.width % self.num_heads:
             raise CheckpointError(
                 f'cogact.num_heads: expected a divisor of the width {self.width}, '
                 f'found {self.num_heads}'
             )
-        if not self.guidance >= 1:
-            raise CheckpointError(f'cogact.guidance: expected at least 1, found {self.guidance}')
+        number('cogact.guidance', self.guidance, 1, 1000)
         try:
             ddim_times(self.ddim_steps)
         except ValueError as error:
@@ -140,7 +143,7 @@ class CogACT:
         In a run's `config.json` the keys `timm_model_ids`, `timm_model_kwargs` and `text_config`
         go before what the base model's name stands for, and `cogact` holds fields of CogactConfig.
         """
-        given = raw.get('cogact') or {}
+        given = mapping(f'{folder / "config.json"}: cogact', raw.get('cogact') or {})
         if isinstance(raw.get('vla'), Mapping):
             return _read_run(folder, raw, given)
         head = _head({}, given, str(folder))
@@ -153,7 +156,7 @@ def _read_run(folder: Path, raw: Mapping[str, Any], given: Mapping[str, Any]) ->
     if not named and 'timm_model_ids' not in raw:
         raise CheckpointError(
             f'{folder / "config.json"}: expected vla.base_vlm among {sorted(BASES)}, or '
-            f'timm_model_ids and text_config beside it, found {base!r}'
+            f'timm_model_ids and text_config beside it, found {base!r:.80}'
         )
     path = _run_file(folder)
     modules = weights.read_modules(path)
@@ -197,7 +200,8 @@ def _head(head: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> 
     """Return the configuration that the tensors' shapes give, fields of `given` replaced."""
     fields: dict[str, Any] = {}
     if 'net.x_embedder.linear.weight' in head:
-        width, fields['action_dim'] = head['net.x_embedder.linear.weight'].shape
+        name = 'net.x_embedder.linear.weight'
+        width, fields['action_dim'] = weights.shape_of(source, name, head[name], 2)
         heads = {size[0]: size[2] for size in SIZES.values()}
         if width not in heads and 'num_heads' not in given:
             raise CheckpointError(
@@ -206,7 +210,8 @@ def _head(head: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> 
             )
         fields.update(width=width, num_heads=heads.get(width))
     if 'net.positional_embedding' in head:
-        fields['chunk'] = len(head['net.positional_embedding']) - 1
+        name = 'net.positional_embedding'
+        fields['chunk'] = weights.shape_of(source, name, head[name], 2)[0] - 1
     blocks = {name.split('.')[2] for name in head if name.startswith('net.blocks.')}
     if blocks:
         fields['depth'] = len(blocks)

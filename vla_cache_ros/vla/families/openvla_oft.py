@@ -107,10 +107,14 @@ def infer_oft(
             diffusion = any(k.startswith('noise_predictor.') for k in head)
             fields['action_head'] = 'diffusion' if diffusion else 'l1'
         if 'model.fc2.bias' in head:
-            fields['action_dim'] = int(head['model.fc2.bias'].shape[0])
+            bias = head['model.fc2.bias']
+            (fields['action_dim'],) = weights.shape_of('action_head', 'model.fc2.bias', bias, 1)
         fields['use_proprio'] = bool(proprio)
         if 'fc1.weight' in proprio:
-            fields['proprio_dim'] = int(proprio['fc1.weight'].shape[1])
+            weight = proprio['fc1.weight']
+            fields['proprio_dim'] = weights.shape_of('proprio_projector', 'fc1.weight', weight, 2)[
+                1
+            ]
     try:
         return OftConfig(**{**fields, **(given or {})})
     except TypeError as error:

@@ -18,10 +18,10 @@ from typing import Protocol
 
 from torch import Tensor
 from vla_cache_ros.vla import weights
-from vla_cache_ros.vla.config import read_json
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.json_file import read_json
 
 HEADS = 'heads.safetensors'
 STATISTICS = 'dataset_statistics.json'
