@@ -181,7 +181,7 @@ def test_recorded_shapes_give_the_same_actions(model, unclipped):
     for step, pixels in enumerate(frames(model, 3)):
         active = choice(engine, 0.4, step) if step else None
         pair = [run(each, pixels, active, ids=IDS).normalized for each in (engine, plain)]
-        assert np.abs(pair[0] - pair[1]).max() < 1e-5
+        assert np.abs(pair[0] - pair[1]).max() < 2e-6 * np.abs(pair[0]).max()
 
 
 def test_the_policy_says_what_it_is_and_unnormalises_by_percentiles(folder):
@@ -253,7 +253,7 @@ def test_no_gate_is_trained_through_it(folder):
 def test_what_the_head_is_asked_for_must_be_possible():
     for change, words in (
         ({'num_heads': 5}, 'num_heads: expected a divisor of the width 24, found 5'),
-        ({'guidance': 0.5}, 'guidance: expected at least 1, found 0.5'),
+        ({'guidance': 0.5}, 'guidance: expected 1 to 1000, found 0.5'),
         ({'ddim_steps': 60}, 'cogact.ddim_steps: expected a number'),
         ({'chunk': 0}, 'cogact.chunk: expected at least 1'),
     ):
