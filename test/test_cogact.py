@@ -255,7 +255,7 @@ def test_what_the_head_is_asked_for_must_be_possible():
         ({'num_heads': 5}, 'num_heads: expected a divisor of the width 24, found 5'),
         ({'guidance': 0.5}, 'guidance: expected 1 to 1000, found 0.5'),
         ({'ddim_steps': 60}, 'cogact.ddim_steps: expected a number'),
-        ({'chunk': 0}, 'cogact.chunk: expected at least 1'),
+        ({'chunk': 0}, 'cogact.chunk: expected 1 to 256, found 0'),
     ):
         with pytest.raises(ValueError, match=words):
             cogact_config(**change)
