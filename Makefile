@@ -12,7 +12,8 @@ EXAMPLES ?= 1
 # the tests of the cache, of what bounds and stops the arm, and of what is read from a folder
 ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine policy_machine \
 	fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
-	policy checkpoint families cogact safety limits motion_properties message_properties
+	policy checkpoint families cogact safety limits motion_properties message_properties drift \
+	shadow gate_asked untrusted_weights untrusted_checkpoints injection_checkpoint
 
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
@@ -59,7 +60,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out soak_out
+	rm -rf $(VENV) demo_out soak_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
