@@ -134,3 +134,16 @@ def test_failing_check_is_told_and_stops_nothing():
     assert 'drift: not compared: RuntimeError: no more memory' in world.warnings[-1]
     assert not world.controller.causes
     infer(world)
+
+
+def test_node_tells_of_drift_and_drives_on(graph, policy):
+    policy.drift = 3.0
+    graph.healthy_start()
+    assert graph.wait(lambda: 'drift' in policy.resets)
+    assert graph.wait(lambda: graph.logged('cached and dense actions part by 0.500'))
+    health = graph.outside.health
+    assert graph.wait(lambda: health and 'actions part' in health[-1]['message'])
+    assert int(health[-1]['drift alarms']) == 1
+    assert int(health[-1]['drift checks']) >= 2
+    count = len(graph.outside.reports)
+    assert graph.wait(lambda: len(graph.outside.reports) > count)
