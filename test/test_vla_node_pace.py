@@ -42,7 +42,7 @@ def test_reuse_then_rate_then_motion_are_given_up_visibly_and_come_back(policy, 
         # a busy machine may have given something up before, and taken it back
         order = list(dict.fromkeys(stages(graph)))
         assert order == ['none', 'more reuse', 'slower', 'stopped']
-        rates = [h['control frequency'] for h in graph.outside.health if 'episode' in h]
+        rates = [h['control frequency'] for h in list(graph.outside.health) if 'episode' in h]
         assert {'10', '7.937', '6.3', '5'} <= set(rates)
         assert graph.told_of('overrun')
         assert 'actions at 5 Hz), the last took 0.' in graph.outside.health[-1]['message']
@@ -51,7 +51,7 @@ def test_reuse_then_rate_then_motion_are_given_up_visibly_and_come_back(policy, 
         assert policy.gate.asked[-1] == 0.8
         for stage in ('more reuse', 'slower', 'stopped'):
             assert graph.wait(lambda stage=stage: graph.logged(f'degradation: {stage}: expected'))
-        fastest = max(np.linalg.norm(twist[1][:3]) for twist in graph.outside.twists)
+        fastest = max(np.linalg.norm(twist[1][:3]) for twist in list(graph.outside.twists))
         assert 0 < fastest <= 0.25  # max_linear_velocity
 
         slowdown.publish(Float64(data=0.0))
