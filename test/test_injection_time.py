@@ -6,17 +6,20 @@ from fake_policy import FakePolicy
 import numpy as np
 import pytest
 from ros_graph import Graph
-from test_faults import PARAMETERS
+from ros_graph import VLA_PARAMETERS
 from test_faults import Scene
 from test_faults import SIMULATED
 from vla_cache_ros.ros.vla_node import VLANode
+
+PARAMETERS = VLA_PARAMETERS | SIMULATED
+PARAMETERS |= {'execution': 'asynchronous', 'image_timeout': 0.5, 'state_timeout': 0.5}
 
 
 @pytest.fixture
 def scene():
     """Yield a moving arm whose node follows /clock; max_gap is its default, 5 s."""
     policy = FakePolicy()
-    with Graph(VLANode, lambda _: policy, parameters=PARAMETERS | SIMULATED) as graph:
+    with Graph(VLANode, lambda _: policy, parameters=PARAMETERS) as graph:
         scene = Scene(graph, policy)
         scene.start_clock()
         graph.healthy_start()
