@@ -24,8 +24,8 @@ from vla_cache_ros.ros.vla_parameters import VLAParameters
 HERE = Path(__file__).parent
 DOCS = HERE.parent / 'docs'
 TCP_LISTEN, UNIX_LISTEN = '0A', 0x10000
-# Of DDS: the first, and how many for a domain. Below, from 7000 on, Fast DDS opens one more for each
-# participant on the machine.
+# Of DDS: the first, and how many for a domain. Below, from 7000 on, Fast DDS opens one more for
+# each participant on the machine.
 PORTS = (7400, 250)
 
 
