@@ -235,11 +235,15 @@ def load_tokenizer(folder: Path, config: VLAConfig, files: str) -> Any:
     hf_logging.set_verbosity_error()  # it warns that it does not know model_type openvla
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        highest = max(tokenizer.get_vocab().values())
+        encode_prompt(tokenizer, 'move')  # what is odd in its files may show at the first text
+    except CheckpointError as error:
+        raise CheckpointError(f'{folder}: {error}') from error
     except Exception as error:  # noqa: BLE001 - transformers raises anything here
         raise CheckpointError(f'{folder}: damaged tokenizer files ({error!r:.200})') from error
     finally:
         hf_logging.set_verbosity(verbosity)
-    highest, size = max(tokenizer.get_vocab().values()), config.llama().vocab_size
+    size = config.llama().vocab_size
     if highest >= size:
         raise CheckpointError(
             f'{folder}: expected token ids below vocab_size {size}, found {highest} in the '
