@@ -8,8 +8,9 @@ BIN    := $(VENV)/bin
 
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
+FUZZ_SECONDS ?= 20
 
-.PHONY: demo test test-libero test-simpler lint format clean
+.PHONY: demo test test-libero test-simpler fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -23,6 +24,9 @@ test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulato
 test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/simpler.md
 	$(BIN)/python -m pytest test/test_simpler.py
 
+fuzz: $(VENV)/.fuzz  ## the parsers that take bytes, FUZZ_SECONDS each; see docs/security.md
+	$(BIN)/python test/fuzz_parsers.py --out fuzz_out --seconds $(FUZZ_SECONDS)
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,7 +36,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out
+	rm -rf $(VENV) demo_out fuzz_out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +50,10 @@ $(VENV)/.ros: requirements.txt requirements-ros.txt setup.py | $(VENV)/bin/pytho
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.ros
 	$(BIN)/python -m pip install -q -r requirements-test.txt
+	touch $@
+
+$(VENV)/.fuzz: requirements-fuzz.txt $(VENV)/.test
+	$(BIN)/python -m pip install -q -r requirements-fuzz.txt
 	touch $@
 
 $(VENV)/.libero: requirements-libero.txt $(VENV)/.ros
