@@ -19,8 +19,10 @@ ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine
 ARGS   ?=
 # control steps of `make soak`
 STEPS  ?= 3000
+# seconds for each target of `make fuzz`
+FUZZ_SECONDS ?= 20
 
-.PHONY: demo soak test test-libero test-simpler properties coverage mutation lint format clean
+.PHONY: demo soak test test-libero test-simpler properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -51,6 +53,9 @@ mutation: $(VENV)/.test  ## does a test notice each small change to safety filte
 	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1
 	$(BIN)/python test/mutation_table.py mutants
 
+fuzz: $(VENV)/.fuzz  ## the parsers that take bytes, FUZZ_SECONDS each; see docs/security.md
+	$(BIN)/python test/fuzz_parsers.py --out fuzz_out --seconds $(FUZZ_SECONDS)
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,7 +65,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out soak_out runs mutants
+	rm -rf $(VENV) demo_out soak_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +79,10 @@ $(VENV)/.ros: requirements.txt requirements-ros.txt setup.py | $(VENV)/bin/pytho
 
 $(VENV)/.test: requirements-test.txt $(VENV)/.ros
 	$(BIN)/python -m pip install -q -r requirements-test.txt
+	touch $@
+
+$(VENV)/.fuzz: requirements-fuzz.txt $(VENV)/.test
+	$(BIN)/python -m pip install -q -r requirements-fuzz.txt
 	touch $@
 
 $(VENV)/.libero: requirements-libero.txt $(VENV)/.ros
