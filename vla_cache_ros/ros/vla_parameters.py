@@ -233,7 +233,7 @@ class VLAParameters:
         high=100.0,
     )
     drift_threshold: float = parameter(
-        0.2,
+        0.25,
         'distance between what cached and dense steps would execute, mean absolute difference of '
         'normalised actions, above which they have parted; 0: they are not compared',
         low=0.0,
