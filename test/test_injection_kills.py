@@ -7,8 +7,11 @@ from pathlib import Path
 import subprocess
 import sys
 
+import numpy as np
 from vla_cache_ros.evaluation import kill_drill
 from vla_cache_ros.ros import shared_memory
+from vla_cache_ros.ros.kill_graph import MOVING
+from vla_cache_ros.simulation.tabletop import Tabletop
 
 HERE = Path(__file__).parent
 
@@ -31,8 +34,26 @@ def test_either_process_is_killed_and_the_arm_stops_and_goes_on(tmp_path, monkey
     assert all(kill['recovery_s'] > 0 for kill in figures['kills'])
 
 
+def test_simulated_arm_coasts_no_longer_than_the_drill_allows_for():
+    environment, tick = Tabletop(), 0.02
+    nothing = np.zeros(3)
+    coasted = []
+    for axis in np.eye(3):
+        environment.reset_state(0, None)
+        for _ in range(25):
+            environment.apply_twist(kill_drill.LINEAR * axis, nothing, 1.0, tick)
+        places = []
+        for _ in range(60):
+            places.append(np.array(environment.end_effector_pose()[0]))
+            environment.apply_twist(nothing, nothing, 1.0, tick)
+        speeds = np.linalg.norm(np.diff(places, axis=0), axis=1) / tick
+        coasted.append(tick * (1 + np.flatnonzero(speeds > MOVING)[-1]))
+    environment.close()
+    assert 0.5 * kill_drill.SETTLING < max(coasted) <= kill_drill.SETTLING
+
+
 def test_what_was_not_promised_is_a_violation():
-    seen = {'hold_ms': 400.0, 'stop_ms': 900.0, 'cause': 'paused', 'dead_segments': 99}
+    seen = {'hold_ms': 1000.0, 'stop_ms': 900.0, 'cause': 'paused', 'dead_segments': 99}
     texts = kill_drill._judge(seen)
     assert [text.split(' ')[1] for text in texts] == ['arm', 'node', 'node', 'dead']
     assert kill_drill._judge({'dead_segments': 0, 'hold_ms': 10.0}) == []

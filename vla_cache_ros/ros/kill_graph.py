@@ -48,8 +48,9 @@ class KillGraph:
         self._limits = (linear, angular)
         node = self._operator.node
         self.violations: list[str] = []
-        self.moving_sent = 0  # ns, when the last twist that moves the arm came
-        self.moved = 0  # ns, by the robot's stamps, when the arm last moved
+        # By the senders' stamps: on a busy machine what comes here may have waited.
+        self.moving_sent = 0  # ns, the last twist that moves the arm
+        self.moved = 0  # ns, when the arm last moved
         self._newest = 0  # ns, the newest stamp of a twist
         self._poses: deque[tuple[int, np.ndarray]] = deque(maxlen=2)
         self._status: tuple[int, dict[str, Any]] = (0, {})
@@ -123,6 +124,13 @@ class KillGraph:
         )
         return self._causes[1]
 
+    def wait_for_silence(self) -> None:
+        """Wait until no twist has come for half a second: none is under way then."""
+        before = -1
+        while before != self._newest:
+            before = self._newest
+            self.settle(0.5)
+
     def _on_twist(self, message: TwistStamped) -> None:
         linear, angular = message.twist.linear, message.twist.angular
         twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
@@ -136,7 +144,7 @@ class KillGraph:
             self.violations.append(f'a twist {(self._newest - stamp) * 1e-6:.0f} ms old came late')
         self._newest = max(self._newest, stamp)
         if twist.any():
-            self.moving_sent = time.time_ns()
+            self.moving_sent = stamp
 
     def _on_gripper(self, message: Float64MultiArray) -> None:
         if not all(0.0 <= value <= 1.0 for value in message.data):
