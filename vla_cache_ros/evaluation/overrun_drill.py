@@ -20,37 +20,36 @@ LOADS = {'more reuse': 1.3, 'slower': 1.4, 'stopped': 2.6}
 REUSE = 0.5  # that the gate is asked for at first, so that there is more to ask for
 PATIENCE = 15.0  # s in a stage after which the model is slowed more
 MORE = 1.25  # times
+# What else would stop the arm, or drop the cache, when the model is as slow as that.
+OTHERS = ('image_timeout', 'state_timeout', 'inference_timeout', 'max_gap')
 HOLD = 10.0  # s for which each stage is watched
-TIMEOUT = 240.0  # s to get to a stage
+TIMEOUT = 60.0  # s; of OTHERS
+LONGEST = 240.0  # s to get to a stage
 
 
-def drill_overrun(
-    out: Path, checkpoint: str, gate: str, hold: float = HOLD, execute_steps: int = 4
-) -> dict[str, Any]:
+def drill_overrun(out: Path, checkpoint: str, gate: str) -> dict[str, Any]:
     """
     Slow the model in steps until the arm is stopped, let go, slow it all at once; return figures.
 
-    hold: s for which each stage is watched. execute_steps: of the policy. Raises
-    ChildProcessError when a process died or a stage was not reached in time.
+    Raises ChildProcessError when a process died or a stage was not reached in time.
     """
     from vla_cache_ros.ros.overrun_graph import OverrunGraph
     from vla_cache_ros.ros.slowed_node import FIXED
 
-    node = ['vla_cache_ros.ros.slowed_node', '-p', f'execute_steps:={execute_steps}']
-    node += ['-p', f'reuse:={REUSE}']
+    node = ['vla_cache_ros.ros.slowed_node', '-p', f'reuse:={REUSE}']
+    for timeout in OTHERS:
+        node += ['-p', f'{timeout}:={TIMEOUT}']
     with running(out, checkpoint, gate, node, OverrunGraph) as (_, graph):
-        phases = [_phase(graph, 'none', 0.0, hold)]
-        period = execute_steps / graph.parameters['control_frequency']
+        phases = [_phase(graph, 'none', 0.0)]
+        period = graph.parameters['execute_steps'] / graph.parameters['control_frequency']
         alone = 1e-3 * phases[0]['inference_ms']
         asks = phases[0]['reuse_asked'] == f'{REUSE:g}'  # dense has nothing to ask for
         stages = list(STAGES[1:] if asks else STAGES[2:])
         for stage in stages:
             share = FIXED + 1 - phases[-1]['reuse']
             delay = max(LOADS[stage] * period - alone, 0.0) / share
-            phases.append(
-                _phase(graph, stage, max(delay, phases[-1]['delay_of_a_dense_step_s']), hold)
-            )
-        phases.append(_phase(graph, 'none', 0.0, hold))
+            phases.append(_phase(graph, stage, max(delay, phases[-1]['delay_of_a_dense_step_s'])))
+        phases.append(_phase(graph, 'none', 0.0))
         order = graph.stages_since(0)
         sudden = _sudden(graph, phases[-2]['delay_of_a_dense_step_s'], stages)
         figures = {
@@ -101,21 +100,21 @@ def action_ms(twists: list[tuple[int, np.ndarray]]) -> float | None:
     return float(np.median(spans)) if spans else None
 
 
-def _phase(graph: Any, stage: str, seconds: float, hold: float) -> dict[str, Any]:  # noqa: ANN401
+def _phase(graph: Any, stage: str, seconds: float) -> dict[str, Any]:  # noqa: ANN401
     """Slow the model, ever more until a stage follows; return how it came and what it is like."""
     seen, before = len(graph.rungs), int(graph.health.get('overruns', 0))
     began = graph.slow(seconds)
     waited = 0.0
     while not graph.wait_for(stage, seen, PATIENCE):
         waited += PATIENCE
-        if waited > TIMEOUT:
+        if waited > LONGEST:
             raise ChildProcessError(f'waited {waited:g} s for the stage {stage!r}')
         if seconds:
             seconds *= MORE
             graph.slow(seconds)
     entered = graph.entered(stage, seen) or began
     overruns = int(graph.health['overruns']) - before
-    graph.run(hold)
+    graph.run(HOLD)
     cached = [report['reuse'] for report in graph.reports if not report['refresh']]
     times = [report['act_ms'] for report in graph.reports]
     phase = {
@@ -147,8 +146,8 @@ def _sudden(graph: Any, seconds: float, stages: list[str]) -> dict[str, Any]:  #
     """Slow the model all at once; return how soon each stage followed."""
     seen, before = len(graph.rungs), int(graph.health['overruns'])
     began = graph.slow(seconds)
-    if not graph.wait_for(stages[-1], seen, TIMEOUT):
-        raise ChildProcessError(f'waited {TIMEOUT:g} s for the stage {stages[-1]!r}')
+    if not graph.wait_for(stages[-1], seen, LONGEST):
+        raise ChildProcessError(f'waited {LONGEST:g} s for the stage {stages[-1]!r}')
     names = [n for n in dict.fromkeys(graph.stages_since(seen)) if n in stages]
     after = {name: (graph.entered(name, seen) - began) * 1e-9 for name in names}
     print(
