@@ -5,6 +5,9 @@
 from pathlib import Path
 import sys
 
+from bag_samples import joints
+from bag_samples import START
+from bag_samples import STORE
 from headroom import headroom
 import pytest
 from rosbags.interfaces import MessageDefinition
@@ -43,6 +46,19 @@ def test_a_definition_that_would_take_hours_or_gigabytes_is_refused(definition, 
     with pytest.raises(ValueError, match=words) as caught:
         deserialized(definition, format_)
     assert '\n' not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    'old', ['string[] name', 'float64[] position', 'std_msgs/Header', 'int32 sec']
+)
+def test_a_definition_that_gives_known_types_other_fields_is_refused(old):
+    kind = 'sensor_msgs/msg/JointState'
+    whole, _ = STORE.generate_msgdef(kind, ros_version=2)
+    message = STORE.serialize_cdr(joints(START, 0.5), kind)
+    assert list(deserialized(whole, kind=kind, data=bytes(message)).position) == [0.5, 0.5]
+    other = {'int32 sec': 'uint32 sec', 'std_msgs/Header': 'std_msgs/String'}.get(old, f'{old}s')
+    with pytest.raises(ValueError, match='expected the fields that ROS 2 gives it'):
+        deserialized(whole.replace(old, other), kind=kind, data=bytes(message))
 
 
 def test_definitions_as_ros_writes_them_are_still_understood():

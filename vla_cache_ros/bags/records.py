@@ -11,6 +11,7 @@ from typing import Any
 
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.interfaces import Nodetype
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 from rosbags.typesys.store import Typestore
@@ -18,6 +19,14 @@ from rosbags.typesys.store import Typestore
 from .definitions import types_of
 
 NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, '')
+# What is made of messages of these types needs their fields.
+READ = {
+    'sensor_msgs/msg/Image',
+    'sensor_msgs/msg/CompressedImage',
+    'std_msgs/msg/String',
+    'sensor_msgs/msg/JointState',
+    'geometry_msgs/msg/PoseStamped',
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,20 @@ class Deserializer:
         types = types_of(kind, definition, self._known.fielddefs)
         if not types:
             return self._known
+        if kind in READ:
+            _check_fields(kind, types, self._known.fielddefs)
+            return self._known
         # Own definitions come first: an older distribution may have other fields under the name.
         store = get_typestore(Stores.EMPTY)
         store.register({**self._known.fielddefs, **types})
         return store
+
+
+def _check_fields(kind: str, types: dict[str, Any], known: dict[str, Any]) -> None:
+    """Raise ValueError where a type, or one within it, has other fields than in ROS 2."""
+    fields = known[kind][1]
+    if kind in types and list(types[kind][1]) != list(fields):
+        raise ValueError(f'{kind}: expected the fields that ROS 2 gives it')
+    for _, (node, what) in fields:
+        if node == Nodetype.NAME:
+            _check_fields(what, types, known)
