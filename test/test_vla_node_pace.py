@@ -48,7 +48,7 @@ def test_reuse_then_rate_then_motion_are_given_up_visibly_and_come_back(policy, 
         assert 'actions at 5 Hz), the last took 0.' in graph.outside.health[-1]['message']
         assert levels[-1] == DiagnosticStatus.WARN
         assert graph.wait(graph.outside.still)
-        assert policy.gate.asked[-1] == 0.8
+        assert graph.wait(lambda: policy.gate.asked[-1] == 0.8)  # on the worker's thread
         for stage in ('more reuse', 'slower', 'stopped'):
             assert graph.wait(lambda stage=stage: graph.logged(f'degradation: {stage}: expected'))
         fastest = max(np.linalg.norm(twist[1][:3]) for twist in list(graph.outside.twists))
@@ -57,7 +57,7 @@ def test_reuse_then_rate_then_motion_are_given_up_visibly_and_come_back(policy, 
         slowdown.publish(Float64(data=0.0))
         assert graph.wait(graph.outside.moving, 60)
         assert graph.wait(lambda: stages(graph)[-1] == 'none', 60)
-        assert policy.gate.asked[-1] == 0.5
+        assert graph.wait(lambda: policy.gate.asked[-1] == 0.5)
         assert not graph.told_of('overrun')
 
 

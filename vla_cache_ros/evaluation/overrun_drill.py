@@ -41,6 +41,11 @@ def drill_overrun(out: Path, checkpoint: str, gate: str) -> dict[str, Any]:
         node += ['-p', f'{timeout}:={TIMEOUT}']
     with running(out, checkpoint, gate, node, OverrunGraph) as (_, graph):
         phases = [_phase(graph, 'none', 0.0)]
+        if phases[0]['stage_at_the_end'] != 'none':
+            raise ChildProcessError(
+                'expected a machine that keeps up before the model is slowed, came one that gave '
+                f'up: {phases[0]["stage_at_the_end"]}; free it, or take a smaller model'
+            )
         period = graph.parameters['execute_steps'] / graph.parameters['control_frequency']
         alone = 1e-3 * phases[0]['inference_ms']
         asks = phases[0]['reuse_asked'] == f'{REUSE:g}'  # dense has nothing to ask for
