@@ -243,6 +243,25 @@ def test_triggers_and_functions_of_a_database_do_nothing(database):
     assert sorted(found) == sorted(whole)
 
 
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ('UPDATE messages SET data = 10000000000', 'a row that is no message'),
+        ('UPDATE messages SET timestamp = "now"', 'rows that are no messages'),
+        ('UPDATE topics SET type = CAST(type AS BLOB)', 'name or type is no text'),
+        ('UPDATE topics SET name = CAST(name AS BLOB)', 'name or type is no text'),
+    ],
+)
+def test_columns_of_other_types_are_told(database, change, words):
+    """Found by the fuzzer: a type that is no text. bytes(10000000000) would take as many."""
+    with sqlite3.connect(database) as connection:
+        connection.execute(change)
+    connection.close()
+    assert open_bag(database.parent)[0] == []  # metadata.yaml has names of its own
+    found, told = open_bag(database)
+    assert found == [] and words in told
+
+
 def test_rows_of_other_types_are_passed_over(database):
     (database.parent / 'metadata.yaml').unlink()
     with sqlite3.connect(database) as connection:

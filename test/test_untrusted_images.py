@@ -80,6 +80,19 @@ def test_a_jpeg_of_very_many_scans_is_refused_and_a_progressive_one_is_not():
         decode(data[:end] + data[begin:end] * 1000 + data[end:])
 
 
+def test_a_png_whose_chunk_says_it_has_gigabytes_is_refused():
+    """Found by the fuzzer: OpenCV takes the memory before it finds that there are no bytes."""
+    whole = WHOLE[2]
+    assert decode(whole).shape == SMALL.shape
+    at = whole.index(b'IDAT') - 4
+    for length in (len(whole), 10**8, 2**31, 2**32 - 1):
+        with headroom(100), pytest.raises(ValueError, match='expected a whole PNG'):
+            decode(whole[:at] + struct.pack('>I', length) + whole[at + 4 :])
+    animated = whole[:at] + chunk(b'acTL', struct.pack('>II', 10**6, 0)) + whole[at:]
+    with pytest.raises(ValueError, match='of one picture'):
+        decode(animated)
+
+
 def test_another_format_than_jpeg_and_png_is_refused_whatever_could_decode_it():
     for suffix in ('.bmp', '.webp', '.tiff', '.ppm'):
         with pytest.raises(ValueError, match='expected JPEG or PNG data'):

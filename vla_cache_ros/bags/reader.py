@@ -119,6 +119,8 @@ class Bag:
                 if any(at_once(getattr(one, 'chunks', ())) > AT_ONCE for one in storages):
                     raise ValueError('its chunks overlap in time')
                 found = [c for c in reader.connections if c.ext.serialization_format == 'cdr']
+                if not all(type(text) is str for c in found for text in (c.topic, c.msgtype)):
+                    raise ValueError('a topic whose name or type is no text')
                 self.topics = {c.topic: c.msgtype for c in found}
                 counts = Counter()
                 for connection in found:
@@ -148,9 +150,12 @@ class Bag:
             try:
                 with Reader(self.path) as reader:
                     chosen = [c for c in reader.connections if c.topic in topics]
-                    for connection, last, data in reader.messages(chosen) if chosen else ():
-                        definition, topic = connection.msgdef, connection.topic
-                        yield Record(topic, connection.msgtype, definition, last, bytes(data))
+                    for connection, time, data in reader.messages(chosen) if chosen else ():
+                        if type(time) is not int or not isinstance(data, bytes | memoryview):
+                            raise ValueError('a row that is no message')
+                        last, definition = time, connection.msgdef
+                        topic, kind = connection.topic, connection.msgtype
+                        yield Record(topic, kind, definition, last, bytes(data))
                 return
             except Exception as error:  # noqa: BLE001 - a generator's user raises elsewhere
                 self._lost[f'damaged on the way ({_line(error)})'] += 1

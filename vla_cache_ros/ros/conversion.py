@@ -159,6 +159,12 @@ def _compressed_size(data: bytes, topic: str) -> tuple[int, int]:
         ) from error
     if kind == 'JPEG' and (scans := data.count(b'\xff\xda')) > MOST_SCANS:
         raise ValueError(f'{topic}: expected a JPEG of at most {MOST_SCANS} scans, came {scans}')
+    at = 8 if kind == 'PNG' else len(data)
+    while at < len(data):  # OpenCV takes as much memory as a chunk says that it has bytes
+        length, name = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]
+        at += 12 + length
+        if at > len(data) or name == b'acTL':
+            raise ValueError(f'{topic}: expected a whole PNG of one picture, came another')
     return size
 
 
