@@ -37,9 +37,9 @@ properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twen
 
 coverage: $(VENV)/.test  ## lines and branches of cache, safety filter and loader, minutes
 	VLA_CACHE_EXAMPLES=0.2 $(BIN)/coverage run -m pytest -q $(ROOMS:%=test/test_%.py)
-	$(BIN)/coverage json -q -o runs/coverage.json
+	$(BIN)/coverage json -q -o runs/covered.json
 	$(BIN)/coverage report -m --skip-covered
-	$(BIN)/python test/coverage_table.py runs/coverage.json
+	$(BIN)/python test/coverage_table.py runs/covered.json
 
 mutation: $(VENV)/.test  ## does a test notice each small change to safety filter and cache? an hour
 	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1
