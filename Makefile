@@ -14,6 +14,10 @@ ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine
 	fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
 	policy checkpoint families cogact safety limits motion_properties message_properties
 
+# of engine.py only what makes a step a transaction
+MUTANTS := ros.* caching.plans.* caching.provenance.* caching.episode_cache.* \
+	caching.engine.*step__* caching.engine.*_check__*
+
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
 
@@ -41,8 +45,9 @@ coverage: $(VENV)/.test  ## lines and branches of cache, safety filter and loade
 	$(BIN)/coverage report -m --skip-covered
 	$(BIN)/python test/coverage_table.py runs/covered.json
 
-mutation: $(VENV)/.test  ## does a test notice each small change to safety filter and cache? an hour
-	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1
+mutation: $(VENV)/.test  ## is each small change to safety filter and cache noticed? minutes
+	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1 \
+		$(MUTANTS:%='vla_cache_ros.%')
 	$(BIN)/python test/mutation_table.py mutants
 
 lint: $(VENV)/.test
