@@ -15,6 +15,10 @@ ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine
 	policy checkpoint families cogact safety limits motion_properties message_properties drift \
 	shadow gate_asked untrusted_weights untrusted_checkpoints injection_checkpoint
 
+# of engine.py only what makes a step a transaction
+MUTANTS := ros.* caching.plans.* caching.provenance.* caching.episode_cache.* \
+	caching.engine.*step__* caching.engine.*_check__*
+
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
 # control steps of `make soak`
@@ -45,12 +49,13 @@ properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twen
 
 coverage: $(VENV)/.test  ## lines and branches of cache, safety filter and loader, minutes
 	VLA_CACHE_EXAMPLES=0.2 $(BIN)/coverage run -m pytest -q $(ROOMS:%=test/test_%.py)
-	$(BIN)/coverage json -q -o runs/coverage.json
+	$(BIN)/coverage json -q -o runs/covered.json
 	$(BIN)/coverage report -m --skip-covered
-	$(BIN)/python test/coverage_table.py runs/coverage.json
+	$(BIN)/python test/coverage_table.py runs/covered.json
 
-mutation: $(VENV)/.test  ## does a test notice each small change to safety filter and cache? an hour
-	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1
+mutation: $(VENV)/.test  ## is each small change to safety filter and cache noticed? minutes
+	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1 \
+		$(MUTANTS:%='vla_cache_ros.%')
 	$(BIN)/python test/mutation_table.py mutants
 
 fuzz: $(VENV)/.fuzz  ## the parsers that take bytes, FUZZ_SECONDS each; see docs/security.md

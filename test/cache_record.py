@@ -14,6 +14,14 @@ from vla_cache_ros.caching.plans import full_plan
 NEVER = -1
 
 
+def active_at(plan, layer):
+    """Return the tokens that a plan computes at a layer."""
+    active = plan.active
+    for first, kept in plan.layers:
+        active = kept if layer >= first else active
+    return active
+
+
 class Record:
     """
     Say what a cache holds.
@@ -53,15 +61,11 @@ class Record:
 
     def apply(self, plan, observation):
         """Take over a step that succeeded; return the share it reused, and the tokens' ages."""
-        reused = 0
-        for layer in range(self.layers):
-            active = plan.active
-            for first, kept in plan.layers:
-                active = kept if layer >= first else active
-            present = (self.seen != NEVER) | plan.active
-            reused += int((present & ~active).sum())
-        self.seen[plan.active] = observation
-        self.made[active], self.when[active] = observation, self.step
+        present = (self.seen != NEVER) | plan.active
+        by_layer = [active_at(plan, layer) for layer in range(self.layers)]
+        reused = sum(int((present & ~active).sum()) for active in by_layer)
+        self.seen[by_layer[0]] = observation
+        self.made[by_layer[-1]], self.when[by_layer[-1]] = observation, self.step
         ages = self.step - self.when
         self.step += 1
         self.valid, self.cause = True, ''

@@ -23,6 +23,7 @@ FILE = os.environ.get('VLA_CACHE_PROPERTIES', '')
 PHASES = ('reuse-phase', 'generate-phase')  # those that look for a counterexample
 SETTINGS = '_hypothesis_internal_use_settings'
 counts: list[dict] = []
+changed: set[object] = set()
 # `--hypothesis-profile=once`: whether a test fails, always with the same inputs, not the smallest.
 settings.register_profile(
     'once', derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
@@ -41,7 +42,9 @@ def pytest_collection_modifyitems(items):
     holders = {item.cls: 'settings' for item in items if hasattr(item.cls, 'settings')}
     holders |= {i.function: SETTINGS for i in items if hasattr(i.function, SETTINGS) and not i.cls}
     for holder, name in holders.items():
-        setattr(holder, name, multiplied(getattr(holder, name)))
+        if holder not in changed:  # tests may be collected again in one process
+            changed.add(holder)
+            setattr(holder, name, multiplied(getattr(holder, name)))
 
 
 @pytest.hookimpl(hookwrapper=True, trylast=True)

@@ -5,6 +5,7 @@
 from functools import cache
 from unittest.mock import patch
 
+from cache_record import active_at
 from cache_record import NEVER
 from cache_record import Record
 from engine_steps import frames
@@ -46,7 +47,7 @@ CAUSES = [cause.value for cause in Invalidation]
 def scene(name):
     """Return a model, its images, and what a slot holds when it was made from one of them."""
     model = init_model(MODELS[name]).eval()
-    pixels = frames(model, OBSERVATIONS)
+    pixels = [frames(model, 1, seed)[0] for seed in range(OBSERVATIONS)]
     normalize = ImagePreprocessor.for_towers(model.config.towers).normalize
     values = [normalize(one) for one in pixels]
     layer = model.language_model.model.layers[0]
@@ -158,10 +159,7 @@ class CacheMachine(RuleBasedStateMachine):
         """Hold a step to writing no visual slot of a layer but those it computed there."""
         visual = slice(1, 1 + self.tokens)
         for layer in range(LAYERS):
-            active = plan.active
-            for first, kept in plan.layers:
-                active = kept if layer >= first else active
-            idle = torch.from_numpy(np.flatnonzero(~active))
+            idle = torch.from_numpy(np.flatnonzero(~active_at(plan, layer)))
             gap = before[layer][:, :, visual] - after[layer][:, :, visual]
             assert not gap[:, :, idle].any()
 
@@ -195,7 +193,7 @@ class CacheMachine(RuleBasedStateMachine):
             return
         self.instruct(ids)
         taken = self.record.taken(plan)
-        if not late and taken.active.any():
+        if not late and active_at(taken, 0).any():
             self.refused(observation, ids, plan, self.values[observation] * float('nan'))
             return
         head = self.model.action_head

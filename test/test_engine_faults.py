@@ -116,3 +116,28 @@ def test_what_was_never_computed_is_not_taken_from_the_cache_at_a_deeper_layer(o
     with pytest.raises(ValueError, match='not cached to stay at every layer'):
         run(engine, pixels, layers=cut)
     assert engine.cache.valid and run(engine, pixels, half, layers=cut).reuse == 0.25
+
+
+def test_a_step_under_way_is_not_trusted_yet(oft, monkeypatch):
+    (pixels,) = frames(oft, 1)
+    engine, seen, update = SlotEngine(oft), [], SlotLayer.update
+
+    def spy(*arguments):
+        seen.append(engine.cache.valid)
+        return update(*arguments)
+
+    monkeypatch.setattr(SlotLayer, 'update', spy)
+    run(engine, pixels)
+    run(engine, pixels, choice(engine, 0.5, 1))
+    assert set(map(id, seen)) == {id(False)} and engine.cache.valid
+
+
+def test_features_that_were_computed_before_are_used(model):
+    first, second = frames(model, 2)
+    engine, other = (SlotEngine(model, reuse_towers=False) for _ in range(2))
+    values = ImagePreprocessor.for_towers(model.config.towers).normalize(second)
+    proprio = PROPRIO if engine.layout.proprio else None
+    plan, zeros = StepPlan(~nothing(engine)), values * 0
+    engine.step(first, zeros, LONG, proprio, plan, features=engine.look(values))
+    other.step(first, values, LONG, proprio, plan)
+    assert np.array_equal(contents(engine), contents(other))

@@ -152,6 +152,8 @@ def test_after_a_rest_the_arm_starts_from_zero():
         (0.25, {}, 0.25),
         (-1.0, {'gripper_open': -1.0, 'gripper_closed': 1.0}, 1.0),  # as in LIBERO
         (0.5, {'gripper_open': -1.0, 'gripper_closed': 1.0}, 0.25),
+        (-0.3, {}, 0.0),
+        (1.3, {}, 1.0),
     ],
 )
 def test_units_and_gripper_sign_are_those_of_the_parameters(number, convention, opening):
@@ -172,6 +174,9 @@ def test_waiting_and_stopping_are_zeros_that_leave_the_gripper():
 def test_a_vector_is_cut_to_exactly_its_limit_and_not_before():
     kept, cut = limit_norm(np.array([3.0, 0, -4.0]), 5.0)
     assert (kept.tolist(), cut) == ([3, 0, -4], False)
+    kept, cut = limit_norm(np.array([4.0, 4.0, 4.0]), 6.0)  # each less than the limit
+    np.testing.assert_allclose(kept, np.full(3, math.sqrt(12)))
+    assert cut is True
     kept, cut = limit_norm(np.array([3.0, 0, -4.0]), 2.5)
     np.testing.assert_allclose(kept, [1.5, 0, -2])
     assert cut is True
@@ -234,12 +239,24 @@ def test_only_the_time_since_the_last_command_counts_after_the_first():
         limiter.rest()
 
 
+def test_what_is_asked_for_is_reached_and_kept():
+    parameters = replace(FREE, max_linear_acceleration=2.0, max_angular_acceleration=4.0)
+    limiter, action = Limiter(), np.array([0.01, -0.02, 0, 0, 0.03, 0, 0.5])
+    for _ in range(20):
+        command = limiter(action, parameters, TICK, None)
+    np.testing.assert_allclose(command.linear, [0.1, -0.2, 0])
+    np.testing.assert_allclose(command.angular, [0, 0.3, 0])
+    assert command.limited == ()
+    command = limiter(np.zeros(7), parameters, TICK, None)
+    assert command.linear[1] > -0.2 and command.limited == ('acceleration',)
+
+
 def test_speed_towards_a_wall_is_what_can_still_be_braked():
-    parameters = replace(FREE, workspace=(0, 0, 0, 1, 1, 1), max_linear_acceleration=0.5)
-    parameters = replace(parameters, max_linear_velocity=5.0)
+    parameters = replace(FREE, workspace=(0.5, 0.5, 0.5, 1.5, 1.5, 1.5))
+    parameters = replace(parameters, max_linear_velocity=5.0, max_linear_acceleration=0.5)
     limiter = Limiter()
     limiter._linear, limiter._resting = np.array([2.0, -2.0, 0.001]), False
-    command = limiter(np.full(7, 9.0), parameters, 0.0, np.array([0.9, 0.2, 0.5]))
+    command = limiter(np.full(7, 9.0), parameters, 0.0, np.array([1.4, 0.7, 1.0]))
     step = 0.5 * TICK
     fastest = [math.sqrt(step**2 + 2 * 0.5 * room) - step for room in (0.1, 0.2)]
     np.testing.assert_allclose(command.linear, [fastest[0], -fastest[1], 0.001], rtol=1e-9)

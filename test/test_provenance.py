@@ -124,6 +124,7 @@ def test_buffers_hold_every_slot_of_every_layer():
         assert layer.get_max_length() == layer.get_max_cache_shape() == layout.size
         assert layer.window is cache.window
     assert cache.memory_bytes() == 4 * (2 * 5 + 3 * 2 * 2 * layout.size * 8)
+    assert cache.dtype == torch.float32
     assert filled(head_dim=16)[0].layers[0].keys.shape[3] == 16
 
 

@@ -76,7 +76,7 @@ def test_stamp_may_be_off_by_the_timeout_and_no_more():
 def test_causes_have_a_source_only_where_one_is_given():
     causes = StopCauses()
     assert not causes and causes.messages() == [] and causes.names() == set()
-    assert causes.raise_cause('paused', 'held')
+    assert causes.raise_cause('paused', 'held') and causes
     assert causes.replace({('paused', ''): 'held', ('stale', 'left'): 'old'}, {'stale'}) == ['old']
     assert causes.messages() == ['paused: held', 'stale: old']
     assert causes.names() == {'paused', 'stale'}
