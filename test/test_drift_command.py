@@ -9,9 +9,9 @@ from bench_samples import observe
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
-from vla_cache_ros.caching.drift import SHARE
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.provenance import Provenance
+from vla_cache_ros.drift import SHARE
 from vla_cache_ros.evaluation import drift
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate

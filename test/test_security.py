@@ -154,6 +154,6 @@ def test_what_is_said_of_live_parameters_is_true():
     limits = {one.name: one.metadata['high'] for one in fields(VLAParameters)}
     assert limits['max_linear_velocity'] == 5.0
     assert all(
-        name == 'dry_run' or re.search('timeout|velocity|acceleration|slop|gap', name)
+        name == 'dry_run' or re.search('timeout|velocity|acceleration|slop|gap|drift', name)
         for name in live
     )

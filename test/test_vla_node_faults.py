@@ -67,7 +67,7 @@ def test_bad_instruction_stops_the_arm_until_a_good_one_comes(graph, policy, tex
 @pytest.mark.parametrize(
     ('names', 'fingers', 'line'),
     [
-        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], 'came nan for finger_joint2'),
+        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], "came nan for 'finger_joint2'"),
         (['elbow'], [0.1], 'expected the joints finger_joint1, finger_joint2, came elbow'),
     ],
     ids=['NaN', 'missing'],

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from vla_cache_ros.benchmarks import Environment
 from vla_cache_ros.benchmarks import make_environment
 from vla_cache_ros.benchmarks import Setup
-from vla_cache_ros.caching.drift import distance
-from vla_cache_ros.caching.drift import DriftGuard
+from vla_cache_ros.drift import distance
+from vla_cache_ros.drift import DriftGuard
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode

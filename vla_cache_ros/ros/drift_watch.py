@@ -15,8 +15,8 @@ import time
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.caching.drift import distance
-from vla_cache_ros.caching.drift import DriftGuard
+from vla_cache_ros.drift import distance
+from vla_cache_ros.drift import DriftGuard
 
 from .surroundings import Outcome
 from .surroundings import Surroundings

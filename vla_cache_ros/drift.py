@@ -13,9 +13,7 @@ from statistics import median
 import numpy as np
 
 SHARE = 0.05  # of the time of all inferences, which checks may take
-_RECENT = (
-    9  # checks, or full steps before the first one, whose median says what the next one will take
-)
+_RECENT = 9  # checks, or full steps before them, whose median says what the next one will take
 _WINDOW = 500  # checks over which distances are summed up
 
 
