@@ -99,3 +99,11 @@ def test_action_that_is_not_finite_is_never_sent(graph, policy):
     assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
     policy.action = np.full(7, 0.01)
     assert graph.wait(graph.outside.moving)
+
+
+def test_transition_that_the_state_does_not_know_is_refused_and_the_arm_moves_on(graph):
+    graph.healthy_start()
+    for impossible in ('activate', 'configure', 'cleanup'):
+        assert not graph.transition(impossible)
+    assert graph.logged('expected a transition that begins at active')
+    assert graph.wait(graph.outside.moving)

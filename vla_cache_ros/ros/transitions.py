@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Keep the errors of lifecycle transitions from vanishing.
+Keep the errors of lifecycle transitions from vanishing, and from ending the node.
 
 Knows nothing of what a transition does.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import functools
 import traceback
 
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -32,3 +33,26 @@ def guarded(callback: Callable) -> Callable:
             return TransitionCallbackReturn.FAILURE
 
     return transition
+
+
+def refuse_impossible(node: LifecycleNode) -> None:
+    """
+    Have a transition that the node's state does not know refused, in one line.
+
+    rclpy raises out of the executor instead, so that a stranger's second `activate` would end the
+    process. It has no public place for this; `test_vla_node_faults.py` holds that it works.
+    """
+    change = node._LifecycleNodeMixin__change_state
+
+    def refuse(transition: int) -> TransitionCallbackReturn:
+        try:
+            return change(transition)
+        except RCLError:
+            state = node._state_machine.current_state[1]
+            node.get_logger().warning(
+                f'change_state: expected a transition that begins at {state}, came number '
+                f'{transition}; see ~/get_available_transitions'
+            )
+            return TransitionCallbackReturn.FAILURE
+
+    node._LifecycleNodeMixin__change_state = refuse

@@ -50,6 +50,7 @@ from .subscriptions import InputSubscriptions
 from .surroundings import Outcome
 from .surroundings import Surroundings
 from .transitions import guarded
+from .transitions import refuse_impossible
 from .twins import Twins
 from .vla_parameters import VLAParameters
 from .worker import Worker
@@ -63,6 +64,7 @@ class VLANode(LifecycleNode):
     def __init__(self, policy_factory: Callable[[VLAParameters], Any] = load_policy, **options):
         """Declare parameters and what exists in every state; configure brings the rest."""
         super().__init__('vla_node', enable_logger_service=True, **options)
+        refuse_impossible(self)
         self._policy_factory = policy_factory
         self._worker: Worker | None = None
         self._controller: Controller | None = None
