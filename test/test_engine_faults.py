@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A step that fails or does not fit leaves nothing behind that is trusted later."""
 
+from dataclasses import replace
+
 from engine_steps import choice
 from engine_steps import contents
 from engine_steps import frames
@@ -11,12 +13,14 @@ from engine_steps import PROPRIO
 from engine_steps import run
 import numpy as np
 import pytest
+from tiny_model import tiny_config
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.episode_cache import SlotLayer
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.model import init_model
 
 
 def test_a_failed_step_is_never_trusted(model, monkeypatch):
@@ -141,3 +145,20 @@ def test_features_that_were_computed_before_are_used(model):
     engine.step(first, zeros, LONG, proprio, plan, features=engine.look(values))
     other.step(first, values, LONG, proprio, plan)
     assert np.array_equal(contents(engine), contents(other))
+
+
+def test_tokens_of_a_parallel_model_are_decoded_in_one_pass_or_refused(monkeypatch):
+    config = tiny_config(layers=2, cameras=1)
+    discrete = replace(config, oft=replace(config.oft, action_head='discrete'))
+    model = init_model(discrete).eval()
+    (pixels,) = frames(model, 1)
+    engine = SlotEngine(model)
+    result = run(engine, pixels)
+    assert result.normalized.shape == (8, 7) and result.passes == 0
+    assert np.array_equal(result.normalized.ravel(), engine.tokens.decode(result.tokens))
+    assert np.array_equal(run(SlotEngine(model), pixels).tokens, result.tokens)
+    said = model.logits
+    monkeypatch.setattr(model, 'logits', lambda hidden: said(hidden) * float('nan'))
+    with pytest.raises(NonFiniteOutputError, match='finite logits'):
+        run(engine, pixels)
+    assert engine.cache.invalidations == {'non_finite_output': 1}
