@@ -13,7 +13,7 @@ EXAMPLES ?= 1
 ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine policy_machine \
 	fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
 	policy checkpoint families cogact safety limits motion_properties message_properties drift \
-	shadow gate_asked untrusted_weights untrusted_checkpoints injection_checkpoint
+	shadow gate_asked weights untrusted_weights untrusted_checkpoints injection_checkpoint
 
 # of engine.py only what makes a step a transaction
 MUTANTS := ros.* caching.plans.* caching.provenance.* caching.episode_cache.* \

@@ -128,7 +128,7 @@ def _header(file: RawIOBase, length: int) -> list[tuple[str, list[int], torch.dt
     for name, fact in sorted(facts.items(), key=lambda item: item[1]['data_offsets']):
         shape, dtype = fact['shape'], _DTYPES[fact['dtype']]
         begin, following = fact['data_offsets']
-        if not all(isinstance(size, int) and size >= 0 for size in shape):
+        if not all(isinstance(n, int) and n >= 0 for n in shape):
             raise ValueError(f'{name} of shape {shape!r:.80}')
         if begin != end or following - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f'{name} at bytes {begin} to {following}, expected it at {end}')
