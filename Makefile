@@ -10,8 +10,8 @@ BIN    := $(VENV)/bin
 EXAMPLES ?= 1
 
 # the tests of the cache, of what bounds and stops the arm, and of what is read from a folder
-ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine policy_machine \
-	fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
+ROOMS  := captured decoding engine engine_faults engine_first_step provenance cache_machine \
+	policy_machine fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
 	policy checkpoint families cogact safety limits motion_properties message_properties
 
 # of engine.py only what makes a step a transaction
