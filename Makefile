@@ -10,10 +10,11 @@ BIN    := $(VENV)/bin
 EXAMPLES ?= 1
 
 # the tests of the cache, of what bounds and stops the arm, and of what is read from a folder
-ROOMS  := captured decoding engine engine_faults engine_first_step cache_machine policy_machine \
-	fused gates selection learned_gate learned_gate_policy gate_folder gate_network motion_input \
-	policy checkpoint families cogact safety limits motion_properties message_properties drift \
-	shadow gate_asked weights untrusted_weights untrusted_checkpoints injection_checkpoint
+ROOMS  := captured decoding engine engine_faults engine_first_step provenance cache_machine \
+	policy_machine fused gates selection learned_gate learned_gate_policy gate_folder gate_network \
+	motion_input policy checkpoint families cogact safety limits motion_properties \
+	message_properties drift shadow gate_asked weights untrusted_weights untrusted_checkpoints \
+	injection_checkpoint
 
 # of engine.py only what makes a step a transaction
 MUTANTS := ros.* caching.plans.* caching.provenance.* caching.episode_cache.* \

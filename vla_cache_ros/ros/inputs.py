@@ -195,11 +195,12 @@ class Inputs:
 
     def _pair(self, slop: float) -> tuple[Frame, ...] | None:
         kept = [self._frames.get(topic, ()) for topic in self.image_topics]
+        spread = round(slop * 1e9)  # ns; stamps are too large for floats
         for newest in sorted((f.stamp for frames in kept for f in frames), reverse=True):
             near = [
                 next((f for f in reversed(frames) if f.stamp <= newest), None) for frames in kept
             ]
-            if all(frame and frame.stamp >= newest - slop * 1e9 for frame in near):
+            if all(frame and frame.stamp >= newest - spread for frame in near):
                 return tuple(near)
         return None
 
