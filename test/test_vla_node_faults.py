@@ -107,3 +107,14 @@ def test_transition_that_the_state_does_not_know_is_refused_and_the_arm_moves_on
         assert not graph.transition(impossible)
     assert graph.logged('expected a transition that begins at active')
     assert graph.wait(graph.outside.moving)
+
+
+def test_what_was_due_when_the_node_was_cleaned_up_does_not_end_it(graph):
+    graph.healthy_start()
+    listening = graph.node._listening
+    late = [subscription.callback for subscription in listening._made]
+    assert graph.transition('deactivate') and graph.transition('cleanup')
+    graph.node._on_tick()
+    for callback in late:
+        callback(None)
+    assert graph.transition('configure')

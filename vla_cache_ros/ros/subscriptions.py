@@ -51,14 +51,20 @@ class InputSubscriptions:
         self._subscribe(String, 'instruction', on_instruction, LATCHED)
 
     def destroy(self) -> None:
-        """End the subscriptions."""
-        for subscription in self._made:
+        """End the subscriptions; a message that an executor has taken already is dropped."""
+        made, self._made = self._made, []
+        for subscription in made:
             self._node.destroy_subscription(subscription)
 
     def _subscribe(self, kind: type, topic: str, callback: Callable, profile: QoSProfile) -> None:
         overridable = QoSOverridingOptions.with_default_policies()
+
+        def take(message: object) -> None:
+            if self._made:
+                callback(message)
+
         self._made.append(
             self._node.create_subscription(
-                kind, topic, callback, profile, qos_overriding_options=overridable
+                kind, topic, take, profile, qos_overriding_options=overridable
             )
         )

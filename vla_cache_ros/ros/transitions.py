@@ -35,24 +35,27 @@ def guarded(callback: Callable) -> Callable:
     return transition
 
 
-def refuse_impossible(node: LifecycleNode) -> None:
+class TolerantLifecycleNode(LifecycleNode):
     """
-    Have a transition that the node's state does not know refused, in one line.
+    Refuse in one line a transition that the node's state does not know.
 
     rclpy raises out of the executor instead, so that a stranger's second `activate` would end the
     process. It has no public place for this; `test_vla_node_faults.py` holds that it works.
     """
-    change = node._LifecycleNodeMixin__change_state
 
-    def refuse(transition: int) -> TransitionCallbackReturn:
-        try:
-            return change(transition)
-        except RCLError:
-            state = node._state_machine.current_state[1]
-            node.get_logger().warning(
-                f'change_state: expected a transition that begins at {state}, came number '
-                f'{transition}; see ~/get_available_transitions'
-            )
-            return TransitionCallbackReturn.FAILURE
+    def __init__(self, name: str, **options) -> None:
+        super().__init__(name, **options)
+        change = self._LifecycleNodeMixin__change_state
 
-    node._LifecycleNodeMixin__change_state = refuse
+        def refuse(transition: int) -> TransitionCallbackReturn:
+            try:
+                return change(transition)
+            except RCLError:
+                self.get_logger().warning(
+                    'change_state: expected a transition that begins at '
+                    f'{self._state_machine.current_state[1]}, came number {transition}; see '
+                    '~/get_available_transitions'
+                )
+                return TransitionCallbackReturn.FAILURE
+
+        self._LifecycleNodeMixin__change_state = refuse

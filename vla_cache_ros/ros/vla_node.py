@@ -19,7 +19,6 @@ from rclpy.clock import Clock
 from rclpy.clock import ClockType
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage
@@ -50,7 +49,7 @@ from .subscriptions import InputSubscriptions
 from .surroundings import Outcome
 from .surroundings import Surroundings
 from .transitions import guarded
-from .transitions import refuse_impossible
+from .transitions import TolerantLifecycleNode
 from .twins import Twins
 from .vla_parameters import VLAParameters
 from .worker import Worker
@@ -58,13 +57,12 @@ from .worker import Worker
 CLOSE_TIMEOUT = 3.0  # s; below the 5 s after which launch escalates
 
 
-class VLANode(LifecycleNode):
+class VLANode(TolerantLifecycleNode):
     """Bring messages to the controller and its commands to the arm."""
 
     def __init__(self, policy_factory: Callable[[VLAParameters], Any] = load_policy, **options):
         """Declare parameters and what exists in every state; configure brings the rest."""
         super().__init__('vla_node', enable_logger_service=True, **options)
-        refuse_impossible(self)
         self._policy_factory = policy_factory
         self._worker: Worker | None = None
         self._controller: Controller | None = None
@@ -222,6 +220,8 @@ class VLANode(LifecycleNode):
         self._controller.consider()
 
     def _on_tick(self) -> None:
+        if self._controller is None:
+            return  # it was due already when its timer was destroyed
         if self._jumped:
             self._jumped = False
             self._controller.clock_jumped()
