@@ -82,6 +82,20 @@ def folder(pristine, tmp_path):
     return Path(shutil.copytree(pristine, tmp_path / 'all', dirs_exist_ok=True))
 
 
+@contextmanager
+def damaged_json_file(path, data):
+    """Damage the bytes or the structure of a JSON file for a while."""
+    kept = path.read_bytes()
+    if data.draw(st.booleans()):
+        path.write_bytes(data.draw(damaged_bytes(kept)))
+    else:
+        path.write_text(json.dumps(data.draw(damaged_json(json.loads(kept)))))
+    try:
+        yield
+    finally:
+        path.write_bytes(kept)
+
+
 @given(damaged_json(CONFIG))
 @varied(300)
 def test_any_config_is_a_model_or_one_line(content):
@@ -113,16 +127,9 @@ def test_any_json_of_a_folder_loads_or_is_one_line(folder, kind, data):
             )
         )
     )
-    kept = path.read_bytes()
-    if data.draw(st.booleans()):
-        path.write_bytes(data.draw(damaged_bytes(kept)))
-    else:
-        path.write_text(json.dumps(data.draw(damaged_json(json.loads(kept)))))
-    try:
+    with damaged_json_file(path, data):
         with one_line():
             load_checkpoint(folder / kind, need_tokenizer=False)
-    finally:
-        path.write_bytes(kept)
 
 
 @given(st.data())
@@ -130,16 +137,9 @@ def test_any_json_of_a_folder_loads_or_is_one_line(folder, kind, data):
 def test_any_tokenizer_file_loads_or_is_one_line(folder, data):
     name = data.draw(st.sampled_from(['tokenizer.json', 'tokenizer_config.json']))
     path = folder / 'oft' / name
-    kept = path.read_bytes()
-    if data.draw(st.booleans()):
-        path.write_bytes(data.draw(damaged_bytes(kept)))
-    else:
-        path.write_text(json.dumps(data.draw(damaged_json(json.loads(kept)))))
-    try:
+    with damaged_json_file(path, data):
         with one_line(ValueError):
             load_checkpoint(folder / 'oft').prompt_ids('pick up red cube')
-    finally:
-        path.write_bytes(kept)
 
 
 @given(st.data())
@@ -197,17 +197,10 @@ def test_any_file_of_tensors_is_tensors_or_one_line(folder, name, read, data):
 @varied(100)
 def test_any_gate_folder_is_a_gate_or_one_line(folder, data):
     path = folder / 'gate' / 'gate.json'
-    kept = path.read_bytes()
-    if data.draw(st.booleans()):
-        path.write_bytes(data.draw(damaged_bytes(kept)))
-    else:
-        path.write_text(json.dumps(data.draw(damaged_json(json.loads(kept)))))
-    try:
+    with damaged_json_file(path, data):
         with one_line():
             gate = load_gate_folder(folder / 'gate', fingerprint=FINGERPRINT, cameras=2)
             assert isinstance(gate, SavedGate) and 0 <= gate.default_reuse <= 1
-    finally:
-        path.write_bytes(kept)
 
 
 @given(damaged_json(REPORT))

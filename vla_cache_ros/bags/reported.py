@@ -27,7 +27,7 @@ PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its 
 
 def usable_reports(bag: Bag, topics: BagTopics) -> bool:
     """Say whether there is a report of a node with at least as many cameras as topics has."""
-    reports = (_read(message) for message in bag.messages({topics.report}))
+    reports = (read_report(message.message.data) for message in bag.messages({topics.report}))
     return any(report and len(report['image_stamps']) >= len(topics.images) for report in reports)
 
 
@@ -59,7 +59,7 @@ class _Finder:
         self.wanted = {*self._images, *self._states, topics.report, self._run_info}
         self._needed = {topic: Counter() for topic in (*self._images, *self._states)}
         for message in bag.messages({topics.report}):
-            for key in self._keys(_read(message) or {'image_stamps': ()}):
+            for key in self._keys(read_report(message.message.data) or {'image_stamps': ()}):
                 self._needed[key[0]][key[1]] += 1
         self._held: dict[tuple[str, int], Frame] = {}
         self._newest: dict[str, Frame] = {}  # states
@@ -73,7 +73,7 @@ class _Finder:
         if topic == self._run_info:
             self._runs += 1
         elif topic == self._topics.report:
-            report = _read(message)
+            report = read_report(message.message.data)
             if report is None:
                 self._notes[f'{topic}: a report that cannot be read'] += 1
             else:
@@ -151,7 +151,3 @@ class _Finder:
             if self._needed[topic][stamp] <= 0:
                 self._held.pop((topic, stamp), None)
                 self._beside.pop((topic, stamp), None)
-
-
-def _read(message: BagMessage) -> dict | None:
-    return read_report(message.message.data)

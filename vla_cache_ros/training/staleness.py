@@ -23,8 +23,8 @@ def with_stale_tokens(
     Return features `[B, V, F]` of which some tokens are those of an earlier frame.
 
     Half of the samples stay as they are, as does the first frame of an episode. Of each other one
-    a share of the tokens, drawn evenly up to `most`, is replaced,
-    rather those that changed little.
+    a share of the tokens, drawn evenly up to `most`, is replaced: those that changed little come
+    first, more or less.
     """
     earlier = _earlier(frames.table['episode'], rows, rng)
     before = torch.from_numpy(frames.images(earlier)).float()  # [B, V, F]
