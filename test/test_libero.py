@@ -104,6 +104,19 @@ def test_an_episode_does_not_depend_on_the_one_before():
 
 
 @needs_libero
+def test_a_task_looks_the_same_when_others_were_built_since():
+    env = make_environment('libero_object', Setup('openvla-oft', 2, 8, 8, ('5', '6')))
+    try:
+        alone = env.reset(2)  # state 1 of the first task
+        env.reset(3)
+        again = env.reset(2)
+        for image, twin in zip(alone.images, again.images, strict=True):
+            np.testing.assert_array_equal(image, twin)
+    finally:
+        env.close()
+
+
+@needs_libero
 def test_seeds_go_round_the_tasks_and_end_with_the_published_states():
     env = make_environment('libero_object', Setup('openvla', 1, 1, 0, ('2', '4')))
     assert env.execute_steps == 1 and env.max_steps == 280

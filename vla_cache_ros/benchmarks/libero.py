@@ -203,16 +203,18 @@ class Libero:
         inner.hard_reset = False  # building the model anew takes seconds and changes nothing
         for name in CAMERAS:
             observable = inner._observables[f'{name}_image']
-            observable.set_sensor(self._seldom(name, observable._sensor))
+            observable.set_sensor(self._seldom(name, observable._sensor, inner))
         return simulator, self._load_states(self._everything.index(task))
 
-    def _seldom(self, camera: str, render: Callable) -> Callable:
+    def _seldom(self, camera: str, render: Callable, inner: Any) -> Callable:  # noqa: ANN401
         """Return a sensor that renders in the steps that are looked at; else its last image."""
         image = np.zeros((RENDER_SIZE, RENDER_SIZE, 3), np.uint8)
 
         def sensor(cache: dict) -> np.ndarray:
             nonlocal image
             if self._looking and camera in self._cameras:
+                # robosuite draws in whatever context is current: that of the task built last
+                inner.sim._render_context_offscreen.gl_ctx.make_current()
                 image = render(cache)
                 self._seen.add(camera)
             return image
