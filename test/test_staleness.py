@@ -50,3 +50,23 @@ def test_tokens_that_changed_more_are_rather_shown_anew():
     found = with_stale_tokens(frames, rows, features, 0.8, np.random.default_rng(0))
     stale = (found != features)[..., 0].float().mean(0)  # [V]
     assert stale[:10].mean() > 2 * stale[-10:].mean()
+
+
+def test_frames_recorded_with_a_gate_are_shown_as_it_had_them():
+    tokens = np.arange(25)[:, None, None] + np.zeros((1, TOKENS, 1))  # [frames, V, 1]
+    rng = np.random.default_rng(0)
+    begins = np.repeat([0, 1, 13], [1, 12, 12])
+    ages = rng.integers(0, 5, (25, TOKENS)).astype(np.uint8)
+    table = {'episode': EPISODES, 'ages': ages}
+    frames = SimpleNamespace(table=table, images=lambda rows: tokens[rows])
+    rows = np.arange(25)
+    features = torch.from_numpy(tokens).float()
+    expected = np.maximum(rows[:, None] - ages, begins[:, None])  # never of the episode before
+    seen = np.zeros(25)
+    for _ in range(40):
+        found = with_stale_tokens(frames, rows, features, 0.7, rng)[..., 0].numpy()
+        recorded = (found != rows[:, None]).any(1)
+        np.testing.assert_array_equal(found[recorded], expected[recorded])
+        seen += recorded
+    assert (seen[2:13] > 8).all() and (seen[2:13] < 32).all()  # of 40
+    assert torch.equal(features[..., 0], torch.arange(25)[:, None].expand(-1, TOKENS).float())

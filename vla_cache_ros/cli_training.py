@@ -36,6 +36,10 @@ def demos(
         str | None,
         typer.Option(help='Checkpoint that acts while the expert labels (DAgger).'),
     ] = None,
+    gate: Annotated[str, typer.Option(help='Gate that the student acts with.')] = 'dense',
+    reuse: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help='What that gate is asked for.')
+    ] = None,
     env: Env = 'tabletop',
 ) -> None:
     """Have the scripted expert label frames of the simulated arm, or of LIBERO-Object."""
@@ -54,7 +58,7 @@ def demos(
     else:
         from vla_cache_ros.policy import Policy
 
-        actor = source.model_actor(Policy.from_pretrained(student), rng)
+        actor = source.model_actor(Policy.from_pretrained(student, gate=gate, reuse=reuse), rng)
     share = source.collect(out, frames, seed, actor)
     print(f'{frames} frames in {out}; {share:.1%} of the episodes succeeded')
 

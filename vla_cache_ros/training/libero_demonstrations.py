@@ -23,6 +23,7 @@ from vla_cache_ros.benchmarks.libero_images import CROP
 from vla_cache_ros.benchmarks.libero_images import SIZE
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 from .domains import LIBERO_OBJECT
 from .libero_expert import Expert
@@ -35,7 +36,8 @@ NOISE = 0.08  # of the executed actions, in the controller's input of -1 to 1
 HELPED = 0.3  # share of a student's decisions that the expert takes, to come to the later ones
 IN_A_ROW = 4  # episodes of a task
 PUSHED = 0.3  # share of the decisions after which the arm is pushed somewhere
-Actor = Callable[[Observation, np.ndarray], np.ndarray]
+# observation, the expert's chunk, whether an episode begins -> actions, ages of the visual tokens
+Actor = Callable[[Observation, np.ndarray, bool], tuple[np.ndarray, np.ndarray]]
 
 
 class ExpertRollout:
@@ -94,7 +96,9 @@ def restore(env: Libero, before: tuple[Any, ...]) -> None:
 def disturbed_expert(rng: np.random.Generator) -> Actor:
     """Return an actor that follows the expert, but is often pushed somewhere else."""
 
-    def act(observation: Observation, chunk: np.ndarray) -> np.ndarray:
+    def act(
+        observation: Observation, chunk: np.ndarray, begins: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         actions = chunk[: rng.integers(2, CHUNK + 1)].copy()
         actions[:, :3] += rng.normal(0, NOISE, (len(actions), 3))
         if rng.random() < PUSHED:
@@ -103,7 +107,7 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
             actions[:, 5] = rng.uniform(-0.3, 0.3)
             if rng.random() < 0.2:
                 actions[:, 6] = rng.integers(2)
-        return actions
+        return actions, np.zeros(len(CAMERAS) * PATCHES_PER_IMAGE, np.uint8)
 
     return act
 
@@ -111,14 +115,16 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
 def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
     """Return an actor that follows the model being trained, slightly disturbed (DAgger)."""
 
-    def act(observation: Observation, chunk: np.ndarray) -> np.ndarray:
-        actions = chunk
-        if rng.random() > HELPED:
-            policy.reset()  # dense: nothing of the episode matters to it
-            actions = policy.act(observation)[0].actions
+    def act(
+        observation: Observation, chunk: np.ndarray, begins: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if begins:
+            policy.reset()
+        own, report = policy.act(observation)  # helped or not: a gate looks at every observation
+        actions = chunk if rng.random() < HELPED else own.actions
         actions = actions[: rng.integers(6, CHUNK + 1)].copy()
         actions[:, :3] += rng.normal(0, NOISE / 2, (len(actions), 3))
-        return actions
+        return actions, report.ages.clip(max=255).astype(np.uint8)
 
     return act
 
@@ -129,7 +135,8 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
 
     A frame: images uint8 [2, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task int,
     episode int, instruction, shares uint8 [2, 256, classes], objects float32 [objects, 3] (m,
-    world frame; NaN when absent). Returns the share of episodes that succeeded.
+    world frame; NaN when absent), ages uint8 [512], frames since the actor's gate had each token
+    computed. Returns the share of episodes that succeeded.
     """
     # execute_steps is never reached: frames are looked at by `_look`
     env = Libero(SUITE, Setup('openvla-oft', len(CAMERAS), 10**6, 8))
@@ -146,6 +153,7 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
             while steps < env.max_steps and not env.success() and written < frames:
                 observation = env.observe()
                 chunk = expert.chunk()
+                actions, ages = actor(observation, chunk, steps == 0)
                 writer.add(
                     images=np.stack(observation.images),
                     proprio=observation.proprio.astype(np.float32),
@@ -155,10 +163,10 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
                     instruction=np.str_(task.language),
                     shares=_shares(env),
                     objects=_positions(env),
+                    ages=ages,
                 )
                 written += 1
                 progress.update()
-                actions = actor(observation, chunk)
                 for action in actions[:-1]:
                     env.step(action)
                 env.look_next()

@@ -3,7 +3,7 @@
 """
 Show a model visual tokens of earlier frames among the present ones, as a gate will.
 
-Knows which tokens change little, not which a learned gate would keep.
+Which tokens, a gate decided when the frames were recorded; without one, those that change little.
 """
 
 import numpy as np
@@ -24,8 +24,12 @@ def with_stale_tokens(
 
     Half of the samples stay as they are, as does the first frame of an episode. Of each other one
     a share of the tokens, drawn evenly up to `most`, is replaced: those that changed little come
-    first, more or less.
+    first, more or less. Frames that were recorded with a gate at work have `ages`: they are shown
+    as that gate had them instead.
     """
+    ages = frames.table.get('ages')
+    if ages is not None and ages[rows].any():
+        return _as_recorded(frames, rows, features, rng)
     earlier = _earlier(frames.table['episode'], rows, rng)
     before = torch.from_numpy(frames.images(earlier)).float()  # [B, V, F]
     share = most * rng.random((len(rows), 1)) * (rng.random((len(rows), 1)) < 0.5)  # [B, 1]
@@ -34,6 +38,24 @@ def with_stale_tokens(
     rank = drawn.argsort(1).argsort(1)  # [B, V]
     stale = torch.from_numpy(rank < share * change.shape[1])
     return torch.where(stale[..., None], before, features)
+
+
+def _as_recorded(
+    frames: Frames, rows: np.ndarray, features: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """Return features `[B, V, F]`, half of the samples with every token as old as it was."""
+    episodes = frames.table['episode']
+    _, begins, of = np.unique(episodes, return_index=True, return_inverse=True)
+    shown = features.clone()
+    for sample in np.flatnonzero(rng.random(len(rows)) < 0.5):
+        row = rows[sample]
+        # an episode's earliest frames may be another process's
+        sources = np.maximum(row - frames.table['ages'][row].astype(int), begins[of[row]])  # [V]
+        for source in np.unique(sources[sources < row]):
+            pick = torch.from_numpy(sources == source)
+            before = torch.from_numpy(frames.images(np.array([source]))[0]).float()  # [V, F]
+            shown[sample, pick] = before[pick]
+    return shown
 
 
 def _earlier(episodes: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
