@@ -73,14 +73,15 @@ def test_what_did_not_change_has_no_effect(model):
     assert same.max() < 1e-6 * changed.max()
 
 
-def test_with_labels_the_effect_is_that_on_the_distance_to_them(model):
+@pytest.mark.parametrize('executed', [EXECUTED, 8])
+def test_with_labels_the_effect_is_that_on_the_distance_to_them(model, executed):
     before, now = views()
     cache = filled(model, before)
     labels = torch.rand(1, 8, 7, generator=torch.Generator().manual_seed(5)) * 2 - 1
     effects, actions = sensitivity(
-        model, inputs(model, now), cache, torch.Generator(), labels=labels
+        model, inputs(model, now), cache, torch.Generator(), labels=labels, executed=executed
     )
-    assert actions.shape == (1, EXECUTED, 7)
+    assert actions.shape == (1, executed, 7)
     token = int(effects[0].argmax())
     distances = []
     for value in (0.499, 0.501):
@@ -88,7 +89,7 @@ def test_with_labels_the_effect_is_that_on_the_distance_to_them(model):
         mask[0, token] = value
         with torch.no_grad():
             out = masked_step(model, *inputs(model, now), mask, replace(cache))
-        distances.append((out - labels)[:, :EXECUTED].double().abs().sum().item())
+        distances.append((out - labels)[:, :executed].double().abs().sum().item())
     slope = (distances[1] - distances[0]) / 0.002
     assert slope**2 == pytest.approx(effects[0, token].item(), rel=0.05)
 

@@ -209,6 +209,9 @@ def gate(
             'since it depends on the model whether less will do.'
         ),
     ] = None,
+    execute_steps: Annotated[
+        int, typer.Option(min=1, help='Actions of a chunk that the robot carries out.')
+    ] = 4,
     start: Annotated[  # torchrun takes --start for an option of its own
         Path | None,
         typer.Option('--from-gate', help='Folder of a gate of this model to begin with.'),
@@ -264,6 +267,7 @@ def gate(
         peak=peak,
         language=language,
         first_share=first_share,
+        execute_steps=execute_steps,
         seed=seed,
         start=None if start is None else str(start),
     )

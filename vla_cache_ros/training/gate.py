@@ -274,6 +274,7 @@ class GateTrainer:
             self.rank,
             self.world,
             labelled=self.training.loss == 'demonstrations',
+            executed=self.training.execute_steps,
         )
         mean_over_processes((0.0,), self.world)  # waits for all
         walks.load(self.training.relative)

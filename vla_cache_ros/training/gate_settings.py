@@ -9,6 +9,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 from .predictor_losses import PREDICTORS
 from .recordings import Recordings
+from .sensitivity import EXECUTED
 
 LOSSES = ('distill', 'demonstrations')
 ALIGNMENTS = ('effects', 'attention')
@@ -25,7 +26,8 @@ class GateTraining:
     reuse that is held by moving the price of recomputing (lambda), or None to keep it. price: that
     price, None for the predictor's own start. relative: whether an action error counts by how slow
     the motion is. peak: learning rate. language: whether the gate sees the instruction.
-    first_share: of the visual tokens, which an episode's first step shall compute. start: folder
+    first_share: of the visual tokens, which an episode's first step shall compute. execute_steps:
+    actions of a chunk that the robot carries out; the others do not count. start: folder
     of a gate of this model to begin with, None for random weights.
     """
 
@@ -42,6 +44,7 @@ class GateTraining:
     peak: float = 2e-3
     language: bool = True
     first_share: float = 0.75
+    execute_steps: int = EXECUTED
     seed: int = 0
     start: str | None = None
 

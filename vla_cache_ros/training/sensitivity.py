@@ -20,7 +20,7 @@ from .masked import masked_step
 from .masked import StaleCache
 from .token_actions import expected_actions
 
-EXECUTED = 4  # actions of a chunk that the robot carries out
+EXECUTED = 4  # actions of a chunk that the robot carries out, where nothing else is said
 SLOW = 0.1  # normalised translation per action, below which an error does not count more
 
 
@@ -32,15 +32,17 @@ def sensitivity(
     at: float = 0.5,
     labels: Tensor | None = None,
     action_tokens: Tensor | None = None,
+    executed: int = EXECUTED,
 ) -> tuple[Tensor, Tensor]:
     """
-    Return the square of each token's effect `[B, V]`, up to a factor, and the actions `[B, 4, A]`.
+    Return the square of each token's effect `[B, V]`, up to a factor, and the actions `[B, E, A]`.
 
     inputs: pixel values, prompt ids with their mask, states. cache: filled, left as it is. at:
     where between the cached (0) and the new (1) keys and values; above 0. labels: normalised
     chunks `[B, C, A]`; the effect is then that on the L1 distance to them. Without labels it is
     that on one random direction of the executed actions, unbiased for all of them but noisy.
     action_tokens: `[B, A]` of a model that has such, whose one action is the mean over its bins.
+    executed: E, how many actions of a chunk count.
     """
     tokens = cache.keys[0].shape[2]
     mask = torch.full((len(inputs[0]), tokens), at, requires_grad=True)
@@ -48,18 +50,18 @@ def sensitivity(
     output = masked_step(model, *inputs, mask, replace(cache), action_tokens)
     if model.action_head is None:
         output = expected_actions(model.config, output)  # [B, 1, A]
-    output = output[:, :EXECUTED]  # [B, 4, A]
+    output = output[:, :executed]  # [B, E, A]
     if labels is None:
         signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1
     else:
-        signs = (output.detach() - labels[:, :EXECUTED]).sign()
+        signs = (output.detach() - labels[:, :executed]).sign()
     (gradient,) = torch.autograd.grad((output * signs).sum(), mask)
     return gradient**2, output.detach()
 
 
 def precision(actions: Tensor) -> Tensor:
     """
-    Return what an error weighs `[B]` beside normalised actions `[B, 4, A]`: more in slow motion.
+    Return what an error weighs `[B]` beside normalised actions `[B, E, A]`: more in slow motion.
 
     The same millimetre decides a grasp and is corrected on the way to it.
     """

@@ -21,7 +21,6 @@ from .predictor_losses import Regressed
 from .predictor_losses import Relaxed
 from .processes import mean_over_processes
 from .recordings import Recordings
-from .sensitivity import EXECUTED
 from .sensitivity import precision
 from .teacher import batch_inputs
 from .teacher import batch_labels
@@ -79,11 +78,12 @@ class TaskStage:
         gated = torch.from_numpy(taken.gated)
         if not len(gated):
             return taken.output.sum() * 0, (np.nan,) * 4
-        dense = torch.from_numpy(self._teacher.actions[rows])[gated, :EXECUTED]
-        found = taken.output[gated, :EXECUTED]
+        executed = self._training.execute_steps
+        dense = torch.from_numpy(self._teacher.actions[rows])[gated, :executed]
+        found = taken.output[gated, :executed]
         wanted = dense
         if self._training.loss == 'demonstrations':
-            wanted = batch_labels(self._vla, self._recordings, rows)[gated, :EXECUTED]
+            wanted = batch_labels(self._vla, self._recordings, rows)[gated, :executed]
         costs = (found - wanted).abs().mean((1, 2))  # [G]
         if self._training.relative:
             costs = costs * precision(dense)

@@ -19,6 +19,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from .masked import masked_step
 from .masked import StaleCache
 from .recordings import Recordings
+from .sensitivity import EXECUTED
 from .sensitivity import precision
 from .sensitivity import sensitivity
 from .teacher import batch_inputs
@@ -50,15 +51,18 @@ class Walks:
         rank: int,
         world: int,
         labelled: bool = False,
+        executed: int = EXECUTED,
     ) -> None:
         """
         Make those of this process's pieces that are missing; `load` reads everybody's.
 
         labelled: whether effects are those on the distance to the recordings' own actions.
+        executed: actions of a chunk that count.
         """
         self._recordings = recordings
         kind = 'demonstrations' if labelled else 'distill'
-        self._folder = folder / f'walks-{kind}-{vla.fingerprint[:12]}-{recordings.digest}'
+        model = vla.fingerprint[:12]
+        self._folder = folder / f'walks-{kind}-{executed}-{model}-{recordings.digest}'
         self._folder.mkdir(parents=True, exist_ok=True)
         self._files = [self._folder / f'{piece:04d}.npz' for piece in range(pieces)]
         self._planes: dict[int, np.ndarray] = {}
@@ -66,7 +70,7 @@ class Walks:
         dense_tokens = DenseTokens(vla, recordings) if vla.model.action_head is None else None
         for piece in tqdm(missing, unit='piece', desc='walks', disable=rank > 0):
             partial = self._folder / f'{piece:04d}.part.npz'
-            np.savez(partial, **walk(vla, recordings, piece, labelled, dense_tokens))
+            np.savez(partial, **walk(vla, recordings, piece, labelled, executed, dense_tokens))
             partial.rename(self._files[piece])
 
     def load(self, relative: bool) -> None:
@@ -105,6 +109,7 @@ def walk(
     recordings: Recordings,
     seed: int,
     labelled: bool,
+    executed: int,
     dense_tokens: DenseTokens | None = None,
 ) -> dict[str, np.ndarray]:
     """
@@ -130,7 +135,13 @@ def walk(
             ages += 1
             labels = batch_labels(vla, recordings, frames) if labelled else None
             squares, actions = sensitivity(
-                vla.model, inputs, cache, noise, labels=labels, action_tokens=tokens
+                vla.model,
+                inputs,
+                cache,
+                noise,
+                labels=labels,
+                action_tokens=tokens,
+                executed=executed,
             )
             effects, weights = squares.numpy(), precision(actions).numpy()
             for row in np.flatnonzero(~np.array(begins)):
