@@ -7,6 +7,8 @@ from pathlib import Path
 import pickle
 import shutil
 
+from damaged_checkpoint import edit_json
+from damaged_checkpoint import fault
 import pytest
 from safetensors.torch import load_file
 from safetensors.torch import save_file
@@ -39,18 +41,6 @@ def edit_weights(folder, change, name='model.safetensors'):
     tensors = load_file(folder / name)
     change(tensors)
     save_file(tensors, folder / name, metadata={'format': 'pt'})
-
-
-def edit_json(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def fault(folder, **options):
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(folder, **options)
-    message = str(caught.value)
-    assert '\n' not in message
-    return message
 
 
 def test_what_is_saved_is_what_is_loaded(folder):

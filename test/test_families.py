@@ -8,6 +8,8 @@ from pathlib import Path
 import pickle
 import shutil
 
+from damaged_checkpoint import edit_json
+from damaged_checkpoint import fault
 import pytest
 from tiny_cogact import cogact_config
 from tiny_cogact import cogact_model
@@ -52,19 +54,6 @@ def edit(folder, change):
     modules = published_modules(cogact_model())
     change(modules)
     torch.save({'model': modules}, weights(folder))
-
-
-def edit_json(folder, **changes):
-    path = folder / 'config.json'
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def fault(folder, **options):
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(folder, **options)
-    message = str(caught.value)
-    assert '\n' not in message
-    return message
 
 
 def test_each_folder_is_of_its_family(tmp_path, pristine):
@@ -236,18 +225,18 @@ def test_a_published_config_needs_no_sizes():
     ],
 )
 def test_a_config_this_package_cannot_run_says_which_key(run, given, words):
-    edit_json(run, cogact={'num_heads': 3, **given})
+    edit_json(run / 'config.json', cogact={'num_heads': 3, **given})
     with pytest.raises(CheckpointError, match=words):
         load_checkpoint(run)
 
 
 def test_heads_that_no_shape_tells_have_to_be_said(run):
-    edit_json(run, cogact={})
+    edit_json(run / 'config.json', cogact={})
     assert 'expected a head of width 384, 768, 1024, or num_heads' in fault(run)
 
 
 def test_how_it_is_sampled_may_be_said_in_the_config(run):
-    edit_json(run, cogact={'num_heads': 3, 'ddim_steps': 5, 'guidance': 2.0})
+    edit_json(run / 'config.json', cogact={'num_heads': 3, 'ddim_steps': 5, 'guidance': 2.0})
     head = load_checkpoint(run).model.action_head
     assert (len(head.times), head.guidance) == (5, 2.0)
 
@@ -273,7 +262,7 @@ def test_a_family_of_another_package_is_found_by_its_entry_point(monkeypatch, tm
     monkeypatch.setattr(families, 'entry_points', lambda group: [Point()])
     folder = write_checkpoint(tmp_path / 'mine', causal=True)
     assert load_checkpoint(folder).family == 'openvla'
-    edit_json(folder, mine=True)
+    edit_json(folder / 'config.json', mine=True)
     assert Policy.from_pretrained(folder).family == 'mine'
     assert [family.name for family in families.FAMILIES][0] == 'mine'
 
