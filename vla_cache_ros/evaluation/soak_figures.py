@@ -85,10 +85,11 @@ def slope(times: np.ndarray, values: np.ndarray) -> float:
 def draw(path: Path, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
     """Write a picture of memory, file descriptors, threads and latency over the steps."""
     figure = Figure(figsize=(9.5, 6), layout='constrained')
+    thousands = np.asarray(steps) / 1000
     for axes, (label, names) in zip(figure.subplots(2, 2).flat, _AXES, strict=True):
         for name, color in zip(names, _COLORS, strict=True):
-            axes.plot(steps, columns[name], color=color, linewidth=1.0, label=name)
-        axes.set(xlabel='control steps', ylabel=label)
+            axes.plot(thousands, columns[name], color=color, linewidth=1.0, label=name)
+        axes.set(xlabel='thousands of control steps', ylabel=label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
         axes.spines[['top', 'right']].set_visible(False)
