@@ -22,7 +22,11 @@ RIM = 0.17  # m, from the basket's origin to what an object must be above on its
 CLEAR = 0.2  # m, the same for where it is lifted to
 OVER_BASKET = 0.03  # m, how near the basket's middle an object is let go
 IN_BASKET = 0.06  # m, how near it stays
-ALIGNED = 0.012  # m, beside the object, where the gripper may go down
+ALIGNED = 0.01  # m, beside the object, where the gripper may go down to the grasp
+TURNED = 0.08  # m, that a radian of turning left counts for
+FUNNEL = 4.0  # m above the grasp for each m beside it: what is to be learned must not jump
+BESIDE = 0.025  # m below the funnel's wall where the gripper slows, and stands still at twice that
+CLOSE = 0.014  # m, beside the object, where the gripper closes
 AT_HEIGHT = 0.012  # m, from the grasp, where the gripper closes
 FINGER = 0.032  # m, how deep the fingers reach below an object's top
 LOWEST = 0.012  # m, of the gripper over the table
@@ -73,14 +77,11 @@ class Expert:
             goal[2], turn = basket[2] + CLEAR + 0.05, 0.0
         else:
             grasp = np.array([*middle[:2], max(middle[2] - 0.005, high[2] - FINGER, LOWEST)])
-            apart = np.linalg.norm((grasp - hand)[:2])
-            goal = grasp.copy()
-            if apart > ALIGNED or abs(turn) > 0.15:
-                above = high[2] + HOVER
-                goal[2] = above
-                if hand[2] < above - 0.03 and apart > 2 * ALIGNED:
-                    goal[:2] = hand[:2]  # up first, beside other things
-            elif abs(hand[2] - grasp[2]) < AT_HEIGHT:
+            off = max(np.linalg.norm((grasp - hand)[:2]), TURNED * abs(turn))
+            goal = grasp + [0, 0, np.clip(FUNNEL * (off - ALIGNED), 0, high[2] + HOVER - grasp[2])]
+            below = goal[2] - hand[2]
+            goal[:2] = hand[:2] + np.clip(2 - below / BESIDE, 0, 1) * (goal - hand)[:2]
+            if off < CLOSE and abs(hand[2] - grasp[2]) < AT_HEIGHT:
                 gripper, goal = 0.0, hand.copy()
                 turn = 0.0
                 if opening < NOTHING:
