@@ -183,4 +183,4 @@ def test_the_shipped_model_acts_on_every_instruction_of_its_suite():
         for instruction in LIBERO_OBJECT.instructions
     ]
     assert np.isfinite(first).all()
-    assert np.abs(np.diff(first, axis=0)).max((1, 2)).min() > 0.001  # it hears what it is told
+    assert np.abs(np.diff(first, axis=0)).max((1, 2)).min() > 0.01  # it hears what it is told
