@@ -76,7 +76,13 @@ def test_evaluation_of_which_no_bag_can_be_read_ends_with_exit_code_1(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'arguments', [('evaluate', '--reuse', '3'), ('evaluate', '--episodes', '0'), ('nonsense',)]
+    'arguments',
+    [
+        ('evaluate', '--reuse', '3'),
+        ('evaluate', '--episodes', '0'),
+        ('demos', '--out', 'nowhere', '--gate', 'learned'),  # the expert has no gate
+        ('nonsense',),
+    ],
 )
 def test_bad_argument_is_refused_before_anything_loads(arguments):
     result = vla_cache(*arguments)

@@ -70,3 +70,19 @@ def test_frames_recorded_with_a_gate_are_shown_as_it_had_them():
         seen += recorded
     assert (seen[2:13] > 8).all() and (seen[2:13] < 32).all()  # of 40
     assert torch.equal(features[..., 0], torch.arange(25)[:, None].expand(-1, TOKENS).float())
+
+
+def test_frames_recorded_without_a_gate_beside_others_are_shown_as_drawn():
+    tokens = np.arange(25)[:, None, None] + np.zeros((1, TOKENS, 1))  # [frames, V, 1]
+    ages = np.where(EPISODES == 8, 2, 0)[:, None].repeat(TOKENS, 1).astype(np.uint8)
+    table = {'episode': EPISODES, 'ages': ages}
+    frames = SimpleNamespace(table=table, images=lambda rows: tokens[rows])
+    rows = np.arange(25)
+    features = torch.from_numpy(tokens).float()
+    rng = np.random.default_rng(0)
+    partly = np.zeros(25)
+    for _ in range(40):
+        stale = (with_stale_tokens(frames, rows, features, 0.7, rng) != features)[..., 0].numpy()
+        assert set(stale[2:13].mean(1)) <= {0.0, 1.0}  # all tokens are as old
+        partly += (stale.mean(1) > 0) & (stale.mean(1) <= 0.7)
+    assert (partly[14:] > 8).all()

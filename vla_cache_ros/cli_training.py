@@ -52,6 +52,8 @@ def demos(
     else:
         from vla_cache_ros.training import demonstrations as source
 
+    if student is None and (gate != 'dense' or reuse is not None):
+        raise typer.BadParameter('--gate and --reuse: expected a --student that acts with it')
     rng = np.random.default_rng(seed)
     if student is None:
         actor = source.disturbed_expert(rng)

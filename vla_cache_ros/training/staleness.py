@@ -24,12 +24,24 @@ def with_stale_tokens(
 
     Half of the samples stay as they are, as does the first frame of an episode. Of each other one
     a share of the tokens, drawn evenly up to `most`, is replaced: those that changed little come
-    first, more or less. Frames that were recorded with a gate at work have `ages`: they are shown
-    as that gate had them instead.
+    first, more or less. A frame that was recorded with a gate at work, which its `ages` tell, is
+    shown as that gate had it instead.
     """
     ages = frames.table.get('ages')
-    if ages is not None and ages[rows].any():
-        return _as_recorded(frames, rows, features, rng)
+    recorded = np.zeros(len(rows), bool) if ages is None else ages[rows].any(1)
+    gated, others = torch.from_numpy(recorded), torch.from_numpy(~recorded)
+    shown = torch.empty_like(features)
+    if recorded.any():
+        shown[gated] = _as_recorded(frames, rows[recorded], features[gated], rng)
+    if not recorded.all():
+        shown[others] = _as_drawn(frames, rows[~recorded], features[others], most, rng)
+    return shown
+
+
+def _as_drawn(
+    frames: Frames, rows: np.ndarray, features: Tensor, most: float, rng: np.random.Generator
+) -> Tensor:
+    """Return features `[B, V, F]`, half of the samples with some tokens of one earlier frame."""
     earlier = _earlier(frames.table['episode'], rows, rng)
     before = torch.from_numpy(frames.images(earlier)).float()  # [B, V, F]
     share = most * rng.random((len(rows), 1)) * (rng.random((len(rows), 1)) < 0.5)  # [B, 1]
