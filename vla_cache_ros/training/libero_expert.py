@@ -30,8 +30,10 @@ CLOSE = 0.014  # m, beside the object, where the gripper closes
 AT_HEIGHT = 0.012  # m, from the grasp, where the gripper closes
 FINGER = 0.032  # m, how deep the fingers reach below an object's top
 LOWEST = 0.012  # m, of the gripper over the table
+ELONGATED = 1.25  # times as long as narrow: the fingers take the narrow side
 MARGIN = 0.015  # m, around an object's box where the gripper has it between its fingers
 LIFTED = 0.015  # m, of an object's lowest point: something must be holding it
+PALM = (0.1, 0.035, 0.04)  # m, the hand's reach to where its fingers close, across, and its height
 CLOSED, NOTHING = 0.072, 0.004  # m between the fingers: no longer open; closed on nothing
 
 
@@ -44,13 +46,15 @@ class Expert:
         names = [name for name in self.env.obj_of_interest if name != DESTINATION]
         self.target = self.env.objects_dict[names[0]]
         self.model, self.data = self.env.sim.model._model, self.env.sim.data._data
-        self._body = self._body_of(self.target)
-        self._basket = self._body_of(self.env.objects_dict[DESTINATION])
-        self._geoms = [
-            g
-            for g in range(self.model.ngeom)
-            if self.model.geom_bodyid[g] == self._body and self.model.geom_contype[g]
-        ]
+        self.basket = self.env.objects_dict[DESTINATION]
+        self._geoms = {
+            item: [
+                g
+                for g in range(self.model.ngeom)
+                if self.model.geom_bodyid[g] == self._body_of(item) and self.model.geom_contype[g]
+            ]
+            for item in self.env.objects_dict.values()
+        }
 
     def action(self) -> np.ndarray:
         """Return the next action [7] in the units of the suite's training data."""
@@ -58,10 +62,10 @@ class Expert:
         hand = self.data.site_xpos[robot.eef_site_id]  # [3]
         fingers = [self.data.qpos[i] for i in robot._ref_gripper_joint_pos_indexes]
         opening = fingers[0] - fingers[1]
-        corners = self._corners()  # [N, 3]
+        corners = self._corners(self.target)  # [N, 3]
         low, high = corners.min(0), corners.max(0)
         middle = (low + high) / 2
-        basket = self.data.xpos[self._basket]
+        basket = self.data.xpos[self._body_of(self.basket)]
         inside = bool(((low - MARGIN < hand) & (hand < high + MARGIN)).all())
         lifted = low[2] > LIFTED and opening < CLOSED
         held = inside and (lifted or self.env._check_grasp(robot.gripper, self.target))
@@ -77,6 +81,7 @@ class Expert:
             goal[2], turn = basket[2] + CLEAR + 0.05, 0.0
         else:
             grasp = np.array([*middle[:2], max(middle[2] - 0.005, high[2] - FINGER, LOWEST)])
+            grasp[:2] += self._aside(robot, grasp)
             off = max(np.linalg.norm((grasp - hand)[:2]), TURNED * abs(turn))
             goal = grasp + [0, 0, np.clip(FUNNEL * (off - ALIGNED), 0, high[2] + HOVER - grasp[2])]
             below = goal[2] - hand[2]
@@ -96,22 +101,41 @@ class Expert:
 
     def _turn(self, robot: Any) -> float:
         """Return by what angle to turn about z, rad, for the fingers to take the narrow side."""
-        corners = self._corners()[:, :2]
+        now, wanted = (np.arctan2(y, x) for x, y in (_closing(robot), self._across(robot)[0]))
+        return float((wanted - now + np.pi / 2) % np.pi - np.pi / 2)
+
+    def _aside(self, robot: Any, grasp: np.ndarray) -> np.ndarray:
+        """Return what to add to a grasp's x and y, m, lest the palm come down on a neighbour."""
+        across, most = self._across(robot)
+        along = np.array([-across[1], across[0]])
+        shift = 0.0
+        for item in self._geoms:
+            corners = self._corners(item)
+            if item in (self.target, self.basket) or corners[:, 2].max() < grasp[2] + PALM[2]:
+                continue
+            aside = (corners[:, :2] - grasp[:2]) @ along  # [N]
+            if np.abs((corners[:, :2] - grasp[:2]) @ across).min() < PALM[0]:
+                if aside.mean() > 0:
+                    shift += min(0.0, aside.min() - PALM[1])
+                else:
+                    shift += max(0.0, aside.max() + PALM[1])
+        return np.clip(shift, -most, most) * along
+
+    def _across(self, robot: Any) -> tuple[np.ndarray, float]:
+        """Return where the fingers shall close along, x and y, and how far aside they may, m."""
+        corners = self._corners(self.target)[:, :2]
         centered = corners - corners.mean(0)
         axes = np.linalg.svd(centered, full_matrices=False)[2]  # longest first
         extent = np.ptp(centered @ axes.T, axis=0)
-        if extent[0] < 1.25 * extent[1]:  # round enough to take from any side
-            return 0.0
-        site = self.data.site_xmat[robot.eef_site_id].reshape(3, 3)
-        closing = site[:2, 0]  # the fingers move along the site's x
-        now, wanted = np.arctan2(closing[1], closing[0]), np.arctan2(axes[1][1], axes[1][0])
-        return float((wanted - now + np.pi / 2) % np.pi - np.pi / 2)
+        if extent[0] < ELONGATED * extent[1]:  # round enough to take from any side
+            return _closing(robot), extent[1] / 5
+        return axes[1], extent[0] / 4
 
-    def _corners(self) -> np.ndarray:
-        """Return the corners [8 * geoms, 3] of the object's collision boxes, m, world frame."""
+    def _corners(self, item: Any) -> np.ndarray:
+        """Return the corners [8 * geoms, 3] of an object's collision boxes, m, world frame."""
         signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T  # [8, 3]
         parts = []
-        for geom in self._geoms:
+        for geom in self._geoms[item]:
             if self.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
                 local = signs * self.model.geom_size[geom]
                 matrix = self.data.geom_xmat[geom].reshape(3, 3)
@@ -120,3 +144,9 @@ class Expert:
 
     def _body_of(self, item: Any) -> int:
         return self.model.body(item.root_body).id
+
+
+def _closing(robot: Any) -> np.ndarray:
+    """Return the direction, x and y, in which the fingers close: the site's x."""
+    site = robot.sim.data.site_xmat[robot.eef_site_id].reshape(3, 3)
+    return site[:2, 0] / np.linalg.norm(site[:2, 0])
