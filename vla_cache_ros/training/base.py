@@ -122,7 +122,7 @@ class BaseTrainer:
 
     def build_model(self, seed: int) -> PrismaticVLA:
         """Return the untrained model."""
-        return init_model(tabletop_config(), seed)
+        return init_model(tabletop_config(self.domain.cameras), seed)
 
     def build_heads(self) -> nn.Module:
         """Return the heads that exist in training only."""
@@ -168,7 +168,7 @@ class BaseTrainer:
         self.save()
 
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Return the frozen tower's features float16 [N, V, F] of uint8 [N, 2, 224, 224, 3]."""
+        """Return the frozen tower's features float16 [N, V, F] of uint8 [N, cams, 224, 224, 3]."""
         with torch.inference_mode():
             parts = [
                 self.model.vision_features(pixel_batch(images[i : i + 10], self.images))

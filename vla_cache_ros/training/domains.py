@@ -20,13 +20,15 @@ class Domain:
     """
     Name a domain's things and tasks.
 
-    name: also of its data set's statistics. targets, destinations: kinds of objects, one of the
-    first and perhaps one of the second is named by a task. instructions: of the tasks, in the
-    order of the column `task`. named: for each task the indices of its target and destination in
-    `objects`, -1 without one. origin: m, middle of the work area.
+    name: also of its data set's statistics. cameras: of its small model, the primary one first.
+    targets, destinations: kinds of objects, one of the first and perhaps one of the second is
+    named by a task. instructions: of the tasks, in the order of the column `task`. named: for
+    each task the indices of its target and destination in `objects`, -1 without one. origin: m,
+    middle of the work area.
     """
 
     name: str
+    cameras: int
     targets: tuple[str, ...]
     destinations: tuple[str, ...]
     instructions: tuple[str, ...]
@@ -50,6 +52,7 @@ def _tabletop() -> Domain:
     objects = targets + destinations
     return Domain(
         name='tabletop',
+        cameras=2,
         targets=targets,
         destinations=destinations,
         instructions=tuple(task.instruction for task in TASKS.values()),
@@ -72,6 +75,7 @@ def _libero_object() -> Domain:
     )  # fmt: skip
     return Domain(
         name='libero_object',
+        cameras=1,  # in 0.4 s, from one look to the next, a wrist camera's view changes as a whole
         targets=targets,
         destinations=('basket',),
         instructions=tuple(

@@ -31,6 +31,7 @@ from .patch_shares import patch_shares
 from .shards import ShardWriter
 
 SUITE = 'libero_object'
+SEEN = CAMERAS[: LIBERO_OBJECT.cameras]
 CHUNK = 8
 NOISE = 0.08  # of the executed actions, in the controller's input of -1 to 1
 HELPED = 0.3  # share of a student's decisions that the expert takes, to come to the later ones
@@ -107,7 +108,7 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
             actions[:, 5] = rng.uniform(-0.3, 0.3)
             if rng.random() < 0.2:
                 actions[:, 6] = rng.integers(2)
-        return actions, np.zeros(len(CAMERAS) * PATCHES_PER_IMAGE, np.uint8)
+        return actions, np.zeros(len(SEEN) * PATCHES_PER_IMAGE, np.uint8)
 
     return act
 
@@ -133,13 +134,13 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
     """
     Run episodes from seed on, over all tasks in turn, and store frames.
 
-    A frame: images uint8 [2, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task int,
-    episode int, instruction, shares uint8 [2, 256, classes], objects float32 [objects, 3] (m,
-    world frame; NaN when absent), ages uint8 [512], frames since the actor's gate had each token
-    computed. Returns the share of episodes that succeeded.
+    A frame: images uint8 [cams, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task
+    int, episode int, instruction, shares uint8 [cams, 256, classes], objects float32 [objects, 3]
+    (m, world frame; NaN when absent), ages uint8 [cams * 256], frames since the actor's gate had
+    each token computed. Returns the share of episodes that succeeded.
     """
     # execute_steps is never reached: frames are looked at by `_look`
-    env = Libero(SUITE, Setup('openvla-oft', len(CAMERAS), 10**6, 8))
+    env = Libero(SUITE, Setup('openvla-oft', len(SEEN), 10**6, 8))
     writer = ShardWriter(Path(directory), shard)
     written = episode = successes = 0
     with tqdm(total=frames, unit='frame', mininterval=5) as progress:
@@ -190,7 +191,7 @@ def _positions(env: Libero) -> np.ndarray:
 
 
 def _shares(env: Libero) -> np.ndarray:
-    """Return how many pixels of each patch show each class, uint8 [2, 256, classes]."""
+    """Return how many pixels of each patch show each class, uint8 [cams, 256, classes]."""
     sim = env.sim_env.env.sim
     model = sim.model._model
     classes = np.zeros(model.ngeom + 1, np.uint8)  # the last one: no geom
@@ -203,7 +204,7 @@ def _shares(env: Libero) -> np.ndarray:
     inside = (1 - CROP) / 2 * (SIZE - 1) + np.arange(SIZE) * CROP  # as center_crop samples
     pick = np.rint((inside + 0.5) * RENDER_SIZE / SIZE - 0.5).astype(int)
     parts = []
-    for camera in CAMERAS:
+    for camera in SEEN:
         ids = sim.render(
             camera_name=camera, width=RENDER_SIZE, height=RENDER_SIZE, segmentation=True
         )[..., 1]

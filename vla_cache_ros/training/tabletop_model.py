@@ -26,8 +26,8 @@ VOCABULARY = 1024
 _ACTION_IDS = 256 + 64  # the last ids: action bins and padding
 
 
-def tabletop_config() -> VLAConfig:
-    """Return the sizes of `tabletop` and `libero-object`: two cameras, one tower, four layers."""
+def tabletop_config(cameras: int = 2) -> VLAConfig:
+    """Return the sizes of `tabletop` and, with one camera, of `libero-object`."""
     return VLAConfig.from_dict(
         {
             'timm_model_ids': ['vit_large_patch14_reg4_dinov2.lvd142m'],
@@ -47,7 +47,7 @@ def tabletop_config() -> VLAConfig:
                 'max_position_embeddings': 2048,
                 'pad_token_id': 0,
             },
-            'oft': {'num_images': 2, 'chunk': 8, 'action_dim': 7, 'use_proprio': True},
+            'oft': {'num_images': cameras, 'chunk': 8, 'action_dim': 7, 'use_proprio': True},
         }
     )
 

@@ -59,7 +59,7 @@ def train_towers(
     start: a checkpoint whose tower to begin with. An interrupted run goes on from its last save.
     """
     out.mkdir(parents=True, exist_ok=True)
-    model = init_model(tabletop_config(), seed)
+    model = init_model(tabletop_config(domain.cameras), seed)
     head = PatchHead(model.config.vision_dim, len(domain.classes))
     if start is not None:
         tower = load_checkpoint(start, need_tokenizer=False).model.vision_backbone
