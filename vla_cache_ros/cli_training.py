@@ -23,6 +23,9 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help='Folder for weights and curves; a run there goes on.')]
 Seed = Annotated[int, typer.Option(min=0, help='Seed of everything random.')]
+ExecuteSteps = Annotated[
+    int, typer.Option(min=1, help='Actions of a chunk that the robot carries out.')
+]
 Env = Annotated[
     str, typer.Option(help='What the demonstrations are of: tabletop or libero_object.')
 ]
@@ -77,11 +80,12 @@ def distance(
     checkpoint: Annotated[str, typer.Option(help='Model that the gates belong to.')] = 'tabletop',
     recordings: Annotated[int, typer.Option(min=1, help='Held-out recordings to use.')] = 30,
     json: Annotated[Path | None, typer.Option('--json', help='File for the figures.')] = None,
+    execute_steps: ExecuteSteps = 4,
 ) -> None:
     """Measure how far cached actions are from dense ones on held-out recordings."""
     from vla_cache_ros.training.distance import run_distance
 
-    run_distance(checkpoint, data, gates, reuses, recordings, json)
+    run_distance(checkpoint, data, gates, reuses, recordings, json, execute_steps)
 
 
 @train.command()
@@ -211,9 +215,7 @@ def gate(
             'since it depends on the model whether less will do.'
         ),
     ] = None,
-    execute_steps: Annotated[
-        int, typer.Option(min=1, help='Actions of a chunk that the robot carries out.')
-    ] = 4,
+    execute_steps: ExecuteSteps = 4,
     start: Annotated[  # torchrun takes --start for an option of its own
         Path | None,
         typer.Option('--from-gate', help='Folder of a gate of this model to begin with.'),

@@ -66,7 +66,7 @@ def train_on_bags(
     began.append(time.perf_counter())
     if rank > 0:
         return
-    figures = before_and_after(vla, recordings, out / 'gate')
+    figures = before_and_after(vla, recordings, out / 'gate', training.execute_steps)
     began.append(time.perf_counter())
     stages = ('recording', 'walks', 'training', 'report')
     spans = (end - begin for begin, end in zip(began, began[1:], strict=False))

@@ -33,7 +33,7 @@ from .teacher import batch_inputs
 
 # Where between the cached (0) and the new (1) keys and values the effect is measured.
 KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}
-# Of n cached steps: chunks [n, C, A], normalised, and shares reused [n].
+# Of n cached steps: the executed actions [n, E, A], normalised, and shares reused [n].
 Answers = tuple[np.ndarray, np.ndarray]
 
 
@@ -44,26 +44,27 @@ def run_distance(
     reuses: Sequence[float],
     recordings: int,
     json_path: Path | None,
+    executed: int = EXECUTED,
 ) -> list[dict[str, object]]:
     """
     Print and write the distance of each gate at each reuse over the first held-out recordings.
 
     gates: as for `vla-cache evaluate`, or one of KNOWING. Distances are mean absolute differences
-    of the normalised executed actions, per cached step; the first step of a recording is full.
+    of the first `executed` actions, normalised, per cached step; a recording's first step is full.
     """
     held_out = Recordings(directories)
     runs = held_out.held_out[:recordings]
     vla = load_checkpoint(resolve(checkpoint))
     vla.model.requires_grad_(requires_grad=False)
-    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs)
+    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs, executed)
     rows = []
     for gate in gates:
         for reuse in reuses:
             if gate in KNOWING:
-                found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate])
+                found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate], executed)
             else:
                 policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
-                found = answers(policy, held_out, runs)
+                found = answers(policy, held_out, runs, executed)
             rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense)})
             print(
                 '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
@@ -83,12 +84,12 @@ def summary(found: Answers, dense: np.ndarray) -> dict[str, float]:
     """
     Return mean, median and 90th percentile of the distance, the share reused, the steps.
 
-    dense: the dense model's chunks `[n, C, A]`. weighed: the mean of the distance times how
+    dense: the dense model's actions `[n, E, A]`. weighed: the mean of the distance times how
     precise the motion has to be.
     """
-    chunks, reused = found
-    distance = np.abs(chunks - dense)[:, :EXECUTED].mean((1, 2))
-    weights = precision(torch.from_numpy(dense[:, :EXECUTED])).numpy()
+    actions, reused = found
+    distance = np.abs(actions - dense).mean((1, 2))
+    weights = precision(torch.from_numpy(dense)).numpy()
     return {
         'mean': float(distance.mean()),
         'weighed': float((distance * weights).mean()),
@@ -99,9 +100,11 @@ def summary(found: Answers, dense: np.ndarray) -> dict[str, float]:
     }
 
 
-def answers(policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray]) -> Answers:
+def answers(
+    policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray], executed: int
+) -> Answers:
     """Return what a policy answers at every step but the recordings' first, as it runs live."""
-    chunks, reuses = [], []
+    actions, reuses = [], []
     for run in runs:
         policy.reset()
         for place, frame in enumerate(run):
@@ -112,9 +115,9 @@ def answers(policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray]) 
             )
             chunk, report = policy.act(observation)
             if place:
-                chunks.append(chunk.normalized)
+                actions.append(chunk.normalized[:executed])
                 reuses.append(report.reuse)
-    return np.stack(chunks), np.array(reuses)
+    return np.stack(actions), np.array(reuses)
 
 
 def knowing_answers(
@@ -123,10 +126,11 @@ def knowing_answers(
     runs: Sequence[np.ndarray],
     reuse: float,
     at: float,
+    executed: int,
 ) -> Answers:
     """Return what a chooser answers that knows the effects, measured at `at`."""
     noise = torch.Generator().manual_seed(0)
-    chunks, reuses = [], []
+    actions, reuses = [], []
     for run in runs:
         cache = StaleCache()
         for place, frame in enumerate(run):
@@ -136,11 +140,14 @@ def knowing_answers(
                 with torch.no_grad():
                     masked_step(vla.model, *inputs, full, cache)
                 continue
-            effects = sum(sensitivity(vla.model, inputs, cache, noise, at)[0] for _ in range(4))
+            effects = sum(
+                sensitivity(vla.model, inputs, cache, noise, at, executed=executed)[0]
+                for _ in range(4)
+            )
             mask = torch.zeros_like(full)
             mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
             with torch.no_grad():
                 found = masked_step(vla.model, *inputs, mask, cache)
-            chunks.append(found[0].numpy())
+            actions.append(found[0, :executed].numpy())
             reuses.append(1 - float(mask.mean()))
-    return np.stack(chunks), np.array(reuses)
+    return np.stack(actions), np.array(reuses)

@@ -26,26 +26,28 @@ from .distance import Answers
 from .distance import answers
 from .distance import summary
 from .recordings import Recordings
-from .sensitivity import EXECUTED
 from .teacher import instruction_embeddings
 
 REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
 DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'
 
 
-def before_and_after(vla: LoadedVLA, recordings: Recordings, gate: Path) -> dict[str, Any]:
+def before_and_after(
+    vla: LoadedVLA, recordings: Recordings, gate: Path, executed: int
+) -> dict[str, Any]:
     """
     Return the figures of dense, rule, the checkpoint's own gate and the new one.
 
-    gate: folder of the new gate. Result: `rows`, one a gate and reuse; `episodes`, mean distance
-    of each held-out episode at the default reuse; `default_reuse`.
+    gate: folder of the new gate. executed: actions of a chunk that count. Result: `rows`, one a
+    gate and reuse; `episodes`, mean distance of each held-out episode at the default reuse;
+    `default_reuse`.
     """
     folders = {BEFORE: vla.folder / FOLDER, AFTER: gate}
     model = {'fingerprint': vla.fingerprint, 'cameras': vla.config.cameras}
     saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
     default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
     learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}
-    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out)
+    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out, executed)
     rows = [_row(vla, DENSE, 0.0, dense, dense[0])]
     names = recordings.frames.table['episode']
     places = np.concatenate([names[run[1:]] for run in recordings.held_out])  # [n]
@@ -54,10 +56,10 @@ def before_and_after(vla: LoadedVLA, recordings: Recordings, gate: Path) -> dict
         gates = {RULE: make_gate('motion', reuse)}
         gates |= {name: LearnedGate(gate, reuse) for name, gate in learned.items()}
         for name, made in gates.items():
-            found = answers(Policy(vla, made), recordings, recordings.held_out)
+            found = answers(Policy(vla, made), recordings, recordings.held_out, executed)
             rows.append(_row(vla, name, reuse, found, dense[0]))
             if reuse == default:
-                errors[name] = np.abs(found[0] - dense[0])[:, :EXECUTED].mean((1, 2))
+                errors[name] = np.abs(found[0] - dense[0]).mean((1, 2))
     episodes = [
         {
             'instruction': recordings.instruction(np.flatnonzero(names == episode)[0]),
@@ -73,11 +75,11 @@ def displacement(vla: LoadedVLA, found: np.ndarray, dense: np.ndarray) -> np.nda
     """
     Return how far apart the executed actions end `[n]`, in thousandths of the data's unit.
 
-    found, dense: normalised chunks `[n, C, A]`, which begin with steps along x, y and z. That is
+    found, dense: normalised actions `[n, E, A]`, which begin with steps along x, y and z. That is
     mm where the model's actions are in m.
     """
     bounds = vla.statistics().action
-    apart = bounds.denormalize(found[:, :EXECUTED]) - bounds.denormalize(dense[:, :EXECUTED])
+    apart = bounds.denormalize(found) - bounds.denormalize(dense)
     return 1e3 * np.linalg.norm(apart[..., :3].sum(1), axis=1)
 
 
