@@ -113,6 +113,13 @@ class BaseTrainer:
         features = self.out / f'features-{zlib.crc32(tower.numpy().tobytes()):08x}'
         features.mkdir(exist_ok=True)
         self.frames = Frames(directories, self.rank, self.world, self.encode, features)
+        found = self.frames.table['shares'].shape[1:]
+        if found != (domain.cameras, PATCHES_PER_IMAGE, len(domain.classes)):
+            raise ValueError(
+                f'frames: expected {domain.cameras} cameras and {len(domain.classes)} classes, as '
+                f'{domain.name} has, got {found[0]} and {found[-1]}: '
+                f'run "vla-cache demos --env {domain.name}"'
+            )
         if not stats.exists():
             table = self.frames.table
             content = dataset_statistics(domain.name, table['actions'], table['proprio'])
