@@ -161,6 +161,18 @@ def test_place_shows_most_episodes_and_the_latest_of_them(tmp_path):
     assert paper_rows.find([few], plan, paper_rows.DENSE).record is few
 
 
+def test_withdrawn_figures_fill_no_place_and_are_printed_as_such(tmp_path):
+    wrong = record(tmp_path, comparison(**SPATIAL)) | {'remark': '**Withdrawn: drawn wrongly.**'}
+    text = page([wrong], 'a book')
+    assert cells(text, 'ours, dense', '## LIBERO on OpenVLA-7B')[0] == 'open, 1'
+    alone = text[text.index('## Everything else') :]
+    assert 'Withdrawn: drawn wrongly.' in alone and cells(alone, 'learned')[1] == '4'
+    later = wrong | {'remark': 'Beside other work.'}
+    text = page([later], 'a book')
+    assert 'open' not in cells(text, 'ours, dense', '## LIBERO on OpenVLA-7B')[0]
+    assert 'Beside other work.' in text
+
+
 def test_time_has_the_published_ratio_and_ours_of_prefill_and_whole_step(tmp_path):
     text = page([record(tmp_path, bench())], 'a book')
     part = text[text.index('## What caching saves') :]

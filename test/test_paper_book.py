@@ -110,6 +110,16 @@ def test_torn_section_is_named_and_left_and_later_ones_are_read(tmp_path, book, 
     assert (cut == 10) == ('has no end; left as it is' not in capsys.readouterr().err)
 
 
+def test_what_is_written_below_a_section_is_its_remark(tmp_path, book):
+    run_paper([write(tmp_path, FIGURES['bench'])], book)
+    with book.open('a') as stream:
+        stream.write('\n**Withdrawn**: the machine\nwas busy.\n')
+    run_paper([write(tmp_path, FIGURES['comparison'])], book)
+    first, second = read_book(book).records
+    assert first['remark'] == '**Withdrawn**: the machine\nwas busy.'
+    assert second['kind'] == 'comparison' and 'remark' not in second
+
+
 def test_section_whose_record_was_spoilt_is_named(tmp_path, book):
     run_paper([write(tmp_path, FIGURES['bench'])], book)
     pages = parse(book.read_bytes().replace(b'"rows"', b'"rows'))

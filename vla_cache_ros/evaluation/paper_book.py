@@ -33,11 +33,12 @@ vla-cache paper --add compare.json --add bench.json    # adds two sections to th
 vla-cache paper                       # the paper's tables, with these rows beside them
 ```
 
-Sections are added and never rewritten: a measurement that turned out wrong gets a later one that
-says so, and of measurements of one thing `vla-cache paper` shows the one of most episodes, the
-latest of them. The command of a section is rebuilt from its figures; FILE and FOLDER stand for
-paths, and the folders of gates are not in it. Times of different machines are not comparable,
-ratios within one section are.
+Sections are added and never rewritten. What is written by hand below one is printed with it; where
+that begins with `**Withdrawn`, since the measurement turned out wrong, the section takes no place
+among the paper's rows. Of measurements of one thing `vla-cache paper` shows the one of most
+episodes, the latest of them. The command of a section is rebuilt from its figures; FILE and FOLDER
+stand for paths, and the folders of gates are not in it. Times of different machines are not
+comparable, ratios within one section are.
 """
 _BEGIN, _END = '<!-- record: begin {} -->', '<!-- record: end {} -->'
 _MARK = re.compile(r'^<!-- record: (begin|end) ([0-9a-f]{16}) -->$', re.MULTILINE)
@@ -46,7 +47,11 @@ _BLOCK = re.compile(r'^```json\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Pages:
-    """Hold the records of a book in their order, and a line on each section left out, if any."""
+    """
+    Hold the records of a book in their order, and a line on each section left out, if any.
+
+    A record below whose section somebody wrote something has that as `remark`.
+    """
 
     records: tuple[dict[str, Any], ...]
     torn: tuple[str, ...] = ()
@@ -119,8 +124,12 @@ def parse(data: bytes) -> Pages:
             torn.append(f'line {line}: section {digest} has no end; left as it is, not read')
             continue
         record = _block(text[end : following[2]], digest)
+        after = marks[place + 2][2] if place + 2 < len(marks) else len(text)
+        remark = text[following[3] : after].strip()
         if record is None:
             torn.append(f'line {line}: section {digest} has no record; left as it is, not read')
+        elif remark and not remark.startswith('<!--'):  # that is a mark cut short
+            records.append({**record, 'remark': remark})
         else:
             records.append(record)
     return Pages(tuple(records), tuple(torn))

@@ -43,11 +43,13 @@ _DIFFERS = (
     'either side.'
 )
 _OPEN = 'open'
+_WITHDRAWN = '**Withdrawn'  # how what is written below such a section begins
 _COSTS = ('command', 'fills', 'download', 'GPU memory', 'hours at most', 'which are')
 
 
 def page(records: Records, book: str) -> str:
     """Return all tables; book: the name of the file that the records come from."""
+    standing = [r for r in records if not r.get('remark', '').startswith(_WITHDRAWN)]
     parts = [
         '# The paper, published and measured',
         wrap(
@@ -58,13 +60,13 @@ def page(records: Records, book: str) -> str:
         ),
         wrap(paper_rows.ASSUMED),
         wrap(paper_rows.GATE_NOTE),
-        *_libero(records),
-        *_oft(records),
-        *_simpler(records),
+        *_libero(standing),
+        *_oft(standing),
+        *_simpler(standing),
         *_franka(),
-        *_ablation(records),
-        *times(records),
-        *_others(records),
+        *_ablation(standing),
+        *times(standing),
+        *_others(records, standing),
     ]
     return '\n\n'.join(parts)
 
@@ -146,11 +148,11 @@ def _ablation(records: Records) -> list[str]:
     ]
 
 
-def _others(records: Records) -> list[str]:
+def _others(records: Records, standing: Records) -> list[str]:
     found = [
         record
         for record in records
-        if record['kind'] != BENCH and not paper_rows.fills_a_place(records, record)
+        if record['kind'] != BENCH and not paper_rows.fills_a_place(standing, record)
     ]
     lead = (
         'Other models and environments, what really ran, each on its own; no published figure '
@@ -165,6 +167,8 @@ def _others(records: Records) -> list[str]:
         if left:
             parts.append(f'{left} more entries of this run are in the book.')
         parts.append(circumstances(record))
+        if 'remark' in record:
+            parts.append(wrap(record['remark']))
     return parts if found else [*_head('Everything else that was measured'), 'Nothing yet.']
 
 
@@ -258,7 +262,7 @@ def _measured_lines(plan: Plan, measured: Sequence[Measured]) -> list[str]:
             f'{milliseconds(row["total_ms"]["p50"])} ms, p95 '
             f'{milliseconds(row["total_ms"]["p95"])} ms; {record["dtype"]} on '
             f'{record["device"]}, {machines(record)}; {versions(record)}; commit '
-            f'{record["commit"]}.'
+            f'{record["commit"]}. {record.get("remark", "")}'
         )
         lines.append(wrap(text, '  '))
     return lines
