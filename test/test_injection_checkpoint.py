@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that change while or after they are loaded, and memory that does not suffice for them."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.ros.isolation import isolated_domain
@@ -20,6 +22,7 @@ from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import PACKAGED
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.memory import enough_memory
 
 HERE = Path(__file__).parent
 
@@ -103,6 +106,19 @@ def test_file_that_is_overwritten_or_cut_later_does_not_reach_a_loaded_policy(fo
     np.testing.assert_array_equal(policy.act(seen)[0].actions, before)
     # what is not mapped cannot end the process (SIGBUS) once the file is cut short
     assert str(folder) not in Path('/proc/self/maps').read_text()
+
+
+@pytest.mark.parametrize('error', [MemoryError('bad_alloc'), OSError(errno.ENOMEM, 'no memory')])
+def test_what_is_to_be_held_is_said_where_memory_lacks_even_to_list_the_folder(
+    folder, monkeypatch, error
+):
+    def scandir(path):
+        raise OSError(errno.ENOMEM, 'Cannot allocate memory', path)
+
+    expected = 'expected free memory for weights of 0.01 GB, to be held as float32'
+    with pytest.raises(CheckpointError, match=expected), enough_memory(folder, torch.float32):
+        monkeypatch.setattr(os, 'scandir', scandir)
+        raise error
 
 
 def test_node_without_memory_for_the_model_says_how_much_it_takes_and_can_be_configured_again():

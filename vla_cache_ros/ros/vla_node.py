@@ -8,7 +8,6 @@ and send commands; the policy lives on the worker's thread.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future
 import sys
 import time
 from typing import Any
@@ -104,7 +103,7 @@ class VLANode(TolerantLifecycleNode):
         try:
             # first, so that drivers find them while the policy loads
             self._outputs = ArmOutputs(self, self._settings)
-            policy = self._wait_for(self._worker.order(self._load))
+            policy = self._worker.wait_for(self._worker.order(self._load), stop_requested)
             self._prepare(policy)
         except BaseException:
             self._release()
@@ -148,13 +147,6 @@ class VLANode(TolerantLifecycleNode):
         policy = self._policy_factory(self._settings)
         warm_up(policy, self._settings)
         return policy
-
-    def _wait_for(self, future: Future) -> Any:  # noqa: ANN401
-        while not (future.done() or stop_requested.wait(0.01)):
-            pass
-        if not future.done():
-            raise InterruptedError('ended by a signal')
-        return future.result()
 
     def _prepare(self, policy: Any) -> None:  # noqa: ANN401
         """Make what depends on parameters and policy: controller, subscriptions, ticks."""

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 import os
 import threading
+import traceback
+from typing import Any
 
 # Commands go before inference: torch's OpenMP threads, which inherit this, keep spinning for
 # milliseconds after a step, and a command had to wait for the end of their time slice.
@@ -40,6 +42,19 @@ class Worker:
             self._orders.append((future, work))
             self._wake.notify()
         return future
+
+    def wait_for(self, order: Future, stop: threading.Event) -> Any:  # noqa: ANN401
+        """
+        Return an order's result, or raise its error.
+
+        Raises InterruptedError once stop is set, RuntimeError where the thread ended before.
+        """
+        while not order.done():
+            if stop.wait(0.01):
+                raise InterruptedError('ended by a signal')
+            if not (self._thread.is_alive() or order.done()):
+                raise RuntimeError('the thread of the policy ended; the memory may be too short')
+        return order.result()
 
     def offer(self, work: Callable[[], None]) -> None:
         """Leave work in the slot; it replaces what has not been begun. It must not raise."""
@@ -85,5 +100,13 @@ class Worker:
             try:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001 - handed to whoever gave the order
+                _let_go(error)
                 future.set_exception(error)
             del future, work  # keep no reference to a policy that was let go
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what was half built when an error was raised: to hand it over takes memory."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
