@@ -33,7 +33,7 @@ vla-cache paper --add compare.json --add bench.json    # adds two sections to th
 vla-cache paper                       # the paper's tables, with these rows beside them
 ```
 
-Sections are added and never rewritten. What is written by hand below one is printed with it; where
+Sections are added and never rewritten. What is written by hand below one on success is printed with it; where
 that begins with `**Withdrawn`, since the measurement turned out wrong, the section takes no place
 among the paper's rows. Of measurements of one thing `vla-cache paper` shows the one of most
 episodes, the latest of them. The command of a section is rebuilt from its figures; FILE and FOLDER
