@@ -33,12 +33,12 @@ vla-cache paper --add compare.json --add bench.json    # adds two sections to th
 vla-cache paper                       # the paper's tables, with these rows beside them
 ```
 
-Sections are added and never rewritten. What is written by hand below one on success is printed with it; where
-that begins with `**Withdrawn`, since the measurement turned out wrong, the section takes no place
-among the paper's rows. Of measurements of one thing `vla-cache paper` shows the one of most
-episodes, the latest of them. The command of a section is rebuilt from its figures; FILE and FOLDER
-stand for paths, and the folders of gates are not in it. Times of different machines are not
-comparable, ratios within one section are.
+Sections are added and never rewritten. What is written by hand below one on success is printed
+with it; where that begins with `**Withdrawn`, since the measurement turned out wrong, the section
+takes no place among the paper's rows. Of measurements of one thing `vla-cache paper` shows the one
+of most episodes, the latest of them. The command of a section is rebuilt from its figures; FILE
+and FOLDER stand for paths, and the folders of gates are not in it. Times of different machines are
+not comparable, ratios within one section are.
 """
 _BEGIN, _END = '<!-- record: begin {} -->', '<!-- record: end {} -->'
 _MARK = re.compile(r'^<!-- record: (begin|end) ([0-9a-f]{16}) -->$', re.MULTILINE)
