@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 EXAMPLES ?= 1
 
 # the tests of the cache, of what bounds and stops the arm, and of what is read from a folder
-ROOMS  := captured decoding engine engine_faults engine_first_step provenance cache_machine \
+ROOMS  := recorded decoding engine engine_faults engine_first_step provenance cache_machine \
 	policy_machine fused gates selection learned_gate learned_gate_policy gate_folder gate_network \
 	motion_input policy checkpoint families cogact safety limits motion_properties \
 	message_properties drift shadow gate_asked weights untrusted_weights untrusted_checkpoints \

@@ -5,7 +5,6 @@
 import numpy as np
 import torch
 from vla_cache_ros.types import StepPlan
-from vla_cache_ros.vla.images import ImagePreprocessor
 
 LONG = tuple(range(1, 30))  # a prompt
 PROPRIO = np.linspace(-0.5, 0.5, 8).astype(np.float32)
@@ -25,7 +24,7 @@ def frames(model, count, seed=0):
 
 
 def run(engine, pixels, active=None, ids=LONG, layers=(), probe_layers=(), refresh=''):
-    values = ImagePreprocessor.for_towers(engine.config.towers).normalize(pixels)
+    values = engine.encode(pixels)
     if active is None:
         active = np.ones(engine.layout.visual_tokens, dtype=bool)
     proprio = PROPRIO if engine.layout.proprio else None

@@ -19,10 +19,11 @@ from tiny_cogact import cogact_model
 from tiny_cogact import Equations
 from tiny_cogact import write_cogact
 import torch
-from vla_cache_ros.caching.captured import CapturedDecoder
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates import RULES
+from vla_cache_ros.caching.graphs import Direct
+from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.gate_run import model_to_train_through
 from vla_cache_ros.vla import dit
@@ -143,7 +144,7 @@ def dense(model, pixels, ids, step=0):
         words = model.embed_text(torch.tensor([ids]))
         embeds = torch.cat([words[:, :1], visual, words[:, 1:]], dim=1)
         hidden = model.decode(embeds, torch.arange(embeds.shape[1])[None])
-        return model.action_head(hidden[:, -1:], (0, step))[0].numpy()
+        return model.action_head(hidden[:, -1:], model.action_head.noise(0, step))[0].numpy()
 
 
 @pytest.mark.parametrize('capture', [False, True])
@@ -175,8 +176,7 @@ def test_a_shorter_prompt_moves_what_is_read_and_reuse_of_an_unchanged_image_is_
 
 
 def test_recorded_shapes_give_the_same_actions(model, unclipped):
-    engine, plain = SlotEngine(model), SlotEngine(model)
-    engine._decoder = CapturedDecoder(model, engine.layout, engine.cache, lambda forward: forward)
+    engine, plain = RecordedEngine(model, recorder=Direct()), SlotEngine(model)
     engine.prepare()
     for step, pixels in enumerate(frames(model, 3)):
         active = choice(engine, 0.4, step) if step else None

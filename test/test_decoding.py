@@ -14,6 +14,7 @@ from tiny_model import tiny_config
 import torch
 from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
+from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.vla.errors import NonFiniteOutputError
 from vla_cache_ros.vla.model import init_model
@@ -36,6 +37,9 @@ class Oracle:
         return abs(hash((seen, len(tokens), self.seed))) % VOCABULARY
 
     def proceed(self, tokens, index):
+        return Said.of(self.logits(tokens, index))
+
+    def logits(self, tokens, index):
         self.slots[index : index + len(tokens)] = tokens
         self.rows += len(tokens)
         after = [self.successor(self.slots[: index + i + 1]) for i in range(len(tokens))]
@@ -43,7 +47,7 @@ class Oracle:
 
     def prefill(self, guess):
         first = torch.nn.functional.one_hot(torch.tensor([self.successor([])]), VOCABULARY).float()
-        return torch.cat([first, self.proceed(guess, 0)]) if guess else first
+        return torch.cat([first, self.logits(guess, 0)]) if guess else first
 
 
 @settings(deadline=None, max_examples=300)
@@ -54,8 +58,8 @@ class Oracle:
 )
 def test_tokens_are_those_of_greedy_decoding_whatever_the_guess(memory, seed, guess):
     one, other = Oracle(memory, seed), Oracle(memory, seed)
-    wanted, sequential = greedy(one.prefill([]), COUNT, one.proceed)
-    tokens, passes = jacobi(other.prefill(guess), guess, COUNT, other.proceed)
+    wanted, sequential = greedy(Said.of(one.prefill([])), COUNT, one.proceed)
+    tokens, passes = jacobi(Said.of(other.prefill(guess)), guess, COUNT, other.proceed)
     assert tokens.tolist() == wanted.tolist()
     assert sequential == COUNT - 1 and passes <= COUNT - 1
     assert other.slots[: COUNT - 1] == wanted[: COUNT - 1].tolist()  # the cache too
@@ -63,34 +67,37 @@ def test_tokens_are_those_of_greedy_decoding_whatever_the_guess(memory, seed, gu
 
 def test_a_right_guess_needs_no_pass_and_the_worst_case_as_many_as_greedy():
     oracle = Oracle(COUNT, 1)
-    wanted, _ = greedy(oracle.prefill([]), COUNT, oracle.proceed)
+    wanted, _ = greedy(Said.of(oracle.prefill([])), COUNT, oracle.proceed)
     guess = wanted[:-1].tolist()
-    assert jacobi(oracle.prefill(guess), guess, COUNT, oracle.proceed)[1] == 0
+    assert jacobi(Said.of(oracle.prefill(guess)), guess, COUNT, oracle.proceed)[1] == 0
 
-    def counting(tokens, index):
-        """Say one more than the last token: a guess is right only once the one before is."""
+    def one_more(tokens):
         after = (torch.tensor(tokens) + 1) % VOCABULARY
         return torch.nn.functional.one_hot(after, VOCABULARY).float()
 
+    def counting(tokens, index):
+        """Say one more than the last token: a guess is right only once the one before is."""
+        return Said.of(one_more(tokens))
+
     wrong = [2] * (COUNT - 1)
-    logits = torch.cat([torch.eye(VOCABULARY)[:1], counting(wrong, 0)])
-    tokens, passes = jacobi(logits, wrong, COUNT, counting)
+    logits = torch.cat([torch.eye(VOCABULARY)[:1], one_more(wrong)])
+    tokens, passes = jacobi(Said.of(logits), wrong, COUNT, counting)
     assert tokens.tolist() == [0, 1, 2, 3, 4, 0, 1]
     assert passes == COUNT - 1
 
 
 def test_only_what_is_kept_must_be_finite():
     oracle = Oracle(COUNT, 3)
-    wanted, _ = greedy(oracle.prefill([]), COUNT, oracle.proceed)
+    wanted, _ = greedy(Said.of(oracle.prefill([])), COUNT, oracle.proceed)
     wrong = [(token + 1) % VOCABULARY for token in wanted[:-1].tolist()]
     logits = oracle.prefill(wrong)
     logits[3:] = float('nan')  # follows a guess that greedy decoding never makes
-    tokens, _ = jacobi(logits, wrong, COUNT, oracle.proceed)
+    tokens, _ = jacobi(Said.of(logits), wrong, COUNT, oracle.proceed)
     assert tokens.tolist() == wanted.tolist()
     logits = oracle.prefill(wrong)
     logits[0] = float('nan')
     with pytest.raises(NonFiniteOutputError):
-        jacobi(logits, wrong, COUNT, oracle.proceed)
+        jacobi(Said.of(logits), wrong, COUNT, oracle.proceed)
 
 
 @pytest.mark.parametrize('seed', range(6))

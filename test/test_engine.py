@@ -242,7 +242,8 @@ def test_memory_stays_flat_over_an_episode(tiny):
 def test_slots_are_fixed_and_positions_follow_the_reference(layout):
     spans = [range(1), layout.visual, layout.proprio_slots, layout.action_slots]
     spans += [layout.stop_slots, layout.text, [layout.spare]]
-    assert [slot for span in spans for slot in span] == list(range(layout.size))
+    assert [slot for span in spans for slot in span] == list(range(layout.spare + 1))
+    assert 0 <= layout.size - layout.spare - 1 < 32 and layout.size % 32 == 0
     assert layout.camera(layout.cameras - 1).stop == layout.visual.stop
     for text in (1, 20, 64):
         positions = layout.positions(text)

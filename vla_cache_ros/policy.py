@@ -23,6 +23,7 @@ from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.plans import full_plan
+from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -35,6 +36,7 @@ from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
 
+STAGES = ('vision', 'decoder', 'decode')
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
@@ -68,8 +70,13 @@ class Policy:
             'reuse_towers': reuse_towers,
             'decoding': decoding,
             'seed': seed,
+            'images': vla.images,
         }
-        self._engine = SlotEngine(vla.model, capture=capture, **self._options)
+        gpu = vla.model.language_model.lm_head.weight.device.type == 'cuda'
+        if gpu and capture:
+            self._engine: SlotEngine = RecordedEngine(vla.model, **self._options)
+        else:
+            self._engine = SlotEngine(vla.model, capture=capture, **self._options)
         self._capture = capture
         self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
         self.cache = self._engine.cache
@@ -216,7 +223,7 @@ class Policy:
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
-        pixel_values = self._vla.images.normalize(pixels)  # [1, cams * channels, 224, 224]
+        pixel_values = self._engine.encode(pixels)
         self._instruct(observation.instruction, ids)
         preprocessed = time.perf_counter()
 
@@ -241,8 +248,7 @@ class Policy:
             latency_ms={
                 'preprocess': 1e3 * (preprocessed - begin),
                 'gate': 1e3 * (planned - looked),
-                **result.latency_ms,
-                'vision': 1e3 * (looked - preprocessed) + result.latency_ms['vision'],
+                **{stage: result.latency_ms[stage] for stage in STAGES},
                 'total': 1e3 * (time.perf_counter() - begin),
             },
         )
@@ -258,14 +264,13 @@ class Policy:
         Raises InputError and NonFiniteOutputError, as `act` does.
         """
         if self._shadow is None:
-            capture = self._capture and self._engine.device.type != 'cuda'
-            self._shadow = SlotEngine(self._vla.model, capture=capture, **self._options)
+            self._shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
         ids, _, proprio = self._check(observation)
         pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
-        values = self._vla.images.normalize(pixels)
+        values = self._shadow.encode(pixels)
         return self._chunk(self._shadow.step(pixels, values, ids, proprio, plan).normalized)
 
     def _chunk(self, normalized: np.ndarray) -> ActionChunk:

@@ -34,9 +34,12 @@ class StageClock:
         self._marks.append((name, self._now()))
 
     def laps(self) -> dict[str, float]:
-        """Return the milliseconds of each stage."""
+        """Return the milliseconds of each stage, laps of one name together."""
         pairs = list(pairwise(self._marks))
         if self._gpu:
             self._marks[-1][1].synchronize()
-            return {name: start.elapsed_time(end) for (_, start), (name, end) in pairs}
-        return {name: 1000 * (end - start) for (_, start), (name, end) in pairs}
+        laps: dict[str, float] = {}
+        for (_, start), (name, end) in pairs:
+            spent = start.elapsed_time(end) if self._gpu else 1e3 * (end - start)
+            laps[name] = laps.get(name, 0.0) + spent
+        return laps

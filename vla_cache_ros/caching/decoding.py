@@ -12,60 +12,90 @@ Knows tokens, not what they mean to a robot.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from vla_cache_ros.vla.errors import NonFiniteOutputError
 
-Continue = Callable[[list[int], int], Tensor]
+
+@dataclass(frozen=True)
+class Said:
+    """
+    Hold what a model says after each of some rows.
+
+    tokens: the likeliest one, a row. finite: whether all of a row's logits are.
+    """
+
+    tokens: list[int]
+    finite: list[bool]
+
+    @classmethod
+    def of(cls, logits: Tensor) -> Said:
+        """Read logits `[rows, vocabulary]`; waits for the device."""
+        return cls.unpack(summary(logits).cpu().numpy())
+
+    @classmethod
+    def unpack(cls, rows: np.ndarray) -> Said:
+        """Read what `summary` made."""
+        tokens, finite = rows
+        return cls(tokens.astype(np.int64).tolist(), (finite > 0).tolist())
+
+    def check(self, rows: int) -> None:
+        """Raise NonFiniteOutputError unless the first rows are finite."""
+        if not all(self.finite[:rows]):
+            raise NonFiniteOutputError(
+                'model output: expected finite logits, found NaN or infinity'
+            )
 
 
-def greedy(logits: Tensor, count: int, proceed: Continue) -> tuple[np.ndarray, int]:
+Continue = Callable[[list[int], int], Said]
+
+
+def summary(logits: Tensor) -> Tensor:
+    """Return the likeliest tokens and whether rows are finite, float32 `[2, rows]`: one copy."""
+    finite = torch.isfinite(logits).all(-1)
+    return torch.stack([logits.argmax(-1).float(), finite.float()])  # ids are below 2**24
+
+
+def greedy(said: Said, count: int, proceed: Continue) -> tuple[np.ndarray, int]:
     """
     Decode one token after the other; an end token is no end.
 
-    logits: `[1, vocabulary]`, after the prompt. proceed: takes tokens and the index of the first,
-    returns the logits `[tokens, vocabulary]` after each. Returns the tokens `[count]` and the
-    number of passes. Raises NonFiniteOutputError.
+    said: after the prompt, one row. proceed: takes tokens and the index of the first, returns what
+    is said after each. Returns the tokens `[count]` and the number of passes. Raises
+    NonFiniteOutputError.
     """
     tokens: list[int] = []
     while True:
-        check_finite(logits)
-        tokens += logits.argmax(-1).tolist()
+        said.check(1)
+        tokens += said.tokens
         if len(tokens) == count:
             return np.array(tokens), count - 1
-        logits = proceed(tokens[-1:], len(tokens) - 1)
+        said = proceed(tokens[-1:], len(tokens) - 1)
 
 
-def jacobi(
-    logits: Tensor, guess: list[int], count: int, proceed: Continue
-) -> tuple[np.ndarray, int]:
+def jacobi(said: Said, guess: list[int], count: int, proceed: Continue) -> tuple[np.ndarray, int]:
     """
     Decode in parallel what `greedy` decodes; arguments and results as there.
 
-    logits: `[count, vocabulary]`, after the prompt and after each token of `guess`
-    `[count - 1]`, with which the prefill ran.
+    said: `count` rows, after the prompt and after each token of `guess` `[count - 1]`, with which
+    the prefill ran.
     """
-    certain, passes = 0, 0  # tokens of `said` that greedy decoding would have given
-    said = list(guess)
+    certain, passes = 0, 0  # of `tokens`: as greedy decoding would have given them
+    tokens = list(guess)
     while True:
-        # row i of the logits follows token certain + i - 1, of which the first is certain
-        after = logits.argmax(-1).tolist()
+        # row i of what was said follows token certain + i - 1, of which the first is certain
+        after = said.tokens
         right = 0
-        while right < len(after) - 1 and after[right] == said[certain + right]:
+        while right < len(after) - 1 and after[right] == tokens[certain + right]:
             right += 1
-        check_finite(logits[: right + 1])
-        said[certain:] = after
+        said.check(right + 1)
+        tokens[certain:] = after
         certain += right + 1
         if certain == count:
-            return np.array(said), passes
+            return np.array(tokens), passes
         # of token certain - 1 no row has been computed yet, nor of those guessed after it
-        logits = proceed(said[certain - 1 : count - 1], certain - 1)
+        said = proceed(tokens[certain - 1 : count - 1], certain - 1)
         passes += 1
-
-
-def check_finite(logits: Tensor) -> None:
-    """Raise NonFiniteOutputError unless all logits are finite."""
-    if not torch.isfinite(logits).all():
-        raise NonFiniteOutputError('model output: expected finite logits, found NaN or infinity')

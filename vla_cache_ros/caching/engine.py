@@ -15,11 +15,11 @@ from dataclasses import field
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.caching.captured import CapturedDecoder
 from vla_cache_ros.caching.clock import StageClock
-from vla_cache_ros.caching.decoding import check_finite
+from vla_cache_ros.caching.decoding import Continue
 from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
+from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.layout import SlotLayout
@@ -36,6 +36,7 @@ from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
 
 DECODINGS = ('jacobi', 'greedy')
@@ -49,7 +50,8 @@ class StepResult:
     normalized: float64 `[C, A]` in [-1, 1]. tokens: the action token ids `[C * A]` of a
     discrete model, else None. reuse: share of visual token-layers taken from the cache. active:
     bool `[V]`, tokens recomputed at the first layer. ages: int `[V]`, 0 = produced now.
-    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `decoder`, `decode`.
+    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `wait` (what
+    is idle until the gate has chosen), `decoder`, `decode`.
     passes: of the decoder after the first, for action tokens.
     """
 
@@ -70,8 +72,8 @@ class SlotEngine:
     action_dim: action tokens of a causal model. text_capacity: longest prompt, without BOS.
     reuse_towers: whether the vision towers too compute active patches alone, against their own
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
-    is busy with them while the CPU runs the gate. capture: run fused layers, on a GPU as recorded
-    graphs; False runs those of transformers. decoding: of a causal model's action tokens, `jacobi`
+    is busy with them while the CPU runs the gate. capture: run fused layers; False runs those of
+    transformers. images: what normalises pixels, the published constants if None. decoding: of a causal model's action tokens, `jacobi`
     or `greedy`: the same tokens. seed: with the index of the step it fixes a head's noise. guess:
     what Jacobi decoding takes the next action's tokens for, all but the last; only the number of
     passes depends on it.
@@ -86,11 +88,13 @@ class SlotEngine:
         capture: bool = True,
         decoding: str = 'jacobi',
         seed: int = 0,
+        images: ImagePreprocessor | None = None,
     ) -> None:
         if decoding not in DECODINGS:
             raise ValueError(f'decoding: expected one of {", ".join(DECODINGS)}, got {decoding!r}')
         self.model = model
         self.config = model.config
+        self.images = images or ImagePreprocessor.for_towers(model.config.towers)
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
         self.tokens = ActionTokens(model.config.action_vocab_end, model.config.n_action_bins)
         weight = model.language_model.lm_head.weight
@@ -104,14 +108,21 @@ class SlotEngine:
         gpu = self.device.type == 'cuda'
         self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
         self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
-        if gpu and capture:
-            self._decoder = CapturedDecoder(model, self.layout, self.cache)
+        self._clock: StageClock | None = None  # of a step that `look` began
         parallel = model.config.decodes_tokens and decoding == 'jacobi'
         self._guesses = self.layout.actions - 1 if parallel else 0
         self.seed = seed
         self.guess: list[int] = self.still()
         self._prompt: PromptSlots | None = None
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
+
+    def encode(self, pixels: np.ndarray) -> Tensor:
+        """
+        Return what `look` and `step` take for images uint8 `[cams, 224, 224, 3]`.
+
+        Here `pixel_values` float32 `[1, cams * channels, 224, 224]`.
+        """
+        return self.images.normalize(pixels)
 
     def step(
         self,
@@ -126,8 +137,8 @@ class SlotEngine:
         """
         Run one control step.
 
-        pixels: uint8 `[cams, 224, 224, 3]`, kept as provenance. pixel_values: the same images
-        preprocessed, `[1, cams * channels, 224, 224]`. ids: the prompt from BOS to the blank.
+        pixels: uint8 `[cams, 224, 224, 3]`, kept as provenance. pixel_values: the same images as
+        `encode` returns them. ids: the prompt from BOS to the blank.
         proprio: normalised `[P]`, None if the model takes none. plan: which visual tokens to
         recompute; all are if the cache is not valid (unless the plan was made for an empty one) or
         the instruction is new to bidirectional attention. probe_layers: whose attention from text
@@ -167,7 +178,7 @@ class SlotEngine:
             raise InputError(
                 f'images: expected uint8 {wanted}, found {pixels.dtype} {list(pixels.shape)}'
             )
-        wanted = [1, layout.cameras * config.channels, 224, 224]
+        wanted = self._encoded_shape()
         if list(pixel_values.shape) != wanted:
             raise InputError(f'pixel_values: expected {wanted}, found {list(pixel_values.shape)}')
         if layout.proprio:
@@ -176,6 +187,9 @@ class SlotEngine:
                 raise InputError(f'proprio: expected {wanted} numbers, found {found}')
         present = self.cache.present if self.cache.valid else None
         check_plan(plan, layout.visual_tokens, len(self.cache.layers), present)
+
+    def _encoded_shape(self) -> list[int]:
+        return [1, self.layout.cameras * self.config.channels, 224, 224]
 
     def prompt(self, ids: Sequence[int]) -> PromptSlots:
         """Return the slots of a prompt, those of the last one if it is the same."""
@@ -196,24 +210,17 @@ class SlotEngine:
         probe_layers: tuple[int, ...],
         features: Tensor | None,
     ) -> StepResult:
-        clock = StageClock(self.device)
-        patches = patchify(pixels)
         if features is None:
             features = self.look(pixel_values)
-        features = self._active_features(pixel_values, plan.active, first, features)
-        clock.lap('vision')
+        clock, self._clock = self._clock or StageClock(self.device), None
+        clock.lap('wait')  # of the towers, for the gate
+        patches = patchify(pixels)
         absent = ~(plan.active | self.cache.present)  # [V]
-        self._unseen = hide(absent, self.layout, self.cache.layers[0].keys)
-        fixed, fixed_rows = self._fixed(prompt, proprio, first)
-        embeds = torch.cat([self.model.project(features), fixed])  # [R, D]
-        visual = torch.from_numpy(np.flatnonzero(plan.active)) + self.layout.visual.start
-        rows = torch.cat([visual.to(self.device), fixed_rows])  # [R]
-        hidden = self._decoder.recompute(
-            prompt, embeds, rows, plan, probe_layers, prompt.read, self._unseen
+        if self._guesses and first:
+            self.guess = self.still()
+        normalized, tokens, passes = self._compute(
+            pixel_values, prompt, proprio, plan, first, probe_layers, features, absent, clock
         )
-        clock.lap('decoder')
-
-        normalized, tokens, passes = self._decode(prompt, hidden)
         clock.lap('decode')
         if not np.isfinite(normalized).all():
             raise NonFiniteOutputError(
@@ -231,6 +238,38 @@ class SlotEngine:
             latency_ms=clock.laps(),
         )
 
+    def _compute(
+        self,
+        pixel_values: Tensor,
+        prompt: PromptSlots,
+        proprio: np.ndarray | None,
+        plan: StepPlan,
+        first: bool,
+        probe_layers: tuple[int, ...],
+        features: Tensor | None,
+        absent: np.ndarray,
+        clock: StageClock,
+    ) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Return what `_decode` does; absent: bool `[V]`, tokens that no row may see."""
+        visual = self._visual(pixel_values, plan.active, first, features)  # [R, D]
+        clock.lap('vision')
+        self._unseen = hide(absent, self.layout, self.cache.layers[0].keys)
+        fixed, fixed_rows = self._fixed(prompt, proprio, first)
+        embeds = torch.cat([visual, fixed])  # [R, D]
+        slots = torch.from_numpy(np.flatnonzero(plan.active)) + self.layout.visual.start
+        rows = torch.cat([slots.to(self.device), fixed_rows])  # [R]
+        hidden = self._decoder.recompute(
+            prompt, embeds, rows, plan, probe_layers, prompt.read, self._unseen
+        )
+        clock.lap('decoder')
+        return self._decode(prompt, hidden)
+
+    def _visual(
+        self, pixel_values: Tensor, active: np.ndarray, first: bool, features: Tensor | None
+    ) -> Tensor:
+        """Return the decoder's embeddings `[R, D]` of active tokens."""
+        return self.model.project(self._active_features(pixel_values, active, first, features))
+
     def _fixed(
         self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool
     ) -> tuple[Tensor, Tensor]:
@@ -240,8 +279,6 @@ class SlotEngine:
             state = torch.from_numpy(np.asarray(proprio, dtype=np.float32))[None]
             embeds[1] = self.model.proprio_projector(state.to(self.device, embeds.dtype))[0]
         if self._guesses:
-            if first:
-                self.guess = self.still()
             guess = torch.tensor(self.guess, device=self.device)
             embeds[1 : 1 + self._guesses] = self.model.embed_text(guess)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
@@ -257,15 +294,14 @@ class SlotEngine:
         """
         if self.reuse_towers:
             return None
-        return self.model.vision_features(self._images(pixel_values))[0]
+        self._clock = StageClock(self.device)
+        features = self.model.vision_features(self._images(pixel_values))[0]
+        self._clock.lap('vision')
+        return features
 
     @torch.inference_mode()
     def prepare(self) -> None:
-        """Record every shape that a step can take, in the thread that will run it."""
-        if isinstance(self._decoder, CapturedDecoder):
-            self.cache.valid = False
-            reads = self.layout.actions if self.config.oft is not None else 1 + self._guesses
-            self._decoder.prepare(self.layout.size, reads)
+        """Make ready for every shape that a step can take; here nothing has to be."""
 
     def _images(self, pixel_values: Tensor) -> Tensor:
         return pixel_values.to(self.device, self.cache.dtype)
@@ -296,25 +332,32 @@ class SlotEngine:
 
         hidden: of the rows `prompt.read`, each of which predicts the next token.
         """
-        oft, model = self.config.oft, self.model
+        model = self.model
         if model.action_head is not None:
-            actions = model.action_head(hidden[None], (self.seed, self.cache.step))[0]
+            noise = model.action_head.noise(self.seed, self.cache.step)
+            actions = model.action_head(hidden[None], noise)[0]
             return actions.to('cpu', torch.float64).numpy(), None, 0
-        logits = model.logits(hidden)  # [C * A, vocabulary], or [1, vocabulary] if greedy
-        if oft is not None:
-            check_finite(logits)
-            tokens = logits.argmax(-1).cpu().numpy()
-            return self.tokens.decode(tokens).reshape(oft.chunk, oft.action_dim), tokens, 0
+        said = Said.of(model.logits(hidden))  # C * A rows, or 1 if greedy
 
-        def proceed(tokens: list[int], index: int) -> Tensor:
+        def proceed(tokens: list[int], index: int) -> Said:
             slots = self.layout.action_slots[index : index + len(tokens)]
             embeds = model.embed_text(torch.tensor(tokens, device=self.device))
             rows = torch.tensor(slots, device=self.device)
-            return model.logits(self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen))
+            hidden = self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen)
+            return Said.of(model.logits(hidden))
 
+        return self._said(said, proceed)
+
+    def _said(self, said: Said, proceed: Continue) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Return actions `[C, A]`, tokens and passes of a discrete model."""
+        oft = self.config.oft
+        if oft is not None:
+            said.check(len(said.tokens))
+            tokens = np.array(said.tokens)
+            return self.tokens.decode(tokens).reshape(oft.chunk, oft.action_dim), tokens, 0
         if self._guesses:
-            tokens, passes = jacobi(logits, self.guess, self.layout.actions, proceed)
+            tokens, passes = jacobi(said, self.guess, self.layout.actions, proceed)
             self.guess = tokens[:-1].tolist()
         else:
-            tokens, passes = greedy(logits, self.layout.actions, proceed)
+            tokens, passes = greedy(said, self.layout.actions, proceed)
         return self.tokens.decode(tokens)[None], tokens, passes

@@ -16,6 +16,8 @@ from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import fused
 from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.pointwise import PLAIN
+from vla_cache_ros.vla.pointwise import Pointwise
 
 Tables = tuple[Tensor, Tensor]
 
@@ -37,10 +39,12 @@ class Layers(Protocol):
 
 
 class FusedLayers:
-    """Run `vla.fused`'s layers."""
+    """Run `vla.fused`'s layers; pointwise: their passes between the products."""
 
-    def __init__(self, model: PrismaticVLA, cache: EpisodeCache) -> None:
-        self._layers = fused.fuse(model.language_model)
+    def __init__(
+        self, model: PrismaticVLA, cache: EpisodeCache, pointwise: Pointwise = PLAIN
+    ) -> None:
+        self._layers = fused.fuse(model.language_model, pointwise)
         self._cache = cache
 
     def rotary(self, tables: Tables) -> Tables:
@@ -48,7 +52,12 @@ class FusedLayers:
         return fused.signed_rotary(tables[0][0], tables[1][0])
 
     def __call__(
-        self, index: int, hidden: Tensor, rotary: Tables, mask: Tensor | None, read: Tensor | None
+        self,
+        index: int,
+        hidden: Tensor,
+        rotary: Tables,
+        mask: Tensor | None,
+        read: Tensor | slice | None,
     ) -> Tensor:
         """Return one layer's output; rows that are not read are left out where possible."""
         exchange = self._cache.layers[index].update

@@ -22,6 +22,7 @@ from vla_cache_ros.vla.errors import InputError
 
 TEXT_CAPACITY = 64
 BOS = 0
+ALIGNMENT = 32  # slots; fused kernels want masks and strides in multiples of 8 at the least
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class SlotLayout:
 
     @property
     def size(self) -> int:
-        """Return the number of slots."""
-        return self.spare + 1
+        """Return the number of slots; none after the spare one is ever used (see ALIGNMENT)."""
+        return -(-(self.spare + 1) // ALIGNMENT) * ALIGNMENT
 
     def check_text(self, tokens: int) -> None:
         """Raise InputError if a prompt of so many tokens after BOS does not fit."""

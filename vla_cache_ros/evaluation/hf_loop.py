@@ -148,7 +148,7 @@ class HFLoop:
         ).last_hidden_state
         clock.lap('decoder')
         self.cache_bytes = _bytes(cache)
-        actions = model.action_head(hidden[:, -1:], (0, self._step))[0]
+        actions = model.action_head(hidden[:, -1:], model.action_head.noise(0, self._step))[0]
         return actions.to('cpu', torch.float64).numpy()
 
     def _regress(

@@ -191,14 +191,14 @@ class DiffusionHead(nn.Module):
         self.times: Sequence[int] = ddim_times(ddim_steps)
         self.levels: Sequence[float] = [levels[time] for time in self.times]
 
-    def forward(self, hidden: Tensor, draw: tuple[int, int] = (0, 0)) -> Tensor:
+    def forward(self, hidden: Tensor, noise: Tensor | None = None) -> Tensor:
         """
         Map `[B, 1, D]` to normalised actions `[B, C, A]`, the last of A the gripper: 0 or 1.
 
-        draw: seed and index of the step, which fix the noise; it is the same for the whole batch.
+        noise: `[1, C, A]`, the same for the whole batch; that of seed and step 0 if not given.
         """
-        noise = self.noise(*draw).expand(len(hidden), -1, -1)
-        return finish(self.sample(hidden, noise))
+        noise = (self.noise(0, 0) if noise is None else noise).to(self.net.positional_embedding)
+        return finish(self.sample(hidden, noise.expand(len(hidden), -1, -1)))
 
     def noise(self, seed: int, step: int) -> Tensor:
         """
@@ -209,7 +209,7 @@ class DiffusionHead(nn.Module):
         """
         chunk, weight = len(self.net.positional_embedding) - 1, self.net.x_embedder.linear.weight
         generator = np.random.default_rng((seed, step))
-        return torch.from_numpy(generator.standard_normal((1, chunk, weight.shape[1]))).to(weight)
+        return torch.from_numpy(generator.standard_normal((1, chunk, weight.shape[1]))).float()
 
     def sample(self, hidden: Tensor, noise: Tensor) -> Tensor:
         """Denoise `[B, C, A]` under `[B, 1, D]` without chance (eta 0); nothing is clipped."""

@@ -19,6 +19,8 @@ from torch import Tensor
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.pointwise import PLAIN
+from vla_cache_ros.vla.pointwise import Pointwise
 
 Exchange = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -26,13 +28,17 @@ Exchange = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class FusedLayer:
     """Run one decoder layer; shares the weights of the module that it is made from."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, pointwise: Pointwise = PLAIN) -> None:
+        self._do = pointwise
         attention, mlp = layer.self_attn, layer.mlp
         projections = [attention.q_proj, attention.k_proj, attention.v_proj]
         self.qkv = join_rows([module.weight for module in projections])
         self.gate_up = join_rows([mlp.gate_proj.weight, mlp.up_proj.weight])
         self.out, self.down = attention.o_proj.weight, mlp.down_proj.weight
-        self.norms = layer.input_layernorm, layer.post_attention_layernorm
+        self.norms = [
+            (norm.weight, norm.variance_epsilon)
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        ]
         self.head_dim = attention.head_dim
         self.queries = len(attention.q_proj.weight) // self.head_dim  # heads
         self.keys = len(attention.k_proj.weight) // self.head_dim
@@ -44,31 +50,31 @@ class FusedLayer:
         rotary: tuple[Tensor, Tensor],
         mask: Tensor | None,
         exchange: Exchange,
-        read: Tensor | None = None,
+        read: Tensor | slice | None = None,
     ) -> Tensor:
         """
-        Return the output `[R, D]` of rows `[R, D]`, or of those that `read` `[r]` picks.
+        Return the output `[R, D]` of rows `[R, D]`, or of those that `read` `[r]` or a slice picks.
 
         rotary: cosines and signed sines `[R, 1, head_dim]`, see `signed_rotary`. mask:
         `[1, 1, R or 1, L]`, added to the scores, None when every row sees all. exchange: takes
         the rows' keys and values `[1, heads, R, head_dim]`, returns those to attend to. Rows that
         are not read need keys and values only: in the last layer that is all most of them need.
         """
-        normed = rms_norm(hidden, self.norms[0])
+        normed = self._do.rms_norm(hidden, *self.norms[0])
         queries = self.queries * self.head_dim
         if read is None:
             joined = F.linear(normed, self.qkv)
             values = joined[:, queries + self.keys * self.head_dim :]
             turned = joined[:, : queries + self.keys * self.head_dim]
-            turned = rotate(turned.unflatten(1, (-1, self.head_dim)), *rotary)
+            turned = self._do.rotate(turned.unflatten(1, (-1, self.head_dim)), *rotary)
             query, key = turned.split((self.queries, self.keys), dim=1)  # [R, heads, head_dim]
         else:
             joined = F.linear(normed, self.qkv[queries:])
             key, values = joined.chunk(2, dim=1)
-            key = rotate(key.unflatten(1, (-1, self.head_dim)), *rotary)
+            key = self._do.rotate(key.unflatten(1, (-1, self.head_dim)), *rotary)
             query = F.linear(normed[read], self.qkv[:queries])
             query = query.unflatten(1, (-1, self.head_dim))
-            query = rotate(query, *(table[read] for table in rotary))
+            query = self._do.rotate(query, *(table[read] for table in rotary))
             hidden = hidden[read]
             if mask is not None and mask.shape[2] > 1:
                 mask = mask[:, :, read]
@@ -83,11 +89,11 @@ class FusedLayer:
         )
         attended = attended[0].transpose(0, 1).flatten(1)  # [r, D]
         hidden = torch.addmm(hidden, attended, self.out.t())
-        gate, up = F.linear(rms_norm(hidden, self.norms[1]), self.gate_up).chunk(2, dim=1)
-        return torch.addmm(hidden, F.silu(gate, inplace=True).mul_(up), self.down.t())
+        joined = F.linear(self._do.rms_norm(hidden, *self.norms[1]), self.gate_up)
+        return torch.addmm(hidden, self._do.gate(joined), self.down.t())
 
 
-def fuse(language_model: LlamaForCausalLM) -> list[FusedLayer]:
+def fuse(language_model: LlamaForCausalLM, pointwise: Pointwise = PLAIN) -> list[FusedLayer]:
     """
     Return the fused layers of a Llama; the second call for a model gives the same weights again.
 
@@ -100,7 +106,7 @@ def fuse(language_model: LlamaForCausalLM) -> list[FusedLayer]:
             f'attention_bias {config.attention_bias}, mlp_bias {config.mlp_bias}, hidden_act '
             f'{config.hidden_act!r}; run it with capture=False'
         )
-    return [FusedLayer(layer) for layer in language_model.model.layers]
+    return [FusedLayer(layer, pointwise) for layer in language_model.model.layers]
 
 
 def join_rows(weights: Sequence[nn.Parameter]) -> Tensor:
@@ -125,24 +131,7 @@ def join_rows(weights: Sequence[nn.Parameter]) -> Tensor:
     return joined
 
 
-def rms_norm(x: Tensor, norm: nn.Module) -> Tensor:
-    """Return rows `[R, D]` over their root mean square, in float32, times the norm's weight."""
-    wide = x.float()
-    scale = torch.linalg.vecdot(wide, wide).div_(x.shape[1])
-    scale = scale.add_(norm.variance_epsilon).rsqrt_()[:, None]
-    return torch.mul(wide, scale).to(x.dtype).mul_(norm.weight)
-
-
 def signed_rotary(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Return rotary tables `[L, head_dim]` for `rotate`, `[L, 1, head_dim]` each."""
     half = sin.shape[1] // 2
     return cos[:, None], torch.cat([-sin[:, :half], sin[:, half:]], dim=1)[:, None]
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Return `[R, heads, head_dim]` rotated to its positions; tables from `signed_rotary`."""
-    half = x.shape[2] // 2
-    turned = x * cos
-    turned[..., :half].addcmul_(x[..., half:], sin[..., :half])
-    turned[..., half:].addcmul_(x[..., :half], sin[..., half:])
-    return turned

@@ -35,8 +35,9 @@ class HeadConfig(Protocol):
         """
         Return the head: a module that maps `[B, 1, D]` to normalised actions `[B, C, A]`.
 
-        It takes a second argument `draw`: a seed and the index of the step in its episode, which
-        fix what is random; equal numbers must give equal actions.
+        Its second argument is what its method `noise(seed, step)` draws for a step of an episode,
+        on the CPU: None where nothing is random. Its `forward` must not wait for the device, so
+        that a GPU can record it.
         """
 
     def products(self, hidden_dim: int) -> Iterable[tuple[float, int, int]]:
@@ -115,10 +116,9 @@ class L1ActionHead(nn.Module):
         self.chunk = chunk
         self.model = _MLPResNet(action_dim * hidden_dim, hidden_dim, action_dim)
 
-    def forward(self, hidden: Tensor, draw: tuple[int, int] = (0, 0)) -> Tensor:
-        """
-        Map `[B, chunk * action_dim, D]` to `[B, chunk, action_dim]` in normalised units.
+    def noise(self, seed: int, step: int) -> None:
+        """Draw nothing: this head is not random."""
 
-        draw: seed and step, for heads that are random; this one isn't.
-        """
+    def forward(self, hidden: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Map `[B, chunk * action_dim, D]` to `[B, chunk, action_dim]` in normalised units."""
         return self.model(hidden.reshape(hidden.shape[0], self.chunk, -1))

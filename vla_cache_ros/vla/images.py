@@ -106,17 +106,17 @@ class ImagePreprocessor:
 
         Each camera gives three channels for each tower, in the towers' order.
         """
-        channels = len(self._levels)
+        channels = len(self.levels)
         values = np.empty((len(pixels), channels, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
         for image, planes in zip(pixels, values, strict=True):
             colours = cv2.split(image)
             for channel, plane in enumerate(planes):
-                cv2.LUT(colours[channel % 3], self._levels[channel], dst=plane)
+                cv2.LUT(colours[channel % 3], self.levels[channel, None], dst=plane)
         return torch.from_numpy(values).reshape(1, -1, IMAGE_SIZE, IMAGE_SIZE)
 
     @cached_property
-    def _levels(self) -> np.ndarray:
-        """Return what each grey level becomes in each channel, float32 `[channels, 1, 256]`."""
+    def levels(self) -> np.ndarray:
+        """Return what each grey level becomes in each channel, float32 `[channels, 256]`."""
         levels = torch.arange(256).float().div_(255.0)
         pairs = [
             (mean, std)
@@ -124,7 +124,7 @@ class ImagePreprocessor:
             for mean, std in zip(means, stds, strict=True)
         ]
         rows = [(levels - mean).div_(torch.tensor(std)) for mean, std in pairs]
-        return torch.stack(rows)[:, None].numpy()
+        return torch.stack(rows).numpy()
 
 
 def check_images(images: Sequence[np.ndarray], count: int) -> None:

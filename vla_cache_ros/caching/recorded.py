@@ -1,0 +1,293 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Take a whole control step as recorded graphs: pixels and a plan go up, actions come down.
+
+Three kinds of graph follow each other on the GPU's queue: *look* (pixels to the decoder's
+embeddings, both towers side by side), *decoder* in one of a short list of row counts, and *head*.
+Rows are padded to the next count; padding works on a slot that nobody sees, and slots that hold
+nothing are hidden by a bias in place of a cut. What changes from step to step lies in buffers that
+stay. A step copies three times: pixels, plan, actions; each pass of parallel decoding twice more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from vla_cache_ros.caching.clock import StageClock
+from vla_cache_ros.caching.decoding import Said
+from vla_cache_ros.caching.decoding import summary
+from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.caching.graphs import GraphRecorder
+from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.caching.graphs import Work
+from vla_cache_ros.caching.layers import FusedLayers
+from vla_cache_ros.caching.prompt_slots import PromptSlots
+from vla_cache_ros.caching.staging import Staging
+from vla_cache_ros.types import StepPlan
+from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.pointwise import compiled
+from vla_cache_ros.vla.pointwise import PLAIN
+
+SMALL = 8  # rows: a pass over action tokens
+BUCKET = 32  # rows: a tile of the matrix units
+LOOK, HEAD, PASS = 'look', 'head', 'pass'
+
+
+class RecordedEngine(SlotEngine):
+    """
+    Run steps as recorded graphs; see `SlotEngine` for what they compute and its options.
+
+    recorder: turns work into graphs, `GraphRecorder` if None. Steps whose rows shrink from layer
+    to layer, or that probe attention, run their decoder as `SlotEngine` does, and so do towers
+    that recompute active patches alone.
+    """
+
+    def __init__(
+        self, model: PrismaticVLA, *args: object, recorder: Recorder | None = None, **options
+    ) -> None:
+        super().__init__(model, *args, **options)
+        layout, like = self.layout, self.cache.layers[0].keys
+        gpu = self.device.type == 'cuda'
+        self.recorder = recorder or GraphRecorder(self.device)
+        self._graphs: dict[str | int, Work] = {}
+        self._loaded: PromptSlots | None = None
+        self._pointwise = compiled(self.device) if gpu and recorder is None else PLAIN
+        self._fused = FusedLayers(model, self.cache, self._pointwise)
+        # what the head reads: rows that stand last
+        self._reads = layout.actions if model.config.bidirectional else 1
+        if model.config.decodes_tokens:
+            self._reads = SMALL  # in the prefill too, so that one head graph serves both
+        self._levels = torch.from_numpy(self.images.levels).to(self.device, like.dtype)
+        self._embeds = like.new_zeros(layout.size, model.config.hidden_dim)  # by slot
+        self._cos = like.new_zeros(layout.size, like.shape[3])
+        self._sin = torch.zeros_like(self._cos)
+        self._mask = None
+        if not model.config.bidirectional:
+            self._mask = like.new_zeros(layout.size, layout.size)
+        self._hidden = like.new_zeros(self._reads, model.config.hidden_dim)
+        self._before: np.ndarray = np.empty(0, dtype=np.int64)  # fixed slots that are not read
+        self._read: np.ndarray = np.empty(0, dtype=np.int64)  # those that are, in order
+        self._make_buffers()
+
+    def _make_buffers(self) -> None:
+        layout, config = self.layout, self.config
+        self._pixels = Staging(
+            {'pixels': (torch.uint8, (layout.cameras, 224, 224, 3))}, self.device
+        )
+        plan = {
+            'rows': (torch.int64, (bucket(layout.size),)),
+            'unseen': (torch.float32, (layout.size,)),
+            'tokens': (torch.int64, (SMALL,)),
+            'proprio': (torch.float32, (1, max(1, config.proprio_dim))),
+        }
+        head = self.model.action_head
+        noise = None if head is None else head.noise(0, 0)
+        if noise is not None:
+            plan['noise'] = (torch.float32, tuple(noise.shape))
+        self._plan = Staging(plan, self.device)
+        self._plan.host['rows'].fill(layout.spare)
+        out = (2, self._reads) if head is None else (config.chunk, config.action_dim)
+        self._out = Staging({'out': (torch.float32, out)}, self.device)
+
+    def encode(self, pixels: np.ndarray) -> Tensor:
+        """Return the images as they are, uint8 `[cams, 224, 224, 3]`: the GPU normalises them."""
+        return torch.from_numpy(pixels)
+
+    def _encoded_shape(self) -> list[int]:
+        return [self.layout.cameras, 224, 224, 3]
+
+    def _images(self, pixel_values: Tensor) -> Tensor:
+        return self._normalized(pixel_values.to(self.device)).flatten(0, 1)[None]
+
+    def _normalized(self, pixels: Tensor) -> Tensor:
+        """Map uint8 `[cams, 224, 224, 3]` to `[cams, channels, 224, 224]`, as the CPU does."""
+        planes = pixels.permute(0, 3, 1, 2).long()  # [cams, 3, 224, 224]
+        return torch.cat(
+            [
+                torch.stack([row[planes[:, i]] for i, row in enumerate(rows)], dim=1)
+                for rows in self._levels.split(3)
+            ],
+            dim=1,
+        )
+
+    @torch.inference_mode()
+    def look(self, pixel_values: Tensor) -> Tensor | None:
+        """
+        Start the towers, and return the decoder's embeddings of all patches, `[V, D]`.
+
+        The GPU computes while the caller goes on. None where they wait for the plan.
+        """
+        if self.reuse_towers:
+            return None
+        self._clock = StageClock(self.device)
+        self._pixels.ready()['pixels'][:] = pixel_values.numpy()
+        self._pixels.send()
+        self._graph(LOOK, self._look)()
+        self._clock.lap('vision')
+        return self._embeds[self.layout.visual.start : self.layout.visual.stop]
+
+    def _look(self) -> None:
+        images = self._normalized(self._pixels.device['pixels'])
+        towers = self.model.vision_backbone.towers()
+
+        def run(index: int) -> Tensor:
+            return towers[index](images[:, 3 * index : 3 * index + 3])  # [cams, 256, width]
+
+        parts = self.recorder.together(
+            [lambda index=index: run(index) for index in range(len(towers))]
+        )
+        visual = self.model.project(torch.cat(parts, dim=-1).flatten(0, 1))  # [V, D]
+        self._embeds[self.layout.visual.start : self.layout.visual.stop] = visual
+
+    def _visual(
+        self, pixel_values: Tensor, active: np.ndarray, first: bool, features: Tensor | None
+    ) -> Tensor:
+        if features is None:
+            return super()._visual(pixel_values, active, first, None)
+        return features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
+
+    def _compute(
+        self,
+        pixel_values: Tensor,
+        prompt: PromptSlots,
+        proprio: np.ndarray | None,
+        plan: StepPlan,
+        first: bool,
+        probe_layers: tuple[int, ...],
+        features: Tensor | None,
+        absent: np.ndarray,
+        clock: StageClock,
+    ) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Return what `_decode` does; absent: bool `[V]`, tokens that no row may see."""
+        if probe_layers or plan.layers:
+            return super()._compute(
+                pixel_values, prompt, proprio, plan, first, probe_layers, features, absent, clock
+            )
+        visual = np.flatnonzero(plan.active) + self.layout.visual.start
+        if features is None:
+            found = self._visual(pixel_values, plan.active, first, None)
+            self._embeds[torch.from_numpy(visual).to(self.device)] = found
+            clock.lap('vision')
+        self._load(prompt)
+        # BOS sees nothing but itself when causal: computed once, it stays right for the episode
+        fixed = self._before[0 if first or self.config.bidirectional else 1 :]
+        rows = np.concatenate([visual, fixed, self._read])
+        size = bucket(len(rows))
+        host = self._plan.ready()
+        host['rows'][: size - len(rows)] = self.layout.spare
+        host['rows'][size - len(rows) : size] = rows
+        unseen = host['unseen']
+        unseen[: prompt.used] = 0
+        unseen[prompt.used :] = -np.inf
+        unseen[self.layout.visual.start : self.layout.visual.stop][absent] = -np.inf
+        if proprio is not None:
+            host['proprio'][0] = proprio
+        if 'noise' in host:
+            host['noise'][:] = self.model.action_head.noise(self.seed, self.cache.step).numpy()
+        host['tokens'][: self._guesses] = self.guess[: self._guesses]
+        self._plan.send()
+        self._graph(size, lambda: self._decoder_rows(size))()
+        clock.lap('decoder')
+        self._graph(HEAD, self._head)()
+        return self._finish()
+
+    def _decoder_rows(self, size: int) -> None:
+        """Embed what is new besides images, then recompute rows; `_hidden` is what was read."""
+        layout, device = self.layout, self._plan.device
+        if layout.proprio:
+            state = device['proprio'].to(self._embeds.dtype)
+            self._embeds[layout.proprio_slots.start] = self.model.proprio_projector(state)[0]
+        if self._guesses:
+            start = layout.action_slots.start
+            said = self.model.embed_text(device['tokens'][: self._guesses])
+            self._embeds[start : start + self._guesses] = said
+        self._recompute(device['rows'][:size], slice(size - self._reads, size))
+
+    def _pass(self) -> None:
+        """Recompute slots of action tokens."""
+        rows = self._plan.device['rows'][:SMALL]
+        self._embeds[rows] = self.model.embed_text(self._plan.device['tokens'])
+        self._recompute(rows, slice(0, SMALL))
+
+    def _recompute(self, rows: Tensor, read: slice) -> None:
+        window, last = self.cache.window, len(self.cache.layers) - 1
+        window.rows, window.visible = rows, self.layout.size
+        unseen = self._plan.device['unseen'].to(self._embeds.dtype)
+        mask = unseen[None, None, None]  # [1, 1, 1, slots]
+        if self._mask is not None:
+            mask = mask + self._mask[rows]  # [1, 1, R, slots]
+        rotary = self._fused.rotary((self._cos[rows][None], self._sin[rows][None]))
+        hidden = self._embeds[rows]
+        for index in range(last + 1):
+            hidden = self._fused(index, hidden, rotary, mask, read if index == last else None)
+        norm = self.model.language_model.model.norm
+        self._hidden.copy_(self._pointwise.rms_norm(hidden, norm.weight, norm.variance_epsilon))
+
+    def _head(self) -> None:
+        out = self._out.device['out']
+        if self.model.action_head is None:
+            out.copy_(summary(self.model.logits(self._hidden)))
+        else:
+            noise = self._plan.device.get('noise')
+            out.copy_(self.model.action_head(self._hidden[None], noise)[0])
+
+    def _finish(self) -> tuple[np.ndarray, np.ndarray | None, int]:
+        out = self._out.fetch()['out']
+        if self.model.action_head is not None:
+            return out.astype(np.float64), None, 0
+        rows = self.layout.actions if self.config.oft is not None else 1 + self._guesses
+        return self._said(Said.unpack(out[:, -rows:]), self._proceed)
+
+    def _proceed(self, tokens: list[int], index: int) -> Said:
+        host = self._plan.ready()
+        slots = self.layout.action_slots[index : index + len(tokens)]
+        host['rows'][:SMALL] = self.layout.spare
+        host['rows'][SMALL - len(tokens) : SMALL] = slots
+        host['tokens'][:] = 0
+        host['tokens'][SMALL - len(tokens) :] = tokens
+        self._plan.send()
+        self._graph(PASS, self._pass)()
+        self._graph(HEAD, self._head)()
+        return Said.unpack(self._out.fetch()['out'][:, -len(tokens) :])
+
+    def _load(self, prompt: PromptSlots) -> None:
+        """Copy what depends on the instruction, if it is new."""
+        if prompt is self._loaded:
+            return
+        self._loaded, used = prompt, prompt.used
+        self._cos[:used], self._sin[:used] = prompt.cos, prompt.sin
+        if self._mask is not None:
+            self._mask[:used, :used] = prompt.mask
+        self._embeds[prompt.rows] = prompt.embeds
+        slots = prompt.rows.cpu().numpy()
+        read = prompt.read.cpu().numpy() % len(slots)
+        self._before, self._read = np.delete(slots, read), slots[read]
+
+    @torch.inference_mode()
+    def prepare(self) -> None:
+        """Record every shape that a step can take, in the thread that will run it."""
+        self.cache.valid = False
+        self._plan.ready()['rows'].fill(self.layout.spare)
+        self._plan.send()
+        if not self.reuse_towers:
+            self._graph(LOOK, self._look)
+        for size in range(BUCKET, bucket(self.layout.size) + 1, BUCKET):
+            self._graph(size, lambda size=size: self._decoder_rows(size))
+        if self.config.decodes_tokens:
+            self._graph(PASS, self._pass)
+        self._graph(HEAD, self._head)
+
+    def _graph(self, key: str | int, work: Callable[[], None]) -> Work:
+        if key not in self._graphs:
+            name = key if isinstance(key, str) else f'decoder of {key} rows'
+            self._graphs[key] = self.recorder.record(name, work)
+        return self._graphs[key]
+
+
+def bucket(rows: int) -> int:
+    """Return the rows of the smallest bucket that holds `rows`."""
+    return -(-rows // BUCKET) * BUCKET
