@@ -73,10 +73,10 @@ class SlotEngine:
     reuse_towers: whether the vision towers too compute active patches alone, against their own
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
     is busy with them while the CPU runs the gate. capture: run fused layers; False runs those of
-    transformers. images: what normalises pixels, the published constants if None. decoding: of a causal model's action tokens, `jacobi`
-    or `greedy`: the same tokens. seed: with the index of the step it fixes a head's noise. guess:
-    what Jacobi decoding takes the next action's tokens for, all but the last; only the number of
-    passes depends on it.
+    transformers. decoding: of a causal model's action tokens, `jacobi` or `greedy`: the same
+    tokens. seed: with the index of the step it fixes a head's noise. images: what normalises
+    pixels, the published constants if None. guess: what Jacobi decoding takes the next action's
+    tokens for, all but the last; only the number of passes depends on it.
     """
 
     def __init__(

@@ -28,15 +28,18 @@ class PromptSlots:
 
     ids: the prompt from BOS to the blank. rows: the slots `[F]` besides the visual ones that a
     step recomputes, BOS first and text last. embeds: their embeddings `[F, D]`, zeros for proprio
-    and actions. read: the rows that actions are read from, counted from the end: the last of the
-    text, then the action slots that predict another one. cos, sin: `[L, head_dim]`. mask:
+    and actions. slots: `rows` on the host. read, and reads on the
+    host: the rows that actions are read from, counted from the end: the last of the text, then the
+    action slots that predict another one. cos, sin: `[L, head_dim]`. mask:
     `[L, L]`, added to the scores, None when all slots see each other.
     """
 
     ids: tuple[int, ...]
     used: int
+    slots: np.ndarray
     rows: Tensor
     embeds: Tensor
+    reads: tuple[int, ...]
     read: Tensor
     cos: Tensor
     sin: Tensor
@@ -72,7 +75,7 @@ class PromptSlots:
         embeds[len(slots) :] = embedded[1:-1]
         if layout.stop:
             embeds[len(slots) - 1] = embedded[-1]
-        read = torch.tensor([-1, *(row - guesses - after - text for row in range(guesses))])
+        reads = (-1, *(row - guesses - after - text for row in range(guesses)))
         positions = positions.to(device)
         cos, sin = model.language_model.model.rotary_emb(embeds, position_ids=positions[None])
         mask = None
@@ -80,9 +83,20 @@ class PromptSlots:
             later = positions[None, :] > positions[:, None]  # [L, L]
             mask = weight.new_zeros(later.shape)
             mask.masked_fill_(later, torch.finfo(weight.dtype).min)
-        rows = torch.tensor([*slots, *layout.text[:text]], device=device)
-        read = read.to(device)
-        return cls(tuple(ids), len(positions), rows, embeds, read, cos[0], sin[0], mask)
+        slots = np.array([*slots, *layout.text[:text]])
+        rows, read = torch.from_numpy(slots).to(device), torch.tensor(reads, device=device)
+        return cls(
+            ids=tuple(ids),
+            used=len(positions),
+            slots=slots,
+            rows=rows,
+            embeds=embeds,
+            reads=reads,
+            read=read,
+            cos=cos[0],
+            sin=sin[0],
+            mask=mask,
+        )
 
     def at(
         self, rows: Tensor, unseen: Tensor | None = None

@@ -75,33 +75,32 @@ class RecordedEngine(SlotEngine):
 
     def _make_buffers(self) -> None:
         layout, config = self.layout, self.config
-        self._pixels = Staging(
-            {'pixels': (torch.uint8, (layout.cameras, 224, 224, 3))}, self.device
-        )
+        self._pixels = Staging({'pixels': (np.uint8, (layout.cameras, 224, 224, 3))}, self.device)
         plan = {
-            'rows': (torch.int64, (bucket(layout.size),)),
-            'unseen': (torch.float32, (layout.size,)),
-            'tokens': (torch.int64, (SMALL,)),
-            'proprio': (torch.float32, (1, max(1, config.proprio_dim))),
+            'rows': (np.int64, (bucket(layout.size),)),
+            'unseen': (np.float32, (layout.size,)),
+            'tokens': (np.int64, (SMALL,)),
+            'proprio': (np.float32, (1, max(1, config.proprio_dim))),
         }
         head = self.model.action_head
         noise = None if head is None else head.noise(0, 0)
         if noise is not None:
-            plan['noise'] = (torch.float32, tuple(noise.shape))
+            plan['noise'] = (np.float32, tuple(noise.shape))
         self._plan = Staging(plan, self.device)
         self._plan.host['rows'].fill(layout.spare)
         out = (2, self._reads) if head is None else (config.chunk, config.action_dim)
-        self._out = Staging({'out': (torch.float32, out)}, self.device)
+        self._out = Staging({'out': (np.float32, out)}, self.device)
 
-    def encode(self, pixels: np.ndarray) -> Tensor:
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Return the images as they are, uint8 `[cams, 224, 224, 3]`: the GPU normalises them."""
-        return torch.from_numpy(pixels)
+        return pixels
 
     def _encoded_shape(self) -> list[int]:
         return [self.layout.cameras, 224, 224, 3]
 
-    def _images(self, pixel_values: Tensor) -> Tensor:
-        return self._normalized(pixel_values.to(self.device)).flatten(0, 1)[None]
+    def _images(self, pixel_values: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(pixel_values).to(self.device)
+        return self._normalized(pixels).flatten(0, 1)[None]
 
     def _normalized(self, pixels: Tensor) -> Tensor:
         """Map uint8 `[cams, 224, 224, 3]` to `[cams, channels, 224, 224]`, as the CPU does."""
@@ -115,7 +114,7 @@ class RecordedEngine(SlotEngine):
         )
 
     @torch.inference_mode()
-    def look(self, pixel_values: Tensor) -> Tensor | None:
+    def look(self, pixel_values: np.ndarray) -> Tensor | None:
         """
         Start the towers, and return the decoder's embeddings of all patches, `[V, D]`.
 
@@ -124,7 +123,7 @@ class RecordedEngine(SlotEngine):
         if self.reuse_towers:
             return None
         self._clock = StageClock(self.device)
-        self._pixels.ready()['pixels'][:] = pixel_values.numpy()
+        self._pixels.ready()['pixels'][:] = pixel_values
         self._pixels.send()
         self._graph(LOOK, self._look)()
         self._clock.lap('vision')
@@ -144,7 +143,7 @@ class RecordedEngine(SlotEngine):
         self._embeds[self.layout.visual.start : self.layout.visual.stop] = visual
 
     def _visual(
-        self, pixel_values: Tensor, active: np.ndarray, first: bool, features: Tensor | None
+        self, pixel_values: np.ndarray, active: np.ndarray, first: bool, features: Tensor | None
     ) -> Tensor:
         if features is None:
             return super()._visual(pixel_values, active, first, None)
@@ -152,7 +151,7 @@ class RecordedEngine(SlotEngine):
 
     def _compute(
         self,
-        pixel_values: Tensor,
+        pixel_values: np.ndarray,
         prompt: PromptSlots,
         proprio: np.ndarray | None,
         plan: StepPlan,
@@ -263,9 +262,8 @@ class RecordedEngine(SlotEngine):
         if self._mask is not None:
             self._mask[:used, :used] = prompt.mask
         self._embeds[prompt.rows] = prompt.embeds
-        slots = prompt.rows.cpu().numpy()
-        read = prompt.read.cpu().numpy() % len(slots)
-        self._before, self._read = np.delete(slots, read), slots[read]
+        is_read = np.isin(prompt.slots, prompt.slots[list(prompt.reads)])
+        self._before, self._read = prompt.slots[~is_read], prompt.slots[list(prompt.reads)]
 
     @torch.inference_mode()
     def prepare(self) -> None:

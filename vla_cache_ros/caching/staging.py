@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Fields = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+Fields = Mapping[str, tuple[type[np.generic], tuple[int, ...]]]
 
 _ALIGNMENT = 16  # bytes: any type may begin there
 
@@ -29,21 +29,24 @@ class Staging:
     """
 
     def __init__(self, fields: Fields, device: torch.device) -> None:
-        spans, end = {}, 0
-        for name, (dtype, shape) in fields.items():
-            size = torch.Size(shape).numel() * dtype.itemsize
-            spans[name] = (end, size, dtype, shape)
-            end += -(-size // _ALIGNMENT) * _ALIGNMENT
         gpu = device.type == 'cuda' and torch.cuda.is_available()
-        self._host = torch.zeros(end, dtype=torch.uint8, pin_memory=gpu)
+        end = sum(_stride(*field) for field in fields.values())
+        block = np.zeros(end, dtype=np.uint8)
+        self._host = torch.from_numpy(block)
+        if gpu:
+            self._host = self._host.pin_memory()
+            block = self._host.numpy()
         self._device = torch.zeros(end, dtype=torch.uint8, device=device)
         self._done = torch.cuda.Event() if gpu else None
-        self.host: dict[str, np.ndarray] = {
-            name: _view(self._host, *span).numpy() for name, span in spans.items()
-        }
-        self.device: dict[str, Tensor] = {
-            name: _view(self._device, *span) for name, span in spans.items()
-        }
+        self.host: dict[str, np.ndarray] = {}
+        self.device: dict[str, Tensor] = {}
+        begin = 0
+        for name, (kind, shape) in fields.items():
+            span = slice(begin, begin + _size(kind, shape))
+            self.host[name] = block[span].view(kind).reshape(shape)
+            dtype = getattr(torch, np.dtype(kind).name)
+            self.device[name] = self._device[span].view(dtype).view(shape)
+            begin += _stride(kind, shape)
 
     def ready(self) -> dict[str, np.ndarray]:
         """Return `host` once the last copy has left it: at once, a step after it was sent."""
@@ -65,7 +68,9 @@ class Staging:
         return self.ready()
 
 
-def _view(
-    block: Tensor, begin: int, size: int, dtype: torch.dtype, shape: tuple[int, ...]
-) -> Tensor:
-    return block[begin : begin + size].view(dtype).view(shape)
+def _size(kind: type[np.generic], shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape)) * np.dtype(kind).itemsize
+
+
+def _stride(kind: type[np.generic], shape: tuple[int, ...]) -> int:
+    return -(-_size(kind, shape) // _ALIGNMENT) * _ALIGNMENT

@@ -53,7 +53,7 @@ class FusedLayer:
         read: Tensor | slice | None = None,
     ) -> Tensor:
         """
-        Return the output `[R, D]` of rows `[R, D]`, or of those that `read` `[r]` or a slice picks.
+        Return the output `[R, D]` of rows `[R, D]`, or of those that `read` picks: `[r]`, a slice.
 
         rotary: cosines and signed sines `[R, 1, head_dim]`, see `signed_rotary`. mask:
         `[1, 1, R or 1, L]`, added to the scores, None when every row sees all. exchange: takes

@@ -46,7 +46,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def gate(joined: Tensor) -> Tensor:
-    """Return SiLU of the first half of each row `[R, 2 * inner]`, in its place, times the second."""
+    """Return SiLU of the first half of rows `[R, 2 * inner]`, in place, times the second."""
     first, second = joined.chunk(2, dim=1)
     return F.silu(first, inplace=True).mul_(second)
 
