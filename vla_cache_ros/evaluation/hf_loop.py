@@ -82,7 +82,7 @@ class HFLoop:
         preprocessed = time.perf_counter()
 
         clock = StageClock(device)
-        features = model.vision_features(pixel_values)  # [1, V, F]
+        features = self._see(pixel_values)  # [1, V, F]
         clock.lap('vision')
         visual = model.project(features)  # [1, V, D]
         if self._config.head is not None:
@@ -111,6 +111,19 @@ class HFLoop:
         )
         self._step += 1
         return ActionChunk(actions, normalized), report
+
+    def _see(self, pixel_values: Tensor) -> Tensor:
+        return self._vla.model.vision_features(pixel_values)
+
+    def _run(self, embeds: Tensor, causal: bool) -> Tensor:
+        """Run the Llama on a whole sequence `[1, R, D]`."""
+        llama = self._vla.model.language_model
+        cache = DynamicCache(config=llama.config)
+        found = llama.model(
+            inputs_embeds=embeds, past_key_values=cache, use_cache=True, is_causal=causal
+        )
+        self.cache_bytes = _bytes(cache)
+        return found.last_hidden_state
 
     def _generate(self, visual: Tensor, ids: Tensor, clock: StageClock) -> np.ndarray:
         """Decode the action's tokens greedily; returns normalised actions `[1, A]`."""
@@ -142,12 +155,8 @@ class HFLoop:
         model = self._vla.model
         text = model.embed_text(ids)  # [1, T, D]
         embeds = torch.cat([text[:, :1], visual, text[:, 1:]], dim=1)
-        cache = DynamicCache(config=model.language_model.config)
-        hidden = model.language_model.model(
-            inputs_embeds=embeds, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        hidden = self._run(embeds, causal=True)
         clock.lap('decoder')
-        self.cache_bytes = _bytes(cache)
         actions = model.action_head(hidden[:, -1:], model.action_head.noise(0, self._step))[0]
         return actions.to('cpu', torch.float64).numpy()
 
@@ -157,12 +166,8 @@ class HFLoop:
         """Run an OFT sequence once; returns normalised actions `[C, A]`."""
         oft, model = self._config.oft, self._vla.model
         embeds = model.chunk_embeds(visual, ids, proprio)  # [1, R, D]
-        cache = DynamicCache(config=model.language_model.config)
-        hidden = model.language_model.model(
-            inputs_embeds=embeds, past_key_values=cache, use_cache=True, is_causal=False
-        ).last_hidden_state
+        hidden = self._run(embeds, causal=False)
         clock.lap('decoder')
-        self.cache_bytes = _bytes(cache)
         # from the last token of the prompt to the last action slot but one
         read = hidden[:, -2 - oft.chunk * oft.action_dim : -2]
         if model.action_head is not None:

@@ -1,0 +1,276 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Time every variant of one shape by turns on the same recorded observations.
+
+A variant that fails is left out and its reason kept; the others go on. Knows no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+import gc
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.evaluation.bench import make_sample
+from vla_cache_ros.evaluation.bench_costs import Costs
+from vla_cache_ros.evaluation.bench_inputs import fit_cameras
+from vla_cache_ros.evaluation.bench_summary import Sample
+from vla_cache_ros.evaluation.bench_summary import step_work
+from vla_cache_ros.evaluation.bench_variants import HF
+from vla_cache_ros.evaluation.bench_variants import make_actor
+from vla_cache_ros.evaluation.bench_variants import untrained_gate
+from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.comparison_runs import turn_order
+from vla_cache_ros.evaluation.gpu.compiled_loop import CompiledLoop
+from vla_cache_ros.evaluation.roofline import Machine
+from vla_cache_ros.evaluation.roofline import measure
+from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.policy import DTYPES
+from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.shapes import random_vla
+from vla_cache_ros.vla.shapes import RandomVLA
+
+LAPS = ('total', 'preprocess', 'gate', 'vision', 'wait', 'decoder', 'decode')
+_ATTENTION = ('flash', 'fmha', 'attention', 'sdpa', 'cudnn')
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    Hold one line of the table.
+
+    dtype: of the weights. compiled: the plain loop through torch.compile. reuse_towers: whether
+    the towers too compute active patches alone.
+    """
+
+    name: str
+    variant: Variant
+    dtype: str = 'bfloat16'
+    compiled: bool = False
+    reuse_towers: bool = False
+
+
+def list_rows(config: VLAConfig, dtypes: Sequence[str]) -> list[Row]:
+    """
+    Return the lines of a shape: the plain loop, dense, rules, the learned gate at three shares.
+
+    dtypes: of lighter weights, in which dense and the learned gate at 70 % run again.
+    """
+    causal = config.decodes_tokens
+    plain, best = ('greedy', 'jacobi') if causal else ('', '')
+    rows = [Row('hf eager', Variant(HF, capture=False, decoding=plain))]
+    if not causal:
+        rows.append(Row('hf compiled', Variant(HF, capture=False), compiled=True))
+    rows.append(Row('dense eager', Variant('dense', capture=False, decoding=plain)))
+    if causal:
+        rows.append(Row('dense recorded, greedy', Variant('dense', decoding='greedy')))
+    rows += [
+        Row('dense recorded', Variant('dense', decoding=best)),
+        Row('every 2', Variant('every', 0.5, decoding=best)),
+        Row('vla-cache', Variant('vla-cache', decoding=best)),
+        *(
+            Row(f'learned {100 * reuse:.0f} %', Variant('learned-fixed', reuse, decoding=best))
+            for reuse in (0.5, 0.7, 0.85)
+        ),
+        Row(
+            'learned 70 %, towers too',
+            Variant('learned-fixed', 0.7, decoding=best),
+            reuse_towers=True,
+        ),
+    ]
+    for dtype in dtypes:
+        rows.append(Row(f'dense recorded, {dtype}', Variant('dense', decoding=best), dtype))
+        rows.append(
+            Row(f'learned 70 %, {dtype}', Variant('learned-fixed', 0.7, decoding=best), dtype)
+        )
+    return rows
+
+
+def bench_shape(
+    name: str,
+    config: VLAConfig,
+    rows: Sequence[Row],
+    episodes: Sequence[Sequence[Observation]],
+    device: str,
+    recorder: Callable[[], Recorder | None],
+    left: Callable[[], float],
+) -> dict[str, Any]:
+    """
+    Return the figures of one shape as plain JSON values.
+
+    name, config: of the shape. rows: what is compared. episodes: the first one warms up; of the
+    others the first step of each counts apart. device: a torch device. recorder: returns what
+    records, None for graphs. left: the seconds that are left; a row that comes too late is
+    skipped, and said.
+    """
+    episodes = [[fit_cameras(o, config.cameras) for o in episode] for episode in episodes]
+    failed: dict[str, str] = {}
+    actors: dict[Row, Any] = {}
+    made: dict[Row, dict[str, float]] = {}
+    models: dict[str, RandomVLA] = {}
+    for row in tqdm(rows, desc=name, unit='variant', leave=False):
+        if left() < (100 if row.compiled else 20):
+            failed[row.name] = 'skipped: no time left'
+            continue
+        before, begin = _allocated(device), time.perf_counter()
+        try:
+            vla = models.get(row.dtype)
+            if vla is None:
+                vla = models[row.dtype] = random_vla(
+                    config, dtype=DTYPES[row.dtype], device=device, name=name
+                )
+                before = _allocated(device)
+            actor = _make(row, vla, recorder())
+            for observation in episodes[0]:
+                actor.act(observation)
+        except Exception as error:  # noqa: BLE001 - the others go on
+            failed[row.name] = f'{type(error).__name__}: {" ".join(str(error).split()):.300}'
+            continue
+        actors[row] = actor
+        made[row] = {
+            'seconds': time.perf_counter() - begin,
+            'mib': (_allocated(device) - before) / 2**20,
+        }
+    samples = _take_turns(actors, models, episodes[1:], failed)
+    text = len(next(iter(models.values())).prompt) - 1
+    first = next(iter(models.values()))
+    weights = {key: _weight_bytes(vla) for key, vla in models.items()}
+    costs = Costs(config, DTYPES['bfloat16'], len(first.statistics().action))
+    machine = measure(
+        config, costs.layout.used(text), weights[next(iter(models))], torch.bfloat16, device
+    )
+    entries = [
+        {
+            **_entry(row, found, costs, machine),
+            **made[row],
+            **_kernels(actors[row], episodes[1], device),
+        }
+        for row, found in samples.items()
+    ]
+    return {
+        'shape': name,
+        'entries': _ratios(entries),
+        'failed': failed,
+        'weights_mib': {key: size / 2**20 for key, size in weights.items()},
+        'parameters': sum(p.numel() for p in first.model.parameters()),
+        'timed_steps': sum(len(episode) - 1 for episode in episodes[1:]),
+        'gmacs_per_s': machine.macs / 1e9,
+        'gbytes_per_s': machine.copied / 1e9,
+    }
+
+
+def _make(row: Row, vla: RandomVLA, recorder: Recorder | None) -> Any:
+    if row.compiled:
+        return CompiledLoop(vla)
+    return make_actor(
+        row.variant, vla, untrained_gate(vla), reuse_towers=row.reuse_towers, recorder=recorder
+    )
+
+
+def _take_turns(
+    actors: dict[Row, Any],
+    models: Mapping[str, RandomVLA],
+    episodes: Sequence[Sequence[Observation]],
+    failed: dict[str, str],
+) -> dict[Row, list[Sample]]:
+    samples: dict[Row, list[Sample]] = {row: [] for row in actors}
+    turn = 0
+    gc.collect()
+    gc.freeze()
+    try:
+        for index, episode in enumerate(episodes):
+            for actor in actors.values():
+                actor.reset()
+            for step, observation in enumerate(episode):
+                rows = list(samples)
+                for place in turn_order(len(rows), turn):
+                    row = rows[place]
+                    try:
+                        chunk, report = actors[row].act(observation)
+                    except Exception as error:  # noqa: BLE001 - the others go on
+                        failed[row.name] = f'step {step}: {" ".join(str(error).split()):.300}'
+                        del samples[row]
+                        continue
+                    vla = models[row.dtype]
+                    samples[row].append(
+                        make_sample(row.variant, vla, observation, index, step, chunk, report)
+                    )
+                turn += 1
+    finally:
+        gc.unfreeze()
+    return samples
+
+
+def _entry(
+    row: Row, found: Sequence[Sample], costs: Costs, machine: Machine
+) -> dict[str, Any]:
+    timed = [sample for sample in found if sample.step]
+    floors = [
+        machine.floors_ms(costs.stages(step_work(row.variant, sample, costs)))['total']
+        for sample in timed
+    ]
+    return {
+        'name': row.name,
+        'dtype': row.dtype,
+        'decoding': row.variant.decoding or None,
+        'latency_ms': {
+            lap: percentiles([sample.latency_ms.get(lap, 0.0) for sample in timed])
+            for lap in LAPS
+        },
+        'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
+        'reuse': float(np.mean([sample.reuse for sample in timed])),
+        'passes': float(np.mean([sample.passes for sample in timed])),
+        # of bfloat16 weights: lighter ones have a lower one
+        'floor_ms': float(np.median(floors)) if row.dtype == 'bfloat16' else None,
+    }
+
+
+def _ratios(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add how many times as fast as the yardsticks of its run each entry is, by medians."""
+    p50 = {entry['name']: entry['latency_ms']['total']['p50'] for entry in entries}
+    for entry in entries:
+        for key, name in (
+            ('hf_eager', 'hf eager'),
+            ('hf_compiled', 'hf compiled'),
+            ('dense_recorded', 'dense recorded'),
+        ):
+            own = entry['latency_ms']['total']['p50']
+            entry[f'times_{key}'] = p50[name] / own if name in p50 else None
+    return entries
+
+
+def _kernels(
+    actor: Any, episode: Sequence[Observation], device: str
+) -> dict[str, Any]:
+    """Return how many kernels a cached step runs, and which of them attend."""
+    if torch.device(device).type != 'cuda':
+        return {'kernels': None, 'attention': []}
+    actor.reset()
+    actor.act(episode[0])
+    torch.cuda.synchronize(device)
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        actor.act(episode[1])
+        torch.cuda.synchronize(device)
+    names = [event.name for event in profile.events()]
+    attention = sorted({n for n in names if any(word in n.lower() for word in _ATTENTION)})
+    return {'kernels': len(names), 'attention': [name[:120] for name in attention]}
+
+
+def _weight_bytes(vla: RandomVLA) -> int:
+    tensors = [*vla.model.parameters(), *vla.model.buffers()]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _allocated(device: str) -> int:
+    return torch.cuda.memory_allocated(device) if torch.device(device).type == 'cuda' else 0

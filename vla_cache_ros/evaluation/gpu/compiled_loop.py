@@ -1,0 +1,39 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run the plain loop as a careful user would on a GPU: towers and Llama through torch.compile.
+
+`reduce-overhead` compiles kernels and replays them as CUDA graphs. One call a step keeps nothing,
+so no cache is filled. Not for models that decode token by token: their shapes change with each.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from vla_cache_ros.evaluation.hf_loop import HFLoop
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+
+MODE = 'reduce-overhead'
+
+
+class CompiledLoop(HFLoop):
+    """Act as `HFLoop` does; the first two steps take minutes, for they compile."""
+
+    def __init__(self, vla: LoadedVLA, unnorm_key: str | None = None) -> None:
+        super().__init__(vla, unnorm_key)
+        llama = vla.model.language_model.model
+
+        def run(embeds: Tensor, causal: bool) -> Tensor:
+            found = llama(inputs_embeds=embeds, use_cache=False, is_causal=causal)
+            return found.last_hidden_state
+
+        mode = MODE if self._weight.device.type == 'cuda' else 'default'
+        self._compiled_run = torch.compile(run, mode=mode, dynamic=False)
+        self._compiled_see = torch.compile(vla.model.vision_features, mode=mode, dynamic=False)
+
+    def _see(self, pixel_values: Tensor) -> Tensor:
+        return self._compiled_see(pixel_values).clone()  # the next replay overwrites it
+
+    def _run(self, embeds: Tensor, causal: bool) -> Tensor:
+        return self._compiled_run(embeds, causal).clone()
