@@ -22,6 +22,7 @@ from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
+from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.types import ActionChunk
@@ -36,7 +37,7 @@ from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
 
-STAGES = ('vision', 'decoder', 'decode')
+STAGES = ('vision', 'wait', 'decoder', 'decode')
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
@@ -56,9 +57,12 @@ class Policy:
         decoding: str = 'jacobi',
         reuse_towers: bool | None = None,
         seed: int = 0,
+        recorder: Recorder | None = None,
     ) -> None:
         """
         Join a model and a gate; see `from_pretrained` for the arguments.
+
+        recorder: what records steps, on any device; None records CUDA graphs on a GPU alone.
 
         Raises CheckpointError if the statistics do not fit the model or the key is unknown.
         """
@@ -73,8 +77,10 @@ class Policy:
             'images': vla.images,
         }
         gpu = vla.model.language_model.lm_head.weight.device.type == 'cuda'
-        if gpu and capture:
-            self._engine: SlotEngine = RecordedEngine(vla.model, **self._options)
+        if (gpu or recorder) and capture:
+            self._engine: SlotEngine = RecordedEngine(
+                vla.model, recorder=recorder, **self._options
+            )
         else:
             self._engine = SlotEngine(vla.model, capture=capture, **self._options)
         self._capture = capture

@@ -27,6 +27,7 @@ from vla_cache_ros.caching.gates.learned import FixedLearnedGate
 from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.evaluation.hf_loop import HFLoop
 from vla_cache_ros.evaluation.hf_loop import NAME as HF
 from vla_cache_ros.policy import Policy
@@ -117,8 +118,18 @@ def untrained_gate(vla: LoadedVLA, seed: int = 0) -> SavedGate:
     return SavedGate(network, {0.0: 0.0, 1.0: 0.0}, 0.5, {})
 
 
-def make_actor(variant: Variant, vla: LoadedVLA, saved: SavedGate) -> Any:
-    """Return what acts as the variant says; all of them share the model."""
+def make_actor(
+    variant: Variant,
+    vla: LoadedVLA,
+    saved: SavedGate,
+    reuse_towers: bool | None = None,
+    recorder: Recorder | None = None,
+) -> Any:
+    """
+    Return what acts as the variant says; all of them share the model.
+
+    reuse_towers, recorder: of a policy, see there.
+    """
     if variant.gate == HF:
         return HFLoop(vla)
     gate: Gate
@@ -131,7 +142,14 @@ def make_actor(variant: Variant, vla: LoadedVLA, saved: SavedGate) -> Any:
             variant.gate, reuse=variant.reuse, layers=vla.config.llama().num_hidden_layers
         )
     kind = Misled if isinstance(vla, RandomVLA) else Policy
-    return kind(vla, gate, capture=variant.capture, decoding=variant.decoding or GREEDY)
+    return kind(
+        vla,
+        gate,
+        capture=variant.capture,
+        decoding=variant.decoding or GREEDY,
+        reuse_towers=reuse_towers,
+        recorder=recorder,
+    )
 
 
 class Misled(Policy):

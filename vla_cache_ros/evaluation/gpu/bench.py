@@ -131,6 +131,8 @@ def bench_shape(
                 )
                 before = _allocated(device)
             actor = _make(row, vla, recorder())
+            if row.name == 'dense recorded':
+                actor.prepare()  # all shapes, as a node does when it is configured
             for observation in episodes[0]:
                 actor.act(observation)
         except Exception as error:  # noqa: BLE001 - the others go on
@@ -211,9 +213,7 @@ def _take_turns(
     return samples
 
 
-def _entry(
-    row: Row, found: Sequence[Sample], costs: Costs, machine: Machine
-) -> dict[str, Any]:
+def _entry(row: Row, found: Sequence[Sample], costs: Costs, machine: Machine) -> dict[str, Any]:
     timed = [sample for sample in found if sample.step]
     floors = [
         machine.floors_ms(costs.stages(step_work(row.variant, sample, costs)))['total']
@@ -224,8 +224,7 @@ def _entry(
         'dtype': row.dtype,
         'decoding': row.variant.decoding or None,
         'latency_ms': {
-            lap: percentiles([sample.latency_ms.get(lap, 0.0) for sample in timed])
-            for lap in LAPS
+            lap: percentiles([sample.latency_ms.get(lap, 0.0) for sample in timed]) for lap in LAPS
         },
         'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
         'reuse': float(np.mean([sample.reuse for sample in timed])),
@@ -249,12 +248,10 @@ def _ratios(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return entries
 
 
-def _kernels(
-    actor: Any, episode: Sequence[Observation], device: str
-) -> dict[str, Any]:
+def _kernels(actor: Any, episode: Sequence[Observation], device: str) -> dict[str, Any]:
     """Return how many kernels a cached step runs, and which of them attend."""
     if torch.device(device).type != 'cuda':
-        return {'kernels': None, 'attention': []}
+        return {'kernels': None, 'attention': [], 'longest_us': []}
     actor.reset()
     actor.act(episode[0])
     torch.cuda.synchronize(device)
@@ -262,9 +259,16 @@ def _kernels(
     with torch.profiler.profile(activities=activities) as profile:
         actor.act(episode[1])
         torch.cuda.synchronize(device)
-    names = [event.name for event in profile.events()]
-    attention = sorted({n for n in names if any(word in n.lower() for word in _ATTENTION)})
-    return {'kernels': len(names), 'attention': [name[:120] for name in attention]}
+    spent: dict[str, list[float]] = {}
+    for event in profile.events():
+        spent.setdefault(event.name[:120], []).append(event.device_time)
+    attention = sorted(n for n in spent if any(word in n.lower() for word in _ATTENTION))
+    longest = sorted(spent, key=lambda name: -sum(spent[name]))[:15]
+    return {
+        'kernels': sum(map(len, spent.values())),
+        'attention': attention,
+        'longest_us': [[name, len(spent[name]), sum(spent[name])] for name in longest],
+    }
 
 
 def _weight_bytes(vla: RandomVLA) -> int:

@@ -121,14 +121,14 @@ def check_model(name: str, model: PrismaticVLA, recorder: Recorder | None) -> It
         other.reuse_towers = False
         for engine in (recorded, other):
             engine.cache.invalidate('episode_reset')
-        worst['two engines by turns'] = _difference((recorded, other), 20, _whole(eager), _PROMPTS[0])
+        worst['two engines by turns'] = _difference(
+            (recorded, other), 20, _whole(eager), _PROMPTS[0]
+        )
         for what, found in worst.items():
             yield Check(f'{title}: {what}', found, TOLERANCE)
 
 
-def check_long_run(
-    model: PrismaticVLA, recorder: Recorder | None, steps: int
-) -> Iterator[Check]:
+def check_long_run(model: PrismaticVLA, recorder: Recorder | None, steps: int) -> Iterator[Check]:
     """Yield whether memory stays and whether the last step equals the same step at the start."""
     engine = RecordedEngine(model, recorder=recorder)
     engine.reuse_towers = False
@@ -151,7 +151,9 @@ def run(engine: SlotEngine, step: int, plan: StepPlan, prompt: tuple[int, ...]) 
     """Take one step on a picture of that number; returns the normalised actions."""
     pixels = picture(engine.layout.cameras, step)
     values = engine.encode(pixels)
-    proprio = np.full(engine.config.proprio_dim, 0.1 * (step % 7)) if engine.layout.proprio else None
+    proprio = (
+        np.full(engine.config.proprio_dim, 0.1 * (step % 7)) if engine.layout.proprio else None
+    )
     features = engine.look(values)
     return engine.step(pixels, values, prompt, proprio, plan, features=features).normalized
 

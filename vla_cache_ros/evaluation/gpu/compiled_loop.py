@@ -28,9 +28,10 @@ class CompiledLoop(HFLoop):
             found = llama(inputs_embeds=embeds, use_cache=False, is_causal=causal)
             return found.last_hidden_state
 
-        mode = MODE if self._weight.device.type == 'cuda' else 'default'
-        self._compiled_run = torch.compile(run, mode=mode, dynamic=False)
-        self._compiled_see = torch.compile(vla.model.vision_features, mode=mode, dynamic=False)
+        # a rehearsal on a CPU traces as a GPU would, and compiles nothing
+        how = {'mode': MODE} if self._weight.device.type == 'cuda' else {'backend': 'eager'}
+        self._compiled_run = torch.compile(run, dynamic=False, **how)
+        self._compiled_see = torch.compile(vla.model.vision_features, dynamic=False, **how)
 
     def _see(self, pixel_values: Tensor) -> Tensor:
         return self._compiled_see(pixel_values).clone()  # the next replay overwrites it

@@ -26,7 +26,9 @@ def write_frames(path: Path, episodes: Sequence[Sequence[Observation]]) -> None:
     for index, episode in enumerate(episodes):
         for observation in episode:
             for image in observation.images:
-                done, data = cv2.imencode('.png', image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+                done, data = cv2.imencode(
+                    '.png', image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9]
+                )
                 if not done:
                     raise ValueError(f'image: expected RGB, got {image.shape}')
                 images.append(data.ravel())

@@ -1,0 +1,123 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Check and time this package on a GPU in a few minutes: `make gpu`.
+
+First exactness and memory on small models, then the published 7B shapes with random weights. Ends
+in one short table; `gpu.json` and `gpu.md` have everything. On a CPU it rehearses: toy sizes, the
+same code, nothing recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+import time
+from typing import Annotated
+from typing import Any
+
+import torch
+import typer
+from vla_cache_ros.caching.graphs import Direct
+from vla_cache_ros.evaluation.gpu.bench import bench_shape
+from vla_cache_ros.evaluation.gpu.bench import list_rows
+from vla_cache_ros.evaluation.gpu.checks import check_all
+from vla_cache_ros.evaluation.gpu.checks import small
+from vla_cache_ros.evaluation.gpu.checks import summary
+from vla_cache_ros.evaluation.gpu.frames import read_frames
+from vla_cache_ros.evaluation.gpu.table import tables
+from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.shapes import SHAPES
+
+GOLDENS = Path(__file__).parents[3] / 'test' / 'data' / 'goldens'
+ORDER = ('openvla-oft-7b', 'openvla-7b', 'cogact-7b')
+
+
+def run_gpu(
+    out: Path,
+    device: str = 'cuda',
+    minutes: float = 7.0,
+    long_run: int = 2000,
+    most_frames: int | None = None,
+) -> dict[str, Any]:
+    """
+    Check, time, and write `gpu.json` and `gpu.md` to `out` after every shape.
+
+    device: a CPU rehearses at toy sizes. minutes: what comes too late is left out, and said.
+    long_run: steps of the check of memory. most_frames: of each recorded episode, all if None.
+
+    Raises ValueError for a device that isn't there.
+    """
+    check_device(device)
+    begin = time.perf_counter()
+    gpu = torch.device(device).type == 'cuda'
+    left = lambda: 60 * minutes - (time.perf_counter() - begin)  # noqa: E731
+    out.mkdir(parents=True, exist_ok=True)
+    episodes = [episode[:most_frames] for episode in read_frames()]
+    if most_frames is not None:
+        episodes = episodes[:3]
+    goldens = GOLDENS if GOLDENS.is_dir() else None
+    recorder = None if gpu else Direct()
+    checks = []
+    for check in check_all(device, goldens, recorder, long_run):
+        checks.append(check)
+        if not check.ok:
+            typer.echo(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
+    figures: dict[str, Any] = {
+        'rehearsal': not gpu,
+        'device': device,
+        'card': torch.cuda.get_device_name(device) if gpu else None,
+        'hardware': hardware(),
+        'versions': versions(),
+        'checks': summary(checks),
+        'check_seconds': time.perf_counter() - begin,
+        'shapes': [],
+    }
+    dtypes = lighter_dtypes(device)
+    for name in ORDER:
+        config = SHAPES[name] if gpu else small(name)
+        rows = list_rows(config, dtypes if name == ORDER[0] else ())
+        started = time.perf_counter()
+        found = bench_shape(
+            name, config, rows, episodes, device, lambda: None if gpu else Direct(), left
+        )
+        found['seconds'] = time.perf_counter() - started
+        figures['shapes'].append(found)
+        figures['seconds'] = time.perf_counter() - begin
+        (out / 'gpu.json').write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
+        (out / 'gpu.md').write_text(tables(figures) + '\n', encoding='utf-8')
+        if gpu:
+            torch.cuda.empty_cache()
+    return figures
+
+
+def lighter_dtypes(device: str) -> list[str]:
+    """Return the lighter types of weights that this device can compute with."""
+    return []
+
+
+def main(
+    out: Annotated[Path, typer.Option(help='Folder for gpu.json and gpu.md.')] = Path('gpu_out'),
+    device: Annotated[str, typer.Option(help='cuda, cuda:N; cpu rehearses.')] = 'cuda',
+    minutes: Annotated[float, typer.Option(help='Time budget.')] = 7.0,
+    long_run: Annotated[int, typer.Option(help='Steps of the check of memory.')] = 2000,
+) -> None:
+    """Check and time the recorded step."""
+    try:
+        figures = run_gpu(out, device, minutes, long_run)
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    typer.echo(tables(figures))
+    raise typer.Exit(0 if _sound(figures) else 1)
+
+
+def _sound(figures: Mapping[str, Any]) -> bool:
+    return not figures['checks']['failed'] and all(shape['entries'] for shape in figures['shapes'])
+
+
+if __name__ == '__main__':
+    typer.run(main)

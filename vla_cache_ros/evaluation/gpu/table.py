@@ -1,0 +1,78 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write what `make gpu` found as Markdown. Computes no figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_COLUMNS = (
+    'variant',
+    'p50 ms',
+    'p95 ms',
+    'x hf eager',
+    'x hf compiled',
+    'x dense recorded',
+    'reuse',
+    'vision',
+    'wait',
+    'decoder',
+    'decode',
+    'gate',
+    'x floor',
+    'kernels',
+    'added MiB',
+)
+
+
+def tables(figures: Mapping[str, Any]) -> str:
+    """Return the table of every shape, what failed, and the circumstances."""
+    checks, hardware, versions = figures['checks'], figures['hardware'], figures['versions']
+    where = (
+        figures['card'] or f'REHEARSAL on a CPU ({hardware["cpu"]}), toy sizes: times mean nothing'
+    )
+    parts = [
+        f'{where}; torch {versions["torch"]}, transformers {versions["transformers"]}, Python '
+        f'{versions["python"]}, commit {versions.get("commit", "unknown")}. Exactness: '
+        f'{checks["passed"]} of {checks["of"]} checks passed in {figures["check_seconds"]:.0f} s'
+        + (f'; FAILED: {", ".join(checks["failed"])}' if checks['failed'] else '')
+        + '.'
+    ]
+    parts += [_shape(shape) for shape in figures['shapes']]
+    return '\n\n'.join(parts)
+
+
+def _shape(shape: Mapping[str, Any]) -> str:
+    rows = [_COLUMNS, ('---',) * len(_COLUMNS), *map(_row, shape['entries'])]
+    lines = ['| ' + ' | '.join(row) + ' |' for row in rows]
+    kernels = sorted({name for entry in shape['entries'] for name in entry['attention']})
+    notes = [
+        f'`{shape["shape"]}`, random weights, {shape["parameters"]:,} parameters, '
+        f'{shape["timed_steps"]} timed steps a variant by turns; weights '
+        + ', '.join(f'{key} {size:.0f} MiB' for key, size in shape['weights_mib'].items())
+        + f'; best rates {shape["gmacs_per_s"]:.0f} GMAC/s, {shape["gbytes_per_s"]:.0f} GB/s.',
+        *(f'Not measured: {name} ({reason}).' for name, reason in shape['failed'].items()),
+    ]
+    if kernels:
+        notes.append('Attention ran in: ' + ', '.join(f'`{name}`' for name in kernels) + '.')
+    return '\n'.join([*lines, '', *notes])
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    laps = entry['latency_ms']
+    floor = entry['floor_ms']
+    return (
+        entry['name'],
+        f'{laps["total"]["p50"]:.2f}',
+        f'{laps["total"]["p95"]:.2f}',
+        *(
+            '' if entry[key] is None else f'{entry[key]:.2f}'
+            for key in ('times_hf_eager', 'times_hf_compiled', 'times_dense_recorded')
+        ),
+        f'{100 * entry["reuse"]:.1f} %',
+        *(f'{laps[lap]["p50"]:.2f}' for lap in ('vision', 'wait', 'decoder', 'decode', 'gate')),
+        '' if floor is None else f'{laps["total"]["p50"] / floor:.2f}',
+        '' if entry['kernels'] is None else str(entry['kernels']),
+        f'{entry["mib"]:.0f}',
+    )
