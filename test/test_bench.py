@@ -12,12 +12,12 @@ from vla_cache_ros.evaluation import bench
 from vla_cache_ros.evaluation.bench import run_bench
 from vla_cache_ros.evaluation.bench import take_turns
 from vla_cache_ros.evaluation.bench_inputs import back_and_forth
-from vla_cache_ros.evaluation.bench_inputs import fit_cameras
 from vla_cache_ros.evaluation.bench_variants import find_saved_gate
 from vla_cache_ros.evaluation.bench_variants import list_variants
 from vla_cache_ros.evaluation.bench_variants import make_actor
 from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
 FILES = ['bench.json', 'bench.md', 'bench.png', 'bench.svg']

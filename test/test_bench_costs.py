@@ -11,9 +11,9 @@ from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import make_gate
-from vla_cache_ros.evaluation.bench import make_sample
 from vla_cache_ros.evaluation.bench_costs import StepWork
 from vla_cache_ros.evaluation.bench_costs import Work
+from vla_cache_ros.evaluation.bench_summary import make_sample
 from vla_cache_ros.evaluation.bench_summary import step_work
 from vla_cache_ros.evaluation.bench_variants import GREEDY
 from vla_cache_ros.evaluation.bench_variants import Variant

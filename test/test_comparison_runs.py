@@ -14,7 +14,7 @@ import pytest
 from vla_cache_ros.evaluation.comparison_entries import Entry
 from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
 from vla_cache_ros.evaluation.comparison_runs import share_seeds
-from vla_cache_ros.evaluation.comparison_runs import turn_order
+from vla_cache_ros.evaluation.turns import turn_order
 
 DENSE, MOTION, RANDOM = Entry('dense', 'dense'), Entry('m', 'motion'), Entry('r', 'random')
 

@@ -27,7 +27,7 @@ from vla_cache_ros.evaluation.bag_measures import difference
 from vla_cache_ros.evaluation.bag_moments import Moment
 from vla_cache_ros.evaluation.bag_moments import WorstMoments
 from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.comparison_runs import turn_order
+from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 from vla_cache_ros.evaluation.bench_costs import Costs
-from vla_cache_ros.evaluation.bench_inputs import fit_cameras
 from vla_cache_ros.evaluation.bench_inputs import record_episodes
 from vla_cache_ros.evaluation.bench_report import write_bench
+from vla_cache_ros.evaluation.bench_summary import make_sample
 from vla_cache_ros.evaluation.bench_summary import Sample
 from vla_cache_ros.evaluation.bench_summary import summarize
 from vla_cache_ros.evaluation.bench_variants import find_saved_gate
@@ -34,17 +34,16 @@ from vla_cache_ros.evaluation.bench_variants import SHAPE_REUSES
 from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.comparison_entries import public_name
-from vla_cache_ros.evaluation.comparison_runs import turn_order
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.roofline import best
 from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
+from vla_cache_ros.evaluation.turns import fit_cameras
+from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.policy import DTYPES
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
-from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
-from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
@@ -203,27 +202,3 @@ def _held_mib(vla: LoadedVLA) -> float:
     if device.type == 'cuda':
         return torch.cuda.memory_allocated(device) / 2**20
     return resident_mib()
-
-
-def make_sample(
-    variant: Variant,
-    vla: LoadedVLA,
-    observation: Observation,
-    episode: int,
-    step: int,
-    chunk: ActionChunk,
-    report: StepReport,
-) -> Sample:
-    """Return what is kept of one step."""
-    patches = report.active.reshape(vla.config.cameras, -1).sum(1)
-    return Sample(
-        episode=episode,
-        step=step,
-        text=len(vla.prompt_ids(observation.instruction)) - 1,
-        latency_ms=dict(report.latency_ms),
-        reuse=report.reuse,
-        refresh=report.refresh,
-        patches=tuple(int(count) for count in patches),
-        passes=report.passes,
-        normalized=chunk.normalized,
-    )

@@ -8,8 +8,6 @@ The dense policy of `tabletop` drives; what it saw is kept in memory. Knows no v
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 
@@ -59,12 +57,6 @@ def record_episodes(
     finally:
         env.close()
     return episodes
-
-
-def fit_cameras(observation: Observation, cameras: int) -> Observation:
-    """Return the observation for a model of so many cameras: the first ones, over and over."""
-    images = observation.images
-    return replace(observation, images=tuple(images[i % len(images)] for i in range(cameras)))
 
 
 def back_and_forth(index: int, count: int) -> int:

@@ -26,6 +26,10 @@ from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.evaluation.roofline import Machine
 from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import Observation
+from vla_cache_ros.types import StepReport
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 ROUNDING = 1e-4  # normalised units: more than float32 loses on the way, less than a bin
@@ -49,6 +53,30 @@ class Sample:
     patches: tuple[int, ...]
     passes: int
     normalized: np.ndarray
+
+
+def make_sample(
+    variant: Variant,
+    vla: LoadedVLA,
+    observation: Observation,
+    episode: int,
+    step: int,
+    chunk: ActionChunk,
+    report: StepReport,
+) -> Sample:
+    """Return what is kept of one step."""
+    patches = report.active.reshape(vla.config.cameras, -1).sum(1)
+    return Sample(
+        episode=episode,
+        step=step,
+        text=len(vla.prompt_ids(observation.instruction)) - 1,
+        latency_ms=dict(report.latency_ms),
+        reuse=report.reuse,
+        refresh=report.refresh,
+        patches=tuple(int(count) for count in patches),
+        passes=report.passes,
+        normalized=chunk.normalized,
+    )
 
 
 def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:

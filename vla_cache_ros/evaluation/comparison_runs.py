@@ -22,19 +22,7 @@ from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
 from vla_cache_ros.evaluation.comparison_folder import Record
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
-
-
-def turn_order(count: int, seed: int) -> list[int]:
-    """
-    Return the order in which `count` entries take their turns at a seed.
-
-    Over `count` seeds in a row (twice as many where it is odd) each entry has every place, and
-    comes right after each other one, equally often. Source: Williams 1949.
-    """
-    first = [(place + 1) // 2 if place % 2 else -(place // 2) for place in range(count)]
-    order = [(entry + seed) % count for entry in first]
-    # an odd design is balanced only together with its mirror image
-    return order[::-1] if count % 2 and (seed // count) % 2 else order
+from vla_cache_ros.evaluation.turns import turn_order
 
 
 def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import tqdm
-from vla_cache_ros.evaluation.bench import make_sample
 from vla_cache_ros.evaluation.bench_costs import Costs
 from vla_cache_ros.evaluation.bench_inputs import back_and_forth
 from vla_cache_ros.evaluation.bench_inputs import DRIVER
-from vla_cache_ros.evaluation.bench_inputs import fit_cameras
 from vla_cache_ros.evaluation.bench_inputs import record_episodes
+from vla_cache_ros.evaluation.bench_summary import make_sample
 from vla_cache_ros.evaluation.bench_summary import Sample
 from vla_cache_ros.evaluation.bench_summary import step_work
 from vla_cache_ros.evaluation.bench_variants import make_actor
@@ -30,12 +29,13 @@ from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison_plots import save_figure
-from vla_cache_ros.evaluation.comparison_runs import turn_order
 from vla_cache_ros.evaluation.growth_plot import draw_growth
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.steady import resident_mib
+from vla_cache_ros.evaluation.turns import fit_cameras
+from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import LoadedVLA
