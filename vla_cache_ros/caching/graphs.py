@@ -36,7 +36,8 @@ class Direct:
     """Record nothing: do the work each time. On a CPU, and where recording failed."""
 
     def record(self, name: str, work: Work) -> Work:
-        """Return the work itself."""
+        """Return the work, done once as recording does: what cannot be done shows at once."""
+        work()
         return work
 
     def together(self, works: Sequence[Work]) -> list[Any]:

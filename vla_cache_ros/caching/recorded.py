@@ -273,7 +273,7 @@ class RecordedEngine(SlotEngine):
         self._plan.send()
         if not self.reuse_towers:
             self._graph(LOOK, self._look)
-        for size in range(BUCKET, bucket(self.layout.size) + 1, BUCKET):
+        for size in range(bucket(self._reads), bucket(self.layout.size) + 1, BUCKET):
             self._graph(size, lambda size=size: self._decoder_rows(size))
         if self.config.decodes_tokens:
             self._graph(PASS, self._pass)
