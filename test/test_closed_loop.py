@@ -180,7 +180,7 @@ def test_bad_arguments_fail_before_anything_is_loaded(tmp_path):
         summarize([], 'dense')
 
 
-@pytest.mark.parametrize('gate, reuse', [('dense', None), ('motion', 0.5)])
+@pytest.mark.parametrize('gate, reuse', [('dense', None), ('motion', 0.5), ('every', 0.5)])
 def test_evaluate_drives_the_embedded_robot_and_writes_what_it_prints(
     tmp_path, monkeypatch, capsys, gate, reuse
 ):
