@@ -20,6 +20,7 @@ class CountingWorld:
 
     max_steps = 12
     execute_steps = 4
+    control_frequency = 10.0
 
     def __init__(self, cameras=2):
         self.cameras = cameras
@@ -80,7 +81,18 @@ class FakeGatePolicy:
         return ActionChunk(actions, actions), report
 
 
-def record(label, seed, success=True, *, reuse=None, total=40.0, run='a', error=(), began=0.0):
+def record(
+    label,
+    seed,
+    success=True,
+    *,
+    reuse=None,
+    total=40.0,
+    run='a',
+    error=(),
+    began=0.0,
+    seconds=None,
+):
     """Return the record of an episode of two inferences: a refresh and a cached step."""
     episode = Episode(
         seed=seed,
@@ -92,6 +104,7 @@ def record(label, seed, success=True, *, reuse=None, total=40.0, run='a', error=
         refreshes=('episode_reset', ''),
         age_counts=(6, 1, 0, 1),
         action_error=error,
+        seconds=seconds,
     )
     return Record(run, label, reuse, episode, 1, began, began + 1.0)
 

@@ -35,7 +35,7 @@ def test_tabletop_runs_and_writes_its_files(tmp_path):
     assert json.loads((tmp_path / 'out' / 'bench.json').read_text()) == figures
     names = [entry['name'] for entry in figures['entries']]
     assert names == [
-        *('hf', 'dense uncaptured', 'dense captured', 'vla-cache'),
+        *('hf', 'dense uncaptured', 'dense captured', 'every 50 %', 'vla-cache'),
         *('learned-fixed 0 %', 'learned-fixed 70 %', 'learned'),
     ]
     assert figures['checks'] == {'asserted': True, 'differ': [], 'ok': True}
@@ -66,8 +66,10 @@ def test_every_variant_acts_on_every_observation(vla):
                 np.testing.assert_allclose(one.normalized, plain.normalized, atol=1e-5)
         # the first step is full whatever the share
         assert {sum(s.patches) for s in found if not s.step} == {256 * cameras}
-    half = next(v for v in variants if v.reuse == 0.5)
+    half = next(v for v in variants if v.gate == 'learned-fixed' and v.reuse == 0.5)
     assert [s.reuse for s in samples[half]] == [0.0, 0.5, 0.5] * 2
+    second = next(v for v in variants if v.gate == 'every')
+    assert [s.reuse for s in samples[second]] == [0.0, 1.0, 0.0] * 2
 
 
 def test_the_order_of_turns_changes(vla):

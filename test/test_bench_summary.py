@@ -46,6 +46,7 @@ def test_first_steps_count_apart():
     found = entries()
     assert found['hf']['latency_ms']['total'] == pytest.approx({'p50': 40.0, 'p95': 58.0})
     assert found['hf']['first_step_ms']['p50'] == 999.0
+    assert found['hf']['mean_ms'] == pytest.approx(140 / 3)
     assert found['learned-fixed 50 %']['reuse'] == 0.5
     assert figures()['timed_steps'] == 3 and figures()['first_steps'] == 1
 
@@ -166,7 +167,7 @@ def full(found):
 def test_tables_hold_every_variant_and_what_the_reader_must_know():
     text = tables(full(figures()))
     assert text.count('| learned-fixed 50 % |') == 2
-    assert '| 10 | 10 | 100 | 4.00 | 2.00 | 70 |' in text
+    assert '| 10 | 10 | 10 | 100 | 4.00 | 2.00 | 70 |' in text
     assert 'untrained' in text and 'a processor, 2 threads' in text
     assert 'Every variant that reuses nothing agrees with hf, jacobi with greedy.' in text
 

@@ -26,6 +26,7 @@ class CountingEnv:
 
     max_steps = 10
     execute_steps = 4
+    control_frequency = 10.0
 
     def __init__(self, needed):
         self.needed = needed
@@ -145,10 +146,24 @@ def test_json_has_the_fields_that_outside_checks_read(tmp_path):
     assert '4 of 4' in table(read) and '30.0 %' in table(read)
 
 
+def test_seconds_per_solved_task_hold_motion_and_inference():
+    result = figures()  # five steps at 10 Hz and two inferences an episode, one of 1 s in all
+    assert result['seconds_per_solved'] == pytest.approx((4 * 0.5 + 1.0 + 7 * 0.01) / 4)
+    assert result['inference_per_solved'] == pytest.approx((1.0 + 7 * 0.01) / 4)
+    seconds = [record['seconds'] for record in result['per_episode']]
+    assert seconds == pytest.approx([1.51, 0.52, 0.52, 0.52])
+    low, high = result['seconds_per_solved_ci95']
+    assert low == pytest.approx(0.52) and high > result['seconds_per_solved']
+    assert '0.77 (0.52 to ' in table(result) and 'inference 0.27 s of it' in table(result)
+
+
 def test_failures_count_in_totals_and_tasks():
     result = figures(needed=99)
     assert result['successes'] == 0 and result['success_ci95'][0] == 0
     assert all(counts['successes'] == 0 for counts in result['tasks'].values())
+    # the limit of ten steps and three inferences each, one of them of 1 s
+    assert result['per_episode'][1]['seconds'] == pytest.approx(1.03)
+    assert result['seconds_per_solved'] is None and 'per solved' not in table(result)
 
 
 def test_figures_that_json_cannot_hold_are_refused(tmp_path):
@@ -165,7 +180,7 @@ def test_bad_arguments_fail_before_anything_is_loaded(tmp_path):
         summarize([], 'dense')
 
 
-@pytest.mark.parametrize('gate, reuse', [('dense', None), ('motion', 0.5)])
+@pytest.mark.parametrize('gate, reuse', [('dense', None), ('motion', 0.5), ('every', 0.5)])
 def test_evaluate_drives_the_embedded_robot_and_writes_what_it_prints(
     tmp_path, monkeypatch, capsys, gate, reuse
 ):

@@ -56,6 +56,11 @@ def test_one_command_writes_figures_tables_and_plots(tmp_path, checkpoint, capsy
         'random at 70 %',
     ]
     assert [entry['successes'] for entry in read['entries']] == [3, 3, 3, 0, 0]
+    # eight steps at 10 Hz and two inferences of 20 ms: the fake's clock, not the wall's
+    assert read['entries'][1]['seconds_per_solved'] == pytest.approx(0.84)
+    assert read['entries'][1]['seconds_per_solved_ratio']['ratio'] == pytest.approx(1.0)
+    assert read['entries'][3]['seconds_per_solved'] is None  # nothing solved
+    assert read['control_frequency'] == 10.0
     assert read['entries'][3]['action_error'] == {'mean': 0.5, 'episodes': 2}
     assert read['entries'][4]['against_best_rule']['rule'] == 'motion at 70 %'
     markdown = (out / 'compare.md').read_text()
@@ -105,7 +110,7 @@ def test_options_are_set_where_the_gate_has_them_and_refused_where_not(checkpoin
 
 def test_the_tables_name_differences_and_leave_out_what_was_not_measured():
     entries = [definition('dense', 'dense'), definition('motion', 'motion', 0.5)]
-    records = [record('dense', s, total=40.0) for s in range(4)]
+    records = [record('dense', s, total=40.0, seconds=3.0) for s in range(4)]
     records += [record('motion', s, s > 0, reuse=0.5, total=30.0, run='b') for s in range(2)]
     machine = {'hardware': {'cpu': 'abacus'}, 'versions': {}}
     text = table(comparison_figures({**SETTINGS, 'entries': entries}, records, [machine]))
@@ -115,7 +120,10 @@ def test_the_tables_name_differences_and_leave_out_what_was_not_measured():
         if line.startswith('|')
     ]
     assert rows[2][:5] == ['dense', '4 of 4', '51.0 to 100.0 %', '25.0 %', '50.0 %']
-    assert rows[3][6:] == ['0.5 / 3 / 3', '30.0', '30.0', '', '', '1.00']  # no common process
+    # no common process, and no time of its episodes
+    assert rows[3][6:] == ['0.5 / 3 / 3', '30.0', '30.0', '', '', '1.00', '', '']
+    assert rows[0][12:] == ['s per solved task (95 %)', 'ratio (95 %)']
+    assert rows[2][12:] == ['3.00 (3.00 to 3.00)', '']
     assert rows[6] == ['motion at 50 %', '-50.0 (-100.0 to +0.0)', '1', '2', '', '', '']
     assert 'abacus' in text and 'seeds 0 to 3' in text
 

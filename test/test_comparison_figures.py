@@ -39,8 +39,8 @@ def small():
         definition('random', 'random', 0.5),
         definition('learned', 'learned', 0.5),
     ]
-    records = [record('dense', s, total=40.0, error=(0.0, 0.0)) for s in range(10)]
-    records += [record('motion', s, s >= 2, reuse=0.5, total=20.0) for s in range(10)]
+    records = [record('dense', s, total=40.0, error=(0.0, 0.0), seconds=4.0) for s in range(10)]
+    records += [record('motion', s, s >= 2, reuse=0.5, total=20.0, seconds=2.0) for s in range(10)]
     records += [record('random', s, s >= 4, reuse=0.5, total=30.0) for s in range(10)]
     records += [
         record('learned', s, s != 0, reuse=0.5, total=25.0, error=(0.1, 0.3) if s < 5 else ())
@@ -62,6 +62,29 @@ def test_an_entrys_figures_are_those_counted_by_hand():
     assert learned['latency_ms']['gate']['p50'] == 1.0
     assert learned['latency_ratio'] == {'episodes': 10, 'p50': 0.625, 'p95': 0.625}
     assert learned['refreshes'] == {'episode_reset': 10} and learned['seeds'] == [[0, 9]]
+
+
+def test_seconds_per_solved_task_are_compared_with_dense_seed_by_seed():
+    entries = by_name(small())
+    dense, motion = entries['dense'], entries['motion at 50 %']
+    assert dense['seconds_per_solved'] == 4.0 and dense['seconds_per_solved_ratio'] is None
+    assert motion['seconds_per_solved'] == pytest.approx(20 / 8)  # two of ten failed
+    assert motion['inference_per_solved'] == pytest.approx(20 * 0.020 / 8)
+    ratio = motion['seconds_per_solved_ratio']
+    assert (ratio['episodes'], ratio['ratio']) == (10, pytest.approx(2.5 / 4))
+    assert 0.5 <= ratio['ci95'][0] < 0.625 < ratio['ci95'][1] < 1.3
+    # no time was noted for it, as in folders from before there was one
+    assert entries['random at 50 %']['seconds_per_solved'] is None
+    assert entries['random at 50 %']['seconds_per_solved_ratio'] is None
+
+
+def test_seconds_are_compared_only_where_one_process_ran_both():
+    definitions = [definition('dense', 'dense'), definition('m', 'motion')]
+    records = [record('dense', s, seconds=4.0) for s in range(2)]
+    records += [record('m', 0, seconds=1.0), record('m', 1, seconds=100.0, run='b')]
+    entry = by_name(figures(definitions, records))['m']
+    assert entry['seconds_per_solved'] == 50.5
+    assert entry['seconds_per_solved_ratio']['ratio'] == 0.25
 
 
 def test_differences_are_paired_against_dense_and_the_best_rule():

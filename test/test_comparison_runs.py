@@ -64,6 +64,7 @@ def test_an_episode_comes_back_as_it_was_written(tmp_path):
     assert episode.latency_ms == ({'total': 20.0, 'gate': 1.0},) * 2
     assert episode.age_counts == (5, 2, 1)
     assert episode.action_error == (0.25, 0.25) and second.episode.action_error == ()
+    assert episode.seconds == pytest.approx(0.84)
     assert first.threads >= 1 and first.ended >= first.began > 0
     assert folder.machines[first.run]['versions']['python']
 
@@ -73,6 +74,15 @@ def test_more_seeds_and_entries_run_only_what_is_missing(tmp_path):
     log, _ = work(tmp_path, [DENSE, MOTION, RANDOM], range(4))
     assert Counter(log) == {'r': 4, 'dense': 1, 'm': 1}
     assert work(tmp_path, [DENSE, MOTION, RANDOM], range(4))[0] == []
+
+
+def test_a_folder_from_before_times_were_noted_is_read(tmp_path):
+    work(tmp_path, [DENSE], range(1))
+    (file,) = tmp_path.glob('episodes/*.jsonl')
+    before = file.read_text()
+    file.write_text(before.replace('"seconds": 0.84, ', ''))
+    assert file.read_text() != before
+    assert ComparisonFolder(tmp_path).records['dense', None, 0].episode.seconds is None
 
 
 def test_a_torn_last_line_is_ignored_with_a_notice_and_its_episode_run_again(tmp_path, capsys):

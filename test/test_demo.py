@@ -47,6 +47,11 @@ def test_report_has_the_promised_fields_for_both_runs(out):
             assert 0 <= run['latency_ms'][stage]['p50'] <= run['latency_ms'][stage]['p95']
         assert 0 < run['ros']['image_to_command_ms']['p50']
         assert {'hardware', 'versions'} <= set(run)
+        (episode,) = run['per_episode']
+        # of wall clock: the arm moves in real time, and waits for inferences besides
+        assert episode['seconds'] > episode['steps'] / 10
+        expected = episode['seconds'] if run['successes'] else None
+        assert run['seconds_per_solved'] == expected
     assert (dense['gate'], cached['gate']) == ('dense', 'motion')
     assert dense['reuse_mean'] == 0
     assert 0.3 < cached['reuse_mean'] <= 0.5
@@ -86,7 +91,7 @@ def test_video_lasts_as_long_as_the_episodes(out):
 def test_page_holds_video_and_figures(out):
     text = (out / 'report.html').read_text(encoding='utf-8')
     assert 'data:video/mp4;base64,' in text
-    assert 'visual tokens reused' in text
+    assert 'visual tokens reused' in text and 'seconds per solved task' in text
 
 
 def test_no_process_is_left(out):

@@ -97,6 +97,7 @@ class Stage:
     """Show other pictures all the time, for so long that checks can be paid."""
 
     max_steps, execute_steps, task = 240, 4, SimpleNamespace(name='look')
+    control_frequency = 10.0
 
     def reset(self, seed):
         self.seed = seed

@@ -252,7 +252,7 @@ def test_layer_schedule_follows_the_published_numbers():
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ({'name': 'motoin'}, 'gate: expected one of dense, random, motion, vla-cache, learned'),
+        ({'name': 'motoin'}, 'gate: expected one of dense, random, motion, vla-cache, every, '),
         ({'name': 'motion', 'reuse': 1.2}, 'reuse: expected a share from 0 to 1, got 1.2'),
         ({'name': 'random', 'reuse': float('nan')}, 'reuse: expected a share from 0 to 1'),
         ({'name': 'dense', 'reuse': -0.1}, 'reuse: expected a share from 0 to 1'),

@@ -74,7 +74,7 @@ def test_a_gate_may_come_from_another_folder(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     'gate, reuse, message',
     [
-        ('lerned', 0.5, 'gate: expected one of dense, random, motion, vla-cache, learned, learn'),
+        ('lerned', 0.5, 'gate: expected one of dense, random, motion, vla-cache, every, learned'),
         ('learned', 1.5, 'reuse: expected a share from 0 to 1, got 1.5'),
         ('motion@/tmp', 0.5, "'name@folder', got 'motion@/tmp'"),
         ('learned@', 0.5, "'name@folder', got 'learned@'"),

@@ -76,8 +76,8 @@ def test_every_gate_walks_the_corridor(oft_folder, name):
     reports = [policy.act(observe(seed // 2))[1] for seed in range(4)]
     assert [report.step for report in reports] == [0, 1, 2, 3]
     assert [bool(report.refresh) for report in reports] == [True, False, False, False]
-    expected = 0.0 if name == 'dense' else 0.5
-    assert [report.reuse for report in reports[1:]] == pytest.approx([expected] * 3, abs=0.01)
+    expected = {'dense': [0.0] * 3, 'every': [1.0, 0.0, 1.0]}.get(name, [0.5] * 3)
+    assert [report.reuse for report in reports[1:]] == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize('name', ['random', 'motion'])

@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from vla_cache_ros.caching.gates import GATES
 from vla_cache_ros.ros.command_log import CommandLog
 from vla_cache_ros.ros.declaration import check
 from vla_cache_ros.ros.isolation import isolated_domain
@@ -129,6 +130,12 @@ def test_value_that_does_not_suit_is_refused_with_what_was_expected_and_what_cam
     one = next(one for one in fields(VLAParameters) if one.name == name)
     assert line in check(one, value)
     assert repr(value) in check(one, value)
+
+
+@pytest.mark.parametrize('name', GATES)
+def test_the_node_takes_every_gate_by_its_name(name):
+    one = next(one for one in fields(VLAParameters) if one.name == 'gate')
+    assert check(one, name) == ''
 
 
 def test_whole_number_is_accepted_for_a_float():

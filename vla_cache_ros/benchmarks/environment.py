@@ -60,11 +60,13 @@ class Environment(Protocol):
     """
     Run episodes of tasks; one at a time, from one thread.
 
-    execute_steps: actions of a chunk that are executed before the next observation. task: of the
-    present episode. max_steps: its limit, control periods.
+    execute_steps: actions of a chunk that are executed before the next observation.
+    control_frequency: actions a second, Hz. task: of the present episode. max_steps: its limit,
+    control periods.
     """
 
     execute_steps: int
+    control_frequency: float
     task: Task
     max_steps: int
 

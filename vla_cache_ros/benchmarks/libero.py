@@ -47,6 +47,8 @@ class LiberoTask:
 class Libero:
     """Run the tasks of one suite; each keeps a simulator of its own once it was needed."""
 
+    control_frequency = CONTROL_FREQUENCY
+
     def __init__(self, suite: str, setup: Setup) -> None:
         """
         Read the suite's tasks and initial states.

@@ -34,13 +34,15 @@ class Twin:
     """
     Describe one task of mani_skill.
 
-    name: its id there. max_steps: limit of an episode, control periods. scale: `[7]`, from metres
-    and radians to what its controller takes. sensors: settings of every camera. instruction: ''
-    where mani_skill has one. assets: what it needs to be downloaded, None for nothing.
+    name: its id there. max_steps: limit of an episode, control periods. frequency: of them, Hz.
+    scale: `[7]`, from metres and radians to what its controller takes. sensors: settings of every
+    camera. instruction: '' where mani_skill has one. assets: what it needs to be downloaded, None
+    for nothing.
     """
 
     name: str
     max_steps: int
+    frequency: float = 5.0
     camera: str = '3rd_view_camera'
     control_mode: str = 'arm_pd_ee_target_delta_pose_align2_gripper_pd_joint_pos'
     obs_mode: str = 'rgb+segmentation'
@@ -89,6 +91,7 @@ BRIDGE = (
 PICK_CUBE = Twin(
     'PickCube-v1',
     50,
+    frequency=20.0,
     camera='base_camera',
     control_mode='pd_ee_target_delta_pose',
     obs_mode='rgb',
@@ -121,6 +124,11 @@ class SimplerEnvironment:
         """Return the limit of the present episode, control periods."""
         bridge = self.task.assets is not None
         return COGACT_STEPS if bridge and self._family == 'cogact' else self.task.max_steps
+
+    @property
+    def control_frequency(self) -> float:
+        """Return the actions a second of the present episode, Hz."""
+        return self.task.frequency
 
     def wrap(self, actor: Actor) -> Actor:
         """Return what acts in the published evaluation: for CogACT, its chunks blended."""

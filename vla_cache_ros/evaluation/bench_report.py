@@ -40,7 +40,7 @@ def tables(figures: Mapping[str, Any]) -> str:
     """Return what a benchmark came to in Markdown: time, work, agreement, circumstances."""
     entries = figures['entries']
     time = _table(
-        ['variant', 'p50 ms', 'p95 ms', 'Hz', 'x hf', 'x dense', 'first step ms']
+        ['variant', 'p50 ms', 'p95 ms', 'mean ms', 'Hz', 'x hf', 'x dense', 'first step ms']
         + list(STAGE_COLORS),
         [_time(entry) for entry in entries],
     )
@@ -100,6 +100,7 @@ def _time(entry: Mapping[str, Any]) -> list[str]:
         entry['name'],
         _ms(laps['total']['p50']),
         _ms(laps['total']['p95']),
+        _ms(entry['mean_ms']),
         f'{entry["hz"]:.3g}',
         f'{1 / entry["ratio_to_hf"]["p50"]:.2f}',
         '' if dense is None else f'{1 / dense["p50"]:.2f}',

@@ -163,6 +163,7 @@ def _entry(
         'decoding': variant.decoding or None,
         'exact': variant.exact,
         'latency_ms': latency,
+        'mean_ms': _mean(sample.latency_ms['total'] for sample in timed),
         'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
         'hz': 1e3 / latency['total']['p50'],
         'reuse': _mean(sample.reuse for sample in timed),

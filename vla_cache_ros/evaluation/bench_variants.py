@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from vla_cache_ros.caching.gates import DenseGate
+from vla_cache_ros.caching.gates import EveryGate
 from vla_cache_ros.caching.gates import Gate
 from vla_cache_ros.caching.gates import LEARNED
 from vla_cache_ros.caching.gates import make_gate
@@ -40,6 +41,7 @@ from vla_cache_ros.vla.shapes import RandomVLA
 GREEDY, JACOBI = 'greedy', 'jacobi'
 REUSES = (0.0, 0.3, 0.5, 0.7, 0.85)
 SHAPE_REUSES = (0.5, 0.7, 0.85)
+_EVERY_SECOND = 0.5  # share of the steps that reuse everything
 _GREEDY_REUSE = 0.7  # the cached variant of a causal model that runs with both decodings
 
 
@@ -90,6 +92,7 @@ def list_variants(causal: bool, reuses: Sequence[float], learned: bool) -> list[
     found.append(Variant(dense, decoding=plain))
     if causal:
         found.append(Variant(dense, decoding=JACOBI))
+    found.append(Variant(EveryGate.name, _EVERY_SECOND, decoding=best))
     found.append(Variant(VlaCacheGate.name, decoding=best))
     found += [Variant(fixed, reuse, decoding=best) for reuse in sorted(set(reuses))]
     if causal and reuses:

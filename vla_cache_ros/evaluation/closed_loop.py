@@ -26,6 +26,9 @@ from vla_cache_ros.benchmarks import make_environment
 from vla_cache_ros.benchmarks import Setup
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.evaluation.solved_time import episode_seconds
+from vla_cache_ros.evaluation.solved_time import seconds_per_solved
+from vla_cache_ros.evaluation.solved_time import solved_text
 from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.statistics import wilson_interval
 from vla_cache_ros.types import StepReport
@@ -44,6 +47,7 @@ class Episode:
     age_counts: visual tokens of age 0, 1, 2 ... over all inferences. action_error: per inference,
     mean absolute difference to the shadow's executed actions, normalised units; () without one.
     passes: per inference, passes of the decoder after the first; 0 where actions are no tokens.
+    seconds: from the instruction to success or the limit, motion and inference; None if unknown.
     """
 
     seed: int
@@ -56,6 +60,7 @@ class Episode:
     age_counts: tuple[int, ...] = ()
     action_error: tuple[float, ...] = ()
     passes: tuple[int, ...] = ()
+    seconds: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the episode as one plain JSON record."""
@@ -66,6 +71,7 @@ class Episode:
             'steps': self.steps,
             'inferences': len(self.reuse),
             'reuse_mean': float(np.mean(self.reuse)) if self.reuse else None,
+            'seconds': self.seconds,
         }
 
 
@@ -99,17 +105,19 @@ def run_episode(
             success = bool(env.success())
             if success:
                 break
+    latency_ms = tuple(dict(report.latency_ms) for report in reports)
     return Episode(
         seed=seed,
         task=env.task.name,
         success=success,
         steps=steps,
         reuse=tuple(float(report.reuse) for report in reports),
-        latency_ms=tuple(dict(report.latency_ms) for report in reports),
+        latency_ms=latency_ms,
         refreshes=tuple(report.refresh for report in reports),
         age_counts=_count([report.ages for report in reports]),
         action_error=tuple(errors),
         passes=tuple(report.passes for report in reports),
+        seconds=episode_seconds(steps, env.control_frequency, latency_ms),
     )
 
 
@@ -146,6 +154,7 @@ def summarize(
     reuse = [value for episode in episodes for value in episode.reuse]
     passes = [value for episode in episodes for value in episode.passes]
     latencies = [values for episode in episodes for values in episode.latency_ms]
+    inference = sum(values['total'] for values in latencies) / 1e3
     skipped = min(warmup, max(0, len(latencies) - 1))  # a single inference still has a figure
     refreshes = Counter(name for episode in episodes for name in episode.refreshes if name)
     low, high = wilson_interval(successes, len(episodes))
@@ -154,6 +163,7 @@ def summarize(
         'successes': successes,
         'success_rate': successes / len(episodes),
         'success_ci95': [low, high],
+        **seconds_per_solved([(e.seconds, e.success) for e in episodes], inference),
         'gate': gate,
         'reuse_mean': float(np.mean(reuse)) if reuse else None,
         'inferences': len(reuse),
@@ -220,6 +230,7 @@ def run_evaluate(
         env=env,
         facts=facts,
         execute_steps=world.execute_steps,
+        control_frequency=world.control_frequency,
     )
     if path is not None:
         write_json(path, figures)
@@ -248,6 +259,13 @@ def table(figures: Mapping[str, Any]) -> str:
         lines.append(f'{stage:<12}' + ''.join(f'{cell:>9}' for cell in cells))
     if figures['passes_mean']:
         lines.append(f'{figures["passes_mean"]:.2f} passes after the prefill, for action tokens')
+    if figures['seconds_per_solved'] is not None:
+        text = solved_text(figures['seconds_per_solved'], figures['seconds_per_solved_ci95'], 2)
+        lines.insert(
+            1,
+            f'{text} s per solved task, motion and inference, failures included; '
+            f'inference {figures["inference_per_solved"]:.2f} s of it',
+        )
     for name, counts in figures['tasks'].items():
         lines.append(f'{name:<28}{counts["successes"]:>4} of {counts["episodes"]}')
     if 'env' in figures:

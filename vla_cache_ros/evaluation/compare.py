@@ -30,6 +30,7 @@ from vla_cache_ros.evaluation.comparison_plots import plot_comparison
 from vla_cache_ros.evaluation.comparison_runs import missing
 from vla_cache_ros.evaluation.comparison_runs import share_seeds
 from vla_cache_ros.evaluation.comparison_runs import warm_up
+from vla_cache_ros.evaluation.solved_time import solved_text
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
@@ -142,7 +143,8 @@ def table(figures: Mapping[str, Any]) -> str:
     first = _rows(
         'entry',
         ['success', '95 % interval', 'reuse', 'of cached steps', 'action error']
-        + ['age mean / p95 / max', 'p50 ms', 'p95 ms', 'p50 ratio', 'p95 ratio', 'gate p50 ms'],
+        + ['age mean / p95 / max', 'p50 ms', 'p95 ms', 'p50 ratio', 'p95 ratio', 'gate p50 ms']
+        + ['s per solved task (95 %)', 'ratio (95 %)'],
         {entry['name']: _cells(entry) for entry in figures['entries']},
     )
     against = ['points (95 %)', "McNemar's p", 'n']
@@ -190,6 +192,7 @@ def _run(
 def _cells(entry: Mapping[str, Any]) -> list[str]:
     low, high = (100 * bound for bound in entry['success_ci95'])
     total, ages, ratio = entry['latency_ms']['total'], entry['ages'], entry['latency_ratio']
+    solved = entry['seconds_per_solved_ratio']
     return [
         f'{entry["successes"]} of {entry["episodes"]}',
         f'{low:.1f} to {high:.1f} %',
@@ -201,6 +204,8 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
         _format(total['p95'], '{:.1f}'),
         *(_format(ratio and ratio[q], '{:.2f}') for q in ('p50', 'p95')),
         _format(entry['latency_ms']['gate']['p50'], '{:.2f}'),
+        solved_text(entry['seconds_per_solved'], entry['seconds_per_solved_ci95'], 2),
+        '' if solved is None else solved_text(solved['ratio'], solved['ci95'], 3),
     ]
 
 

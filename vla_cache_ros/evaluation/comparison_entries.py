@@ -16,7 +16,7 @@ import re
 from typing import Any
 
 DENSE = 'dense'
-RULES = ('random', 'motion', 'vla-cache')  # gates that nothing was trained for
+RULES = ('random', 'motion', 'vla-cache', 'every')  # gates that nothing was trained for
 GATE_FOLDER = 'gate'  # beside the model, where the checkpoint has its own
 
 _FORM = re.compile(

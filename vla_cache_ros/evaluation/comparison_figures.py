@@ -9,6 +9,7 @@ ran for both: whatever else the machine did then fell on both. Reads no file, wr
 
 from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from vla_cache_ros.evaluation.comparison_entries import DENSE
 from vla_cache_ros.evaluation.comparison_entries import entry_name
 from vla_cache_ros.evaluation.comparison_entries import RULES
 from vla_cache_ros.evaluation.comparison_folder import Record
+from vla_cache_ros.evaluation.solved_time import solved_ratio
 from vla_cache_ros.evaluation.statistics import mcnemar
 from vla_cache_ros.evaluation.statistics import paired_bootstrap_difference
 from vla_cache_ros.evaluation.statistics import percentiles
@@ -61,11 +63,14 @@ def comparison_figures(
             **entry_figures(run, definition['gate']),
             'against_dense': None,
             'latency_ratio': None,
+            'seconds_per_solved_ratio': None,
             'against_best_rule': None,
         }
         if dense is not None and key != dense:
             figures['against_dense'] = paired(runs[dense], run)
-            figures['latency_ratio'] = latency_ratio([runs[d] for d in denses if d != key], run)
+            others = [runs[d] for d in denses if d != key]
+            figures['latency_ratio'] = latency_ratio(others, run)
+            figures['seconds_per_solved_ratio'] = seconds_ratio(others, run)
         rule = best_rule(definitions, runs, key[1])
         if definition['gate'] != DENSE and rule is not None and rule != key:
             pair = paired(runs[rule], run)
@@ -74,9 +79,11 @@ def comparison_figures(
     everything = [record for key in definitions for record in runs[key].values()]
     seeds = [record.episode.seed for record in everything]
     steps = {machine['execute_steps'] for machine in machines if 'execute_steps' in machine}
+    rates = {m['control_frequency'] for m in machines if 'control_frequency' in m}
     return {
         'env': 'tabletop',  # what folders without it are of
         **({'execute_steps': max(steps)} if steps else {}),
+        **({'control_frequency': max(rates)} if rates else {}),
         **{name: value for name, value in manifest.items() if name != 'entries'},
         'reference': None if dense is None else entry_name(*dense),
         'seeds': [min(seeds), max(seeds)],
@@ -158,23 +165,45 @@ def latency_ratio(references: Sequence[Run], other: Run) -> dict[str, Any] | Non
     """
     Return the ratio of total latency, other to dense, below 1 is faster; or None.
 
-    references: the dense entries. Only seeds count that one process ran for the entry and for one
-    of them: an entry that was added later is compared with the dense entry added along with it.
+    references: the dense entries, of which `timed_together` takes one for each episode.
     """
-    totals: tuple[list[float], list[float]] = ([], [])
-    episodes = 0
-    for seed, record in other.items():
-        dense = (run[seed] for run in references if seed in run and run[seed].run == record.run)
-        partner = next(dense, None)
-        if partner is None:
-            continue
-        episodes += 1
-        for values, one in zip(totals, (partner, record), strict=True):
-            values += [stages['total'] for stages in one.episode.latency_ms]
-    if not all(totals):
+    pairs = list(timed_together(references, other))
+    totals = [
+        [stages['total'] for episode in side for stages in episode.latency_ms]
+        for side in zip(*pairs, strict=True)
+    ]
+    if not totals or not all(totals):
         return None
     before, after = (percentiles(values) for values in totals)
-    return {'episodes': episodes, **{q: after[q] / before[q] for q in before}}
+    return {'episodes': len(pairs), **{q: after[q] / before[q] for q in before}}
+
+
+def seconds_ratio(references: Sequence[Run], other: Run) -> dict[str, Any] | None:
+    """
+    Return the ratio of seconds per solved task, other to dense, below 1 is better; or None.
+
+    references: as for `latency_ratio`. Episodes whose time is not known do not count.
+    """
+    pairs = [
+        pair
+        for pair in timed_together(references, other)
+        if all(episode.seconds is not None for episode in pair)
+    ]
+    dense, own = ([(pair[side].seconds, pair[side].success) for pair in pairs] for side in (0, 1))
+    return solved_ratio(dense, own)
+
+
+def timed_together(references: Sequence[Run], other: Run) -> Iterator[tuple[Episode, Episode]]:
+    """
+    Yield (dense episode, episode) for the seeds that one process ran for both.
+
+    An entry that was added later is compared with the dense entry added along with it.
+    """
+    for seed, record in sorted(other.items()):
+        dense = (run[seed] for run in references if seed in run and run[seed].run == record.run)
+        partner = next(dense, None)
+        if partner is not None:
+            yield partner.episode, record.episode
 
 
 def best_rule(

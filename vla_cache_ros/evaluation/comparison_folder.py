@@ -63,6 +63,7 @@ class Record:
             'task': episode.task,
             'success': episode.success,
             'steps': episode.steps,
+            'seconds': None if episode.seconds is None else round(episode.seconds, 4),
             'reuse': [round(value, 6) for value in episode.reuse],
             'refreshes': episode.refreshes,
             'age_counts': episode.age_counts,
@@ -89,6 +90,7 @@ class Record:
             refreshes=tuple(line['refreshes']),
             age_counts=tuple(line['age_counts']),
             action_error=tuple(line['action_error']),
+            seconds=line.get('seconds'),  # folders from before it was noted go on
         )
         rest = (line[name] for name in ('threads', 'began', 'ended'))
         return cls(run, line['label'], line['requested_reuse'], episode, *rest)

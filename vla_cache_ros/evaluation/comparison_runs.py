@@ -57,6 +57,7 @@ def share_seeds(
         'versions': versions(),
         'facts': dict(env.facts()),
         'execute_steps': env.execute_steps,
+        'control_frequency': env.control_frequency,
     }
     entries = list(policies)
     held = 0

@@ -65,6 +65,7 @@ class Run:
                 latency_ms=tuple(report['latency_ms'] for report in reports),
                 refreshes=tuple(report['refresh'] for report in reports),
                 passes=tuple(report['passes'] for report in reports),
+                seconds=came.seconds,
             )
         )
         result = 'success' if status['success'] else 'not done'

@@ -17,6 +17,7 @@ from vla_cache_ros.evaluation.report import line_plot
 from vla_cache_ros.evaluation.report import Plot
 from vla_cache_ros.evaluation.report import Table
 from vla_cache_ros.evaluation.report import write_report
+from vla_cache_ros.evaluation.solved_time import solved_text
 
 
 def comparison(report: Mapping[str, Any]) -> Table:
@@ -26,6 +27,7 @@ def comparison(report: Mapping[str, Any]) -> Table:
         ('', 'dense', f'{cached["gate"]}'),
         [
             ('episodes that succeeded', *(_success(run) for run in (dense, cached))),
+            ('seconds per solved task', *(_solved(run) for run in (dense, cached))),
             ('visual tokens reused', *(f'{run["reuse_mean"]:.0%}' for run in (dense, cached))),
             ('observation to action, p50', *_milliseconds(dense, cached, 'p50')),
             ('observation to action, p95', *_milliseconds(dense, cached, 'p95')),
@@ -65,10 +67,10 @@ def write_page(
                   _total),
         ],
         episodes=Table(
-            ('gate', 'seed', 'task', 'result', 'control steps', 'inferences'),
+            ('gate', 'seed', 'task', 'result', 'control steps', 'inferences', 'seconds'),
             [
                 (name, str(e.seed), e.task, 'success' if e.success else 'not done', str(e.steps),
-                 str(len(e.reuse)))
+                 str(len(e.reuse)), f'{e.seconds:.1f}')
                 for name, episodes in runs.items()
                 for e in episodes
             ],
@@ -102,6 +104,10 @@ def _total(episode: Episode) -> Sequence[float]:
 
 def _success(run: Mapping[str, Any]) -> str:
     return f'{run["successes"]} of {run["episodes"]}'
+
+
+def _solved(run: Mapping[str, Any]) -> str:
+    return solved_text(run['seconds_per_solved'], run['seconds_per_solved_ci95'], 1) or '-'
 
 
 def _milliseconds(dense: Mapping, cached: Mapping, percentile: str) -> list[str]:

@@ -35,7 +35,7 @@ from vla_cache_ros.evaluation.paper_sections import wrap
 from vla_cache_ros.evaluation.paper_times import times
 
 Records = Sequence[Mapping[str, Any]]
-_PLAIN = ('dense', 'random', 'motion', 'vla-cache', 'learned', 'learned-fixed')
+_PLAIN = ('dense', 'random', 'motion', 'vla-cache', 'every', 'learned', 'learned-fixed')
 _DIFFERS = (
     'Ours differ from the published rows in hardware, in the version of MuJoCo (which changes '
     'physics; the paper states none), in the gate and in how time is taken; n and seeds are those '

@@ -7,6 +7,7 @@ Knows numbers only: not what an episode, a gate or a latency is. Paired function
 samples in the same order (entry i of both comes from the same seed); they cannot check that.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import math
 from statistics import NormalDist
@@ -72,6 +73,46 @@ def paired_bootstrap_difference(
     tail = 50 * (1 - confidence)
     low, high = np.percentile(means, [tail, 100 - tail])
     return float(difference.mean()), float(low), float(high)
+
+
+def bootstrap_sums(
+    rows: Sequence[Sequence[float]],
+    statistic: Callable[[np.ndarray], np.ndarray],
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """
+    Return (value, low, high) of a statistic of the sums of columns, such as a ratio of two.
+
+    Percentile bootstrap over rows, each drawn as a whole. Deterministic for a given seed.
+
+    rows: `[n, k]`, one sample each.
+    statistic: takes sums `[..., k]` and returns `[...]`; may divide by zero.
+    confidence: of the interval. Its bounds are samples, not interpolated; where a statistic is
+        undefined (0 / 0) it counts as the least for the lower one and the most for the upper one.
+    resamples: number of them.
+    seed: of the random numbers.
+
+    Raises ValueError: no row, rows of different lengths, or a value is not finite.
+    """
+    _check_confidence(confidence)
+    values = np.asarray(rows, dtype=np.float64)
+    if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
+        raise ValueError(
+            f'bootstrap needs at least 1 row of finite values, got shape {values.shape}'
+        )
+    generator = np.random.default_rng(seed)
+    sums = np.empty((resamples, values.shape[1]))
+    for index in range(resamples):  # one row at a time: n * resamples would be gigabytes
+        sums[index] = values[generator.integers(0, len(values), len(values))].sum(0)
+    tail = 50 * (1 - confidence)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        value, found = statistic(values.sum(0)), statistic(sums)
+    undefined = np.isnan(found)
+    low = np.percentile(np.where(undefined, -np.inf, found), tail, method='lower')
+    high = np.percentile(np.where(undefined, np.inf, found), 100 - tail, method='higher')
+    return float(value), float(low), float(high)
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:

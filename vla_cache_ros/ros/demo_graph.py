@@ -39,13 +39,15 @@ class GraphEpisode:
     Hold what came back from one episode over ROS.
 
     status: the robot's last word (seed, task, instruction, success, steps). reports: the policy's
-    step reports, in order. begin, end: ns of the ROS clock.
+    step reports, in order. begin, end: ns of the ROS clock. seconds: of wall clock from the
+    instruction to success or the limit.
     """
 
     status: dict[str, Any]
     reports: list[dict[str, Any]]
     begin: int
     end: int
+    seconds: float
 
 
 class DemoGraph:
@@ -98,13 +100,16 @@ class DemoGraph:
         )
         self._reports.clear()
         self._instructions.publish(String(data=self._status['instruction']))
-        begin = time.time_ns()
+        begin, began = time.time_ns(), time.monotonic()
         self._operator.transition(POLICY, ACTIVATE)
         self._operator.wait(lambda: bool(self._reports), 'the first inference', START_TIMEOUT)
         self._wait_for_end()
+        seconds = time.monotonic() - began
         self._operator.transition(POLICY, DEACTIVATE)
         self._operator.settle(0.5)  # the last step report, and a still picture for the video
-        return GraphEpisode(dict(self._status), list(self._reports), begin, time.time_ns())
+        return GraphEpisode(
+            dict(self._status), list(self._reports), begin, time.time_ns(), seconds
+        )
 
     def _wait_for_end(self) -> None:
         limit = self._status['max_steps']

@@ -31,12 +31,14 @@ class VLAParameters:
     gate: str = parameter(
         'dense',
         'which visual tokens are recomputed at a step: dense (all), random, motion, vla-cache, '
-        'learned or learned-fixed; learned@FOLDER takes a gate from elsewhere',
-        pattern='dense|random|motion|vla-cache|(learned|learned-fixed)(@.+)?',
+        'every (all at every n-th step), learned or learned-fixed; learned@FOLDER takes a gate '
+        'from elsewhere',
+        pattern='dense|random|motion|vla-cache|every|(learned|learned-fixed)(@.+)?',
     )
     reuse: float = parameter(
         -1.0,
-        'share of visual tokens that a gate with a budget reuses; below 0: its own default',
+        'share of visual tokens that a gate with a budget reuses, (n - 1) / n for every; below 0: '
+        'its own default',
         low=-1.0,
         high=1.0,
     )

@@ -36,6 +36,7 @@ class Tabletop:
     """Simulate one arm, a table and objects; one instance owns one OpenGL context."""
 
     execute_steps = EXECUTE_STEPS
+    control_frequency = CONTROL_FREQUENCY
 
     def __init__(self, cameras: int = len(CAMERAS)):
         """

@@ -15,6 +15,7 @@ from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.base import DEFAULT_REUSE
 from vla_cache_ros.caching.gates.base import Gate
 from vla_cache_ros.caching.gates.dense import DenseGate
+from vla_cache_ros.caching.gates.every import EveryGate
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.learned import FixedLearnedGate
 from vla_cache_ros.caching.gates.learned import LearnedGate
@@ -23,7 +24,7 @@ from vla_cache_ros.caching.gates.random_choice import RandomGate
 from vla_cache_ros.caching.gates.vla_cache import VlaCacheGate
 
 RULES: dict[str, type] = {
-    gate.name: gate for gate in (DenseGate, RandomGate, MotionGate, VlaCacheGate)
+    gate.name: gate for gate in (DenseGate, RandomGate, MotionGate, VlaCacheGate, EveryGate)
 }
 LEARNED: dict[str, type] = {gate.name: gate for gate in (LearnedGate, FixedLearnedGate)}
 GATES = RULES | LEARNED
@@ -35,6 +36,7 @@ __all__ = [
     'LEARNED',
     'RULES',
     'DenseGate',
+    'EveryGate',
     'FixedLearnedGate',
     'Gate',
     'LearnedGate',
@@ -80,10 +82,10 @@ def make_gate(
     """
     Return the gate of that name.
 
-    name: dense, random, motion, vla-cache, learned or learned-fixed.
-    reuse: target mean share of visual token-layers taken from the cache, 0 to 1. None leaves
-        it to the gate: 0.5, for vla-cache its published settings, for a learned gate what
-        its folder says.
+    name: dense, random, motion, vla-cache, every, learned or learned-fixed.
+    reuse: target mean share of visual token-layers taken from the cache, 0 to 1; for every
+        (n - 1) / n for a full step in n. None leaves it to the gate: 0.5, for vla-cache its
+        published settings, for a learned gate what its folder says.
     max_age: steps that a token may be reused before it is recomputed.
     recovery: share of the cached tokens that is recomputed at random, 0 to 1.
     seed: start of the gate's random numbers, taken up again at every `reset()`.

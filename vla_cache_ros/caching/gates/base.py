@@ -29,7 +29,7 @@ class Gate(Protocol):
 
     `probe_layers` names the decoder layers whose attention from text to visual tokens the engine
     shall record for the next plan; empty for gates that read pixels only. A gate that can be asked
-    for another share of reuse has `reuse`, `largest_reuse` and `ask` too, as SeededGate has.
+    for another share of reuse has `reuse`, `largest_reuse` and `ask` too, as AskedGate has.
     """
 
     name: str
@@ -46,9 +46,9 @@ class Gate(Protocol):
         """
 
 
-class SeededGate:
+class AskedGate:
     """
-    Hold the parameters that all gates but dense share, and the random numbers.
+    Hold the parameters that all gates but dense share.
 
     largest_reuse: the most that `ask` takes.
     """
@@ -58,22 +58,11 @@ class SeededGate:
     largest_reuse = LARGEST_REUSE
 
     def __init__(
-        self,
-        reuse: float | None = DEFAULT_REUSE,
-        max_age: int = DEFAULT_MAX_AGE,
-        recovery: float = DEFAULT_RECOVERY,
-        seed: int = 0,
+        self, reuse: float | None = DEFAULT_REUSE, max_age: int = DEFAULT_MAX_AGE
     ) -> None:
-        check_parameters(reuse, max_age, recovery)
+        check_parameters(reuse, max_age)
         self.reuse = reuse
         self.max_age = max_age
-        self.recovery = recovery
-        self.seed = seed
-        self.reset()
-
-    def reset(self) -> None:
-        """Start the random numbers anew, so that equal episodes get equal plans."""
-        self.generator = np.random.default_rng(self.seed)
 
     def ask(self, reuse: float | None) -> None:
         """
@@ -81,13 +70,34 @@ class SeededGate:
 
         Raises ValueError above `largest_reuse`; nothing changes then.
         """
-        check_parameters(reuse, self.max_age, self.recovery)
+        check_parameters(reuse, self.max_age)
         if reuse is not None and reuse > self.largest_reuse:
             raise ValueError(
                 f'reuse: expected at most {self.largest_reuse:g}, the most that this gate may '
                 f'be asked for, got {reuse:g}'
             )
         self.reuse = reuse
+
+
+class SeededGate(AskedGate):
+    """Hold the recovery and the random numbers of gates that choose tokens."""
+
+    def __init__(
+        self,
+        reuse: float | None = DEFAULT_REUSE,
+        max_age: int = DEFAULT_MAX_AGE,
+        recovery: float = DEFAULT_RECOVERY,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(reuse, max_age)
+        check_parameters(reuse, max_age, recovery)
+        self.recovery = recovery
+        self.seed = seed
+        self.reset()
+
+    def reset(self) -> None:
+        """Start the random numbers anew, so that equal episodes get equal plans."""
+        self.generator = np.random.default_rng(self.seed)
 
 
 class BudgetGate(SeededGate):
@@ -139,7 +149,9 @@ def refresh_reason(cache: EpisodeCache) -> str:
     return cache.cause or 'first_step'
 
 
-def check_parameters(reuse: float | None, max_age: int, recovery: float) -> None:
+def check_parameters(
+    reuse: float | None, max_age: int, recovery: float = DEFAULT_RECOVERY
+) -> None:
     """Raise ValueError naming the first parameter that is out of its range."""
     for name, value in (('reuse', reuse), ('recovery', recovery)):
         if value is not None and not (math.isfinite(value) and 0 <= value <= 1):

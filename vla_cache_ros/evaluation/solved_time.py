@@ -1,0 +1,94 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Say what a solved task costs in time: motion and inference, failures included.
+
+A policy that infers in half the time is worth little if it fails where the other succeeds, or
+takes more steps. Seconds per solved task holds both: the time of all episodes, those that ended at
+their limit too, divided by the number of those that succeeded. Knows no policy and no clock.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import math
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.evaluation.statistics import bootstrap_sums
+
+Outcome = tuple[float, bool]  # seconds of an episode, whether it succeeded
+
+
+def episode_seconds(
+    steps: int, control_frequency: float, latency_ms: Iterable[Mapping[str, float]]
+) -> float:
+    """
+    Return the time that an episode takes where the arm waits for every inference, s.
+
+    steps: control periods of motion. control_frequency: of them, Hz. latency_ms: per inference,
+    of which `total` counts.
+    """
+    waiting = sum(stages['total'] for stages in latency_ms)
+    return steps / control_frequency + waiting / 1e3
+
+
+def seconds_per_solved(
+    outcomes: Sequence[tuple[float | None, bool]], inference: float
+) -> dict[str, Any]:
+    """
+    Return `seconds_per_solved`, its 95 % interval and the part that inferences take: JSON values.
+
+    The interval is a bootstrap over episodes; its upper bound is None where a resample solved
+    nothing. Everything is None where nothing was solved or an episode's time is not known.
+
+    outcomes: seconds of each episode, and whether it succeeded.
+    inference: of all episodes together, s.
+    """
+    solved = sum(success for _, success in outcomes)
+    if not solved or any(seconds is None for seconds, _ in outcomes):
+        return {
+            'seconds_per_solved': None,
+            'seconds_per_solved_ci95': None,
+            'inference_per_solved': None,
+        }
+    value, low, high = bootstrap_sums(outcomes, lambda sums: sums[..., 0] / sums[..., 1])
+    return {
+        'seconds_per_solved': value,
+        'seconds_per_solved_ci95': [low, _finite(high)],
+        'inference_per_solved': inference / solved,
+    }
+
+
+def solved_ratio(reference: Sequence[Outcome], other: Sequence[Outcome]) -> dict[str, Any] | None:
+    """
+    Return the ratio of seconds per solved task, other to reference, below 1 is better; or None.
+
+    The two are paired: entry i of both has the same seed, and is drawn together. None where there
+    is no pair or one side solved nothing; a bound of `ci95` is None where it is not finite.
+    """
+    if not all(any(success for _, success in side) for side in (reference, other)):
+        return None
+
+    def ratio(sums: np.ndarray) -> np.ndarray:
+        return (sums[..., 2] / sums[..., 3]) / (sums[..., 0] / sums[..., 1])
+
+    pairs = [(*one, *two) for one, two in zip(reference, other, strict=True)]
+    value, low, high = bootstrap_sums(pairs, ratio)
+    return {
+        'episodes': len(pairs),
+        'ratio': value,
+        'ci95': [_finite(low), _finite(high)],
+    }
+
+
+def solved_text(value: float | None, interval: Sequence[float | None] | None, digits: int) -> str:
+    """Return a figure with its interval, such as '12.3 (10.1 to 15.0)', or an empty string."""
+    if value is None or interval is None:
+        return ''
+    low, high = ('no bound' if bound is None else f'{bound:.{digits}f}' for bound in interval)
+    return f'{value:.{digits}f} ({low} to {high})'
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
