@@ -51,7 +51,8 @@ def due(ages: np.ndarray, max_age: int, rank: np.ndarray) -> np.ndarray:
     mask = np.zeros(ages.size, dtype=bool)
     taken = int(excess.max())
     if taken > 0:
-        mask[np.lexsort((rank, left))[:taken]] = True
+        # one whole number holds both keys: sorted several times faster than two arrays
+        mask[np.argsort(left * ages.size + rank)[:taken]] = True
     return mask
 
 
@@ -79,7 +80,7 @@ def select(
     recovery: share of the cached tokens recomputed at random.
     generator: source of chance; the same state gives the same mask.
     """
-    order = np.lexsort((generator.random(scores.size), -ages, -scores))
+    order = _order(scores, ages, generator.random(scores.size))
     rank = np.empty(scores.size, dtype=np.int64)
     rank[order] = np.arange(scores.size)
     mask = due(ages, max_age, rank)
@@ -90,3 +91,13 @@ def select(
     mask[order[~mask[order]][: free - random_share]] = True
     mask[generator.choice(np.flatnonzero(~mask), random_share, replace=False)] = True
     return mask
+
+
+def _order(scores: np.ndarray, ages: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Return the order `[V]` of recomputation: by score, then by age, then by chance."""
+    falling = -scores
+    order = np.argsort(falling)
+    ranked = falling[order]
+    if (ranked[:-1] < ranked[1:]).all():
+        return order
+    return np.lexsort((chance, -ages, falling))  # something is equal, or not a number
