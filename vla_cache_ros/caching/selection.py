@@ -46,7 +46,8 @@ def due(ages: np.ndarray, max_age: int, rank: np.ndarray) -> np.ndarray:
     left = max_age - ages  # [V] further steps in which a token may be reused; < 0: expired
     quota = refresh_quota(ages.size, max_age)
     # counts[h] = tokens that expire within h steps: not reusable any more in step now + h
-    counts = np.cumsum(np.bincount(np.clip(left + 1, 0, max_age + 1), minlength=max_age + 2))
+    expiry = np.maximum(np.minimum(left, max_age) + 1, 0)
+    counts = np.cumsum(np.bincount(expiry, minlength=max_age + 2))
     excess = counts[: max_age + 1] - np.arange(max_age + 1) * quota
     mask = np.zeros(ages.size, dtype=bool)
     taken = int(excess.max())
@@ -84,7 +85,7 @@ def select(
     rank = np.empty(scores.size, dtype=np.int64)
     rank[order] = np.arange(scores.size)
     mask = due(ages, max_age, rank)
-    free = budget - int(mask.sum())
+    free = budget - np.count_nonzero(mask)
     if free <= 0:
         return mask
     random_share = min(free, round(recovery * (scores.size - budget)))

@@ -41,7 +41,7 @@ class CellNetwork:
 
     def __init__(self, network: GateNetwork) -> None:
         self.config = config = network.config
-        cameras, width = config.cameras, config.width
+        width = config.width
         trunk = network.trunk
         stem = _array(trunk.stem.weight).transpose(2, 3, 1, 0)  # [7, 7, channels, width]
         colour, flow, change, age = np.split(stem, (3, 5, 6), axis=2)
@@ -53,12 +53,12 @@ class CellNetwork:
         self._shift = _array(trunk.stem.bias) - colour.sum((0, 1, 2))  # [width]
         self._camera = _array(trunk.camera).repeat(TOKENS, 0)  # [V, width]
         self._film = trunk.film
-        # by row of the kernel: [depth, 3, 3 * width, width]
+        # by row of the kernel: depth times [3, 1, 3 * width, width]
         self._blocks = [
-            _array(block.weight).transpose(2, 3, 1, 0).reshape(3, 1, 1, 3 * width, width)
+            _array(block.weight).transpose(2, 3, 1, 0).reshape(3, 1, 3 * width, width)
             for block in trunk.blocks
         ]
-        shape = (config.tokens, width)
+        shape = (TOKENS, width)
         self._biases = [np.array(np.broadcast_to(_array(b.bias), shape)) for b in trunk.blocks]
         self._selector = _array(network.selector.weight).reshape(width, 1)
         self._selector_bias = _array(network.selector.bias)
@@ -66,32 +66,29 @@ class CellNetwork:
         self._predictor = [_array(part) for part in (*first.parameters(), *last.parameters())]
         self._scaled_stem = self._stem
         self._scaled_shift = self._camera + self._shift  # [V, width]
-        self._allocate(cameras, width)
+        self._allocate(width)
 
-    def _allocate(self, cameras: int, width: int) -> None:
-        tokens = cameras * TOKENS
-        self._colour = np.empty((tokens, COLOUR), dtype=np.uint8)
+    def _allocate(self, width: int) -> None:
+        """Make buffers for one camera: those of several would not stay in a core's own cache."""
+        self._colour = np.empty((TOKENS, COLOUR), dtype=np.uint8)
         self._colour_lines = _cell_lines(self._colour, 0, 3)
-        self._cells = np.empty((tokens, VALUES), dtype=np.float32)
+        self._cells = np.empty((TOKENS, VALUES), dtype=np.float32)
         self._flow_lines = _cell_lines(self._cells, COLOUR, 2)
         self._change_lines = _cell_lines(self._cells, COLOUR + FLOW, 1)
-        self._hidden = np.empty((tokens, width), dtype=np.float32)
 
-        # zeros left and right of a camera's cells, then above and below them
-        self._padded = np.zeros((cameras, GRID, GRID + 2, width), dtype=np.float32)
+        # zeros left and right of the cells, then above and below them
+        self._padded = np.zeros((GRID, GRID + 2, width), dtype=np.float32)
         three = np.dtype(f'V{3 * width * self._padded.itemsize}')  # neighbours, side by side
-        self._windows = np.ndarray(
-            (cameras, GRID, GRID), three, self._padded, strides=self._padded.strides[:3]
-        )
-        self._neighbours = np.zeros((cameras, GRID + 2, GRID), dtype=three)
-        # the kernel's rows start one line of cells after the other: [3, cams, 256, 3 * width]
-        line, item = GRID * three.itemsize, three.itemsize
+        self._windows = np.ndarray((GRID, GRID), three, self._padded, 0, self._padded.strides[:2])
+        self._neighbours = np.zeros((GRID + 2, GRID), dtype=three)
+        # the kernel's rows begin one line of cells after the other: [3, n, 256 / n, 3 * width]
+        line, item = self._neighbours.strides
         count = _rows(3 * width, width)
         self._kernel_rows = np.ndarray(
-            (3, cameras, TOKENS // count, count, 3 * width),
+            (3, TOKENS // count, count, 3 * width),
             np.float32,
             self._neighbours,
-            strides=(line, (GRID + 2) * line, count * item, item, self._padded.itemsize),
+            strides=(line, count * item, item, self._padded.itemsize),
         )
         self._products = np.empty((*self._kernel_rows.shape[:-1], width), dtype=np.float32)
 
@@ -109,35 +106,44 @@ class CellNetwork:
 
         motion: of the step's images. ages: int `[V]`, 1 where just recomputed.
         """
-        hidden = self._hidden  # [V, width]
-        self._fill_cells(motion, ages)
+        hidden = np.empty((self.config.tokens, self.config.width), dtype=np.float32)
+        age = scaled_age(ages)
+        for camera in range(self.config.cameras):
+            rows = slice(camera * TOKENS, (camera + 1) * TOKENS)
+            self._fill_cells(motion, camera, age[rows])
+            self._run_trunk(self._scaled_shift[rows], hidden[rows])
+        scores = hidden.reshape(-1, GRID, hidden.shape[1]) @ self._selector  # [V / 16, 16, 1]
+        weight, bias, last_weight, last_bias = self._predictor
+        mean = _over_rows(np.add, hidden) / len(hidden)
+        summary = np.concatenate([mean, _over_rows(np.maximum, hidden)])  # [2 * width]
+        logits = last_weight @ np.maximum(weight @ summary + bias, 0) + last_bias
+        bounded = LOGIT_BOUND * np.tanh(logits / LOGIT_BOUND)
+        return scores.reshape(-1) + self._selector_bias, bounded
+
+    def _fill_cells(self, motion: Motion, camera: int, age: np.ndarray) -> None:
+        """Lay out what one camera shows: a row `[values]` for each cell."""
+        for lines, part in (
+            (self._colour_lines, motion.colour[camera]),
+            (self._flow_lines, motion.flow[camera]),
+            (self._change_lines, motion.change[camera]),
+        ):
+            lines[...] = np.ndarray(lines.shape, lines.dtype, part)
+        self._cells[:, :COLOUR] = self._colour
+        self._cells[:, AGE] = age
+
+    def _run_trunk(self, shift: np.ndarray, hidden: np.ndarray) -> None:
+        """Write the features of the cells that are laid out to hidden `[256, width]`."""
         _multiply(self._cells, self._scaled_stem, hidden)
-        hidden += self._scaled_shift
-        cells = hidden.reshape(len(self._padded), GRID, GRID, -1)
+        hidden += shift
+        grid = hidden.reshape(GRID, GRID, -1)
         for weight, bias in zip(self._blocks, self._biases, strict=True):
-            np.maximum(cells, 0, out=self._padded[:, :, 1:-1])
-            self._neighbours[:, 1:-1] = self._windows
+            np.maximum(grid, 0, out=self._padded[:, 1:-1])
+            self._neighbours[1:-1] = self._windows
             np.matmul(self._kernel_rows, weight, out=self._products)
             for product in self._products:
                 hidden += product.reshape(hidden.shape)
             hidden += bias
         np.maximum(hidden, 0, out=hidden)
-        scores = hidden.reshape(-1, GRID, hidden.shape[1]) @ self._selector  # [V / 16, 16, 1]
-        weight, bias, last_weight, last_bias = self._predictor
-        summary = np.concatenate([hidden.mean(0), hidden.max(0)])  # [2 * width]
-        logits = last_weight @ np.maximum(weight @ summary + bias, 0) + last_bias
-        bounded = LOGIT_BOUND * np.tanh(logits / LOGIT_BOUND)
-        return scores.reshape(-1) + self._selector_bias, bounded
-
-    def _fill_cells(self, motion: Motion, ages: np.ndarray) -> None:
-        for lines, part in (
-            (self._colour_lines, motion.colour),
-            (self._flow_lines, motion.flow),
-            (self._change_lines, motion.change),
-        ):
-            lines[...] = np.ndarray(lines.shape, lines.dtype, part)
-        self._cells[:, :COLOUR] = self._colour
-        self._cells[:, AGE] = scaled_age(ages)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -146,20 +152,26 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _cell_lines(cells: np.ndarray, column: int, channels: int) -> np.ndarray:
     """
-    Return a view `[cams * 16, 7, 16]` of rows of cells, shaped as images are: lines of 7 pixels.
+    Return a view `[16, 7, 16]` of a camera's cells, shaped as its image is: lines of 7 pixels.
 
-    cells: `[V, values]`. column: where a cell's picture begins in its row. An element is one whole
-    line of a cell: numpy copies those several times faster than their values.
+    cells: `[256, values]`. column: where a cell's picture begins in its row. An element is one
+    whole line of a cell: numpy copies those several times faster than their values.
     """
     row, item = cells.strides
     line = CELL * channels * item
     return np.ndarray(
-        (len(cells) // GRID, CELL, GRID),
+        (GRID, CELL, GRID),
         np.dtype(f'V{line}'),
         cells,
         offset=column * item,
         strides=(GRID * row, line, row),
     )
+
+
+def _over_rows(operation: np.ufunc, rows: np.ndarray) -> np.ndarray:
+    """Reduce rows `[V, width]` to `[width]`, most of it over long lines: faster in numpy."""
+    lines = operation.reduce(rows.reshape(GRID, -1))
+    return operation.reduce(lines.reshape(-1, rows.shape[1]))
 
 
 def _rows(inner: int, width: int) -> int:
@@ -171,7 +183,7 @@ def _rows(inner: int, width: int) -> int:
 
 
 def _multiply(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
-    """Write the product of `[V, inner]` and `[inner, width]` to out `[V, width]`."""
+    """Write the product of `[256, inner]` and `[inner, width]` to out `[256, width]`."""
     rows = _rows(*right.shape)
     blocks = (len(left) // rows, rows)
     np.matmul(left.reshape(*blocks, -1), right, out=out.reshape(*blocks, -1))

@@ -91,7 +91,8 @@ class MotionInput:
         half = _half(pixels)  # [cams * 112, 112, 3]
         flow = self._flow(_grey(half), cameras)
         produced = unpatchify(reference, height, width)  # [cams, 224, 224, 3]
-        changed = _half(cv2.absdiff(_tall(pixels), _tall(produced)))  # [cams * 112, 112, 3]
+        produced = _tall(produced)
+        changed = _half(cv2.absdiff(_tall(pixels), produced, produced))  # [cams * 112, 112, 3]
         mean = np.full((1, 3), 1 / (3 * DIFFERENCE_SCALE), dtype=np.float32)
         changed = cv2.transform(changed.astype(np.float32), mean)  # [cams * 112, 112]
         np.minimum(changed, 1, out=changed)
@@ -99,7 +100,7 @@ class MotionInput:
         return Motion(half.reshape(*shape, 3), flow, changed.reshape(shape))
 
     def _flow(self, grey: np.ndarray, cameras: int) -> np.ndarray:
-        """Return the flow `[cams, 112, 112, 2]`, not beyond the scale; grey `[cams * 112, 112]`."""
+        """Return the flow `[cams, 112, 112, 2]`, clipped; grey is `[cams * 112, 112]`."""
         previous, self._grey = self._grey, grey
         flow = np.zeros((cameras, SIDE, SIDE, 2), dtype=np.float32)
         self.cut = False
