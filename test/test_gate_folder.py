@@ -9,6 +9,7 @@ from gate_samples import FINGERPRINT
 from gate_samples import gate_of
 from gate_samples import inputs
 from gate_samples import network
+from gate_samples import saved
 from gate_samples import write_gate
 import pytest
 from safetensors.torch import load_file
@@ -173,8 +174,7 @@ def test_an_interrupted_save_leaves_the_old_gate_or_none_never_a_mixture(
         gate_of('learned', folder)
     monkeypatch.undo()
     write_gate(folder, network(1))
-    expected = network(1).state_dict()
-    assert torch.equal(gate_of('learned', folder)._network.trunk.camera, expected['trunk.camera'])
+    assert gate_of('learned', folder).fingerprint == saved(1).fingerprint != saved().fingerprint
 
 
 def test_a_save_that_fails_while_writing_keeps_the_old_gate(folder):
@@ -187,5 +187,4 @@ def test_a_save_that_fails_while_writing_keeps_the_old_gate(folder):
             default_reuse=0.5,
             training={'module': network},
         )
-    old = network().state_dict()['trunk.camera']
-    assert torch.equal(gate_of('learned', folder)._network.trunk.camera, old)
+    assert gate_of('learned', folder).fingerprint == saved().fingerprint

@@ -5,7 +5,7 @@
 import cv2
 import numpy as np
 import pytest
-from vla_cache_ros.caching.gates.flow import optical_flow
+from vla_cache_ros.caching.gates.flow import OpticalFlow
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.patches import unpatchify
@@ -67,10 +67,13 @@ def test_flow_of_a_shifted_image_has_the_sign_and_size_of_the_shift(right, down)
 
 def test_flow_is_in_pixels_right_and_down():
     before, after = (cv2.cvtColor(view(x, y)[0], cv2.COLOR_RGB2GRAY) for x, y in ((0, 0), (5, 3)))
-    flow = optical_flow(before, after)
-    assert flow.shape == (2, 224, 224) and flow.dtype == np.float32
-    assert interior(flow[0]) == pytest.approx(5, abs=0.5)
-    assert interior(flow[1]) == pytest.approx(3, abs=0.5)
+    estimate = OpticalFlow()
+    flow = estimate(before, after)
+    assert flow.shape == (224, 224, 2) and flow.dtype == np.float32
+    assert interior(flow[..., 0]) == pytest.approx(5, abs=0.5)
+    assert interior(flow[..., 1]) == pytest.approx(3, abs=0.5)
+    estimate(after, before[:112, :112].repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(estimate(before, after), flow)  # whatever came before
 
 
 def test_flow_is_clipped_where_motion_is_fast():

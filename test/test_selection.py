@@ -58,6 +58,23 @@ def test_highest_scores_are_taken_and_equal_scores_go_to_the_oldest():
     assert mask.tolist() == [False, True, True, True, False, False]
 
 
+def test_scores_that_differ_and_scores_that_do_not_are_ordered_alike():
+    # the last place is shared in the second list alone: all others keep theirs
+    scores = np.random.default_rng(0).permutation(64).astype(np.float32)
+    ages = np.ones(64, int)
+    shared = np.where(scores == 0, 1, scores)
+    masks = [
+        select(given, ages, 20, 24, 0.1, np.random.default_rng(1)) for given in (scores, shared)
+    ]
+    assert np.array_equal(*masks) and masks[0].sum() == 20
+
+
+def test_a_score_that_is_no_number_comes_last():
+    scores = np.array([3.0, np.nan, 1.0, 2.0], dtype=np.float32)
+    mask = select(scores, np.ones(4, int), 3, 100, 0, np.random.default_rng(0))
+    assert mask.tolist() == [True, False, True, True]
+
+
 def test_still_images_spread_the_budget_instead_of_preferring_top_rows():
     rows = np.zeros(16)
     for seed in range(40):

@@ -4,7 +4,7 @@
 Estimate optical flow between two grey images.
 
 The method is DIS (dense inverse search) on the CPU, without learned weights. Another one may take
-its place behind `optical_flow`, but a gate has to be trained with the flow that it will be given.
+its place behind `OpticalFlow`, but a gate has to be trained with the flow that it will be given.
 """
 
 import cv2
@@ -16,16 +16,20 @@ PATCH_SIZE = 4
 PATCH_STRIDE = 3
 
 
-def optical_flow(previous_grey: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """
-    Return the flow `[2, H, W]` float32 in pixels, right and down, from one frame to the next.
+class OpticalFlow:
+    """Estimate flow, one pair of frames at a time: it keeps buffers that threads cannot share."""
 
-    What was at (x, y) in `previous_grey` is at (x + flow[0, y, x], y + flow[1, y, x]) in `grey`.
-    Both are uint8 `[H, W]`, with sides of 16 pixels at the least. Equal frames give equal flow.
-    """
-    # made for each call: it keeps buffers that two threads must not share
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    dis.setPatchSize(PATCH_SIZE)
-    dis.setPatchStride(PATCH_STRIDE)
-    flow = dis.calc(previous_grey, grey, None)  # [H, W, 2]
-    return np.stack(cv2.split(flow))
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._dis.setPatchSize(PATCH_SIZE)
+        self._dis.setPatchStride(PATCH_STRIDE)
+
+    def __call__(self, previous_grey: np.ndarray, grey: np.ndarray) -> np.ndarray:
+        """
+        Return the flow `[H, W, 2]` float32 in pixels, right and down, from one frame to the next.
+
+        What was at (x, y) in `previous_grey` is at (x + flow[y, x, 0], y + flow[y, x, 1]) in
+        `grey`. Both are uint8 `[H, W]`, with sides of 16 pixels at the least. Equal frames give
+        equal flow, whatever came before.
+        """
+        return self._dis.calc(previous_grey, grey, None)

@@ -9,8 +9,6 @@ the CPU, wherever the model does, and reads no output of the model. Knows nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +20,10 @@ from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
 from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
+from vla_cache_ros.caching.gates.cell_network import CellNetwork
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.caching.gates.motion_input import AGE_SCALE
+from vla_cache_ros.caching.gates.motion_input import Motion
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import PATCH_VALUES
 from vla_cache_ros.types import StepPlan
@@ -51,9 +51,9 @@ class FixedLearnedGate(BudgetGate):
         recovery: float = DEFAULT_RECOVERY,
         seed: int = 0,
     ) -> None:
-        self._network = saved.network
+        self._network = CellNetwork(saved.network)
         self._input = MotionInput()
-        self._language: Tensor | None = None
+        self._instructed = False
         self.first_share = saved.first_share
         self.fingerprint = saved.fingerprint
         self.language_dim = saved.network.config.language_dim
@@ -73,7 +73,8 @@ class FixedLearnedGate(BudgetGate):
                 f'instruction embedding: expected [{self.language_dim}], '
                 f'found {list(embedding.shape)}'
             )
-        self._language = embedding.detach().to('cpu', torch.float32)[None]  # [1, language_dim]
+        self._network.instruct(embedding.detach().to('cpu', torch.float32))
+        self._instructed = True
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """
@@ -93,10 +94,11 @@ class FixedLearnedGate(BudgetGate):
                 return self._first_plan(pixels, refresh_reason(cache))
             self._input.remember(pixels)
             return full_plan(config.tokens, refresh_reason(cache))
-        planes = self._input(pixels, cache.pixels, cache.ages())  # [cams, 7, 112, 112]
+        ages = cache.ages()
+        motion = self._input.see(pixels, cache.pixels)
         if self._input.cut:
             return full_plan(config.tokens, CAMERA_CUT)
-        logits, ratio_logits = self._ask(planes)
+        logits, ratio_logits = self._ask(motion, ages)
         self.ratio = self.choose_ratio(ratio_logits)
         # by logits: far from zero their sigmoids, which are reported, would be equal; the absent
         # come on top of the budget
@@ -109,16 +111,16 @@ class FixedLearnedGate(BudgetGate):
         tokens = self._network.config.tokens
         self._input.reset()
         nothing = np.zeros((tokens, PATCH_VALUES), dtype=np.uint8)
-        logits, _ = self._ask(self._input(pixels, nothing, np.full(tokens, AGE_SCALE)))
+        logits, _ = self._ask(self._input.see(pixels, nothing), np.full(tokens, AGE_SCALE))
         active = np.zeros(tokens, dtype=bool)
         active[np.argsort(-logits, kind='stable')[: round(self.first_share * tokens)]] = True
         return StepPlan(active, refresh=reason, scores=_sigmoid(logits))
 
-    def _ask(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _ask(self, motion: Motion, ages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the network's score logits `[V]` and ratio logits `[ratios]`."""
-        with torch.inference_mode(), _one_thread():
-            logits, ratios = self._network(torch.from_numpy(planes)[None], self._language)
-        return logits[0].numpy(), ratios[0].numpy()
+        if self.language_dim and not self._instructed:
+            raise ValueError(f'gate language: expected [{self.language_dim}], found None')
+        return self._network(motion, ages)
 
     def choose_ratio(self, logits: np.ndarray) -> float:
         """Return the share to reuse: here the one asked for, whatever the logits `[ratios]`."""
@@ -173,19 +175,3 @@ class LearnedGate(FixedLearnedGate):
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits).sigmoid().numpy()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """
-    Keep torch to the calling thread for a while.
-
-    The network is so small that a second core gains nothing, but waiting for one that another
-    process has taken costs up to a hundred milliseconds.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -7,9 +7,11 @@ Everything is at half the size of the images, so that a patch of 14x14 pixels be
 the previous frame and nothing else; knows neither the network nor the cache.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-from vla_cache_ros.caching.gates.flow import optical_flow
+from vla_cache_ros.caching.gates.flow import OpticalFlow
 from vla_cache_ros.caching.patches import PATCH
 from vla_cache_ros.caching.patches import unpatchify
 
@@ -23,14 +25,30 @@ AGE_SCALE = 24.0  # steps
 CUT_DIFFERENCE = 40.0
 
 
+@dataclass(frozen=True)
+class Motion:
+    """
+    Hold what a step's images show, before it is laid out for a network.
+
+    colour: uint8 `[cams, 112, 112, 3]`, the images at half size. flow: float32
+    `[cams, 112, 112, 2]` from the previous frame, right and down, in pixels within
+    +-`FLOW_SCALE`. change: float32 `[cams, 112, 112]` within [0, 1].
+    """
+
+    colour: np.ndarray
+    flow: np.ndarray
+    change: np.ndarray
+
+
 class MotionInput:
     """
-    Turn images, producing pixels and ages into the planes that the gate's network takes.
+    Turn images, producing pixels and ages into what the gate's network takes.
 
     cut: whether a camera of the last call showed another scene than the step before.
     """
 
     def __init__(self) -> None:
+        self._optical_flow = OpticalFlow()
         self.reset()
 
     def reset(self) -> None:
@@ -55,44 +73,53 @@ class MotionInput:
         reference: uint8 `[V, 588]`, the patches that the cached tokens were produced from.
         ages: int `[V]`, 1 where a token was recomputed in the previous step.
         """
-        cameras, height, width, _ = pixels.shape
-        half = _half(pixels)  # [cams * 112, 112, 3]
-        planes = np.empty((cameras, CHANNELS, SIDE, SIDE), dtype=np.float32)
-
-        rgb = half.reshape(cameras, SIDE, SIDE, 3).transpose(0, 3, 1, 2)  # [cams, 3, 112, 112]
-        np.multiply(rgb, np.float32(2 / 255), out=planes[:, :3])
+        motion = self.see(pixels, reference)
+        planes = np.empty((len(pixels), CHANNELS, SIDE, SIDE), dtype=np.float32)
+        np.multiply(motion.colour.transpose(0, 3, 1, 2), np.float32(2 / 255), out=planes[:, :3])
         planes[:, :3] -= 1
-
-        self._flow(_grey(half), planes[:, 3:5])
-
-        produced = unpatchify(reference, height, width)  # [cams, 224, 224, 3]
-        changed = _half(cv2.absdiff(_tall(pixels), _tall(produced)))  # [cams * 112, 112, 3]
-        mean = np.full((1, 3), 1 / (3 * DIFFERENCE_SCALE), dtype=np.float32)
-        changed = cv2.transform(changed.astype(np.float32), mean)  # [cams * 112, 112]
-        np.minimum(changed.reshape(cameras, SIDE, SIDE), 1, out=planes[:, 5])
-
-        rows = height // PATCH
-        age = np.minimum(ages / AGE_SCALE, 1).reshape(cameras, rows, 1, -1, 1)
+        np.multiply(motion.flow.transpose(0, 3, 1, 2), 1 / FLOW_SCALE, out=planes[:, 3:5])
+        planes[:, 5] = motion.change
+        rows = pixels.shape[1] // PATCH
         side = SIDE // rows
-        planes[:, 6].reshape(cameras, rows, side, rows, side)[...] = age
+        age = scaled_age(ages).reshape(-1, rows, 1, rows, 1)
+        planes[:, 6].reshape(-1, rows, side, rows, side)[...] = age
         return planes
 
-    def _flow(self, grey: np.ndarray, planes: np.ndarray) -> None:
-        """Write the flow to planes `[cams, 2, 112, 112]`; grey is `[cams * 112, 112]`."""
+    def see(self, pixels: np.ndarray, reference: np.ndarray) -> Motion:
+        """Return what a call puts into planes, ages left out, and keep the frame as it does."""
+        cameras, height, width, _ = pixels.shape
+        half = _half(pixels)  # [cams * 112, 112, 3]
+        flow = self._flow(_grey(half), cameras)
+        produced = unpatchify(reference, height, width)  # [cams, 224, 224, 3]
+        produced = _tall(produced)
+        changed = _half(cv2.absdiff(_tall(pixels), produced, produced))  # [cams * 112, 112, 3]
+        mean = np.full((1, 3), 1 / (3 * DIFFERENCE_SCALE), dtype=np.float32)
+        changed = cv2.transform(changed.astype(np.float32), mean)  # [cams * 112, 112]
+        np.minimum(changed, 1, out=changed)
+        shape = (cameras, SIDE, SIDE)
+        return Motion(half.reshape(*shape, 3), flow, changed.reshape(shape))
+
+    def _flow(self, grey: np.ndarray, cameras: int) -> np.ndarray:
+        """Return the flow `[cams, 112, 112, 2]`, clipped; grey is `[cams * 112, 112]`."""
         previous, self._grey = self._grey, grey
-        planes.fill(0)
+        flow = np.zeros((cameras, SIDE, SIDE, 2), dtype=np.float32)
         self.cut = False
         if previous is None or previous.shape != grey.shape:
-            return
-        for camera in range(len(planes)):
+            return flow
+        for camera in range(cameras):
             rows = slice(camera * SIDE, (camera + 1) * SIDE)
             before, now = previous[rows], grey[rows]
             if cv2.norm(before, now, cv2.NORM_L1) / now.size > CUT_DIFFERENCE:
                 self.cut = True
                 continue
-            flow = optical_flow(before, now)  # [2, 112, 112]
-            flow *= 1 / FLOW_SCALE
-            np.clip(flow, -1, 1, out=planes[camera])
+            found = self._optical_flow(before, now)  # [112, 112, 2]
+            np.clip(found, -FLOW_SCALE, FLOW_SCALE, out=flow[camera])
+        return flow
+
+
+def scaled_age(ages: np.ndarray) -> np.ndarray:
+    """Return ages `[V]`, in steps, as the network sees them, within [0, 1]."""
+    return np.minimum(ages / AGE_SCALE, 1)
 
 
 def _tall(pixels: np.ndarray) -> np.ndarray:
