@@ -37,7 +37,6 @@ from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
 
-STAGES = ('vision', 'wait', 'decoder', 'decode')
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 
@@ -233,10 +232,14 @@ class Policy:
         self._instruct(observation.instruction, ids)
         preprocessed = time.perf_counter()
 
-        features = self._engine.look(pixel_values)  # a GPU has something to do during the gate
+        # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
+        blind = getattr(self.gate, 'blind', False)
+        features = None if blind else self._engine.look(pixel_values)
         looked = time.perf_counter()
         plan = self.gate.plan(pixels, self.cache)
         planned = time.perf_counter()
+        if blind and plan.active.any():
+            features = self._engine.look(pixel_values)
 
         step = self.cache.step
         result = self._engine.step(
@@ -254,7 +257,7 @@ class Policy:
             latency_ms={
                 'preprocess': 1e3 * (preprocessed - begin),
                 'gate': 1e3 * (planned - looked),
-                **{stage: result.latency_ms[stage] for stage in STAGES},
+                **result.latency_ms,
                 'total': 1e3 * (time.perf_counter() - begin),
             },
         )

@@ -69,7 +69,8 @@ class StepReport:
     active: bool [V], the tokens recomputed at the first layer.
     ages: int [V], steps since each visual token was last produced (0 = this step).
     refresh: why everything was recomputed, '' if it was not.
-    latency_ms: wall-clock ms of `preprocess`, `gate`, `vision`, `decoder`, `decode`, `total`.
+    latency_ms: wall-clock ms of `preprocess`, `gate`, `vision`, `decoder`, `decode`, `total`; on a
+        GPU, which runs the towers during the gate, also `wait`: how long it was idle for the gate.
     passes: of the decoder, after the first, to decode action tokens; 0 for continuous actions.
     """
 

@@ -50,8 +50,8 @@ class StepResult:
     normalized: float64 `[C, A]` in [-1, 1]. tokens: the action token ids `[C * A]` of a
     discrete model, else None. reuse: share of visual token-layers taken from the cache. active:
     bool `[V]`, tokens recomputed at the first layer. ages: int `[V]`, 0 = produced now.
-    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `wait` (what
-    is idle until the gate has chosen), `decoder`, `decode`.
+    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `decoder`,
+    `decode`, and `wait` of a recorded step: how long the GPU was idle until the gate had chosen.
     passes: of the decoder after the first, for action tokens.
     """
 
@@ -210,7 +210,7 @@ class SlotEngine:
         probe_layers: tuple[int, ...],
         features: Tensor | None,
     ) -> StepResult:
-        if features is None:
+        if features is None and plan.active.any():
             features = self.look(pixel_values)
         clock, self._clock = self._clock or StageClock(self.device), None
         clock.lap('wait')  # of the towers, for the gate
@@ -235,7 +235,7 @@ class SlotEngine:
             ages=self.cache.ages() - 1,
             refresh=plan.refresh,
             passes=passes,
-            latency_ms=clock.laps(),
+            latency_ms=self._laps(clock),
         )
 
     def _compute(
@@ -263,6 +263,11 @@ class SlotEngine:
         )
         clock.lap('decoder')
         return self._decode(prompt, hidden)
+
+    def _laps(self, clock: StageClock) -> dict[str, float]:
+        laps = clock.laps()
+        del laps['wait']  # on a CPU the gate itself
+        return laps
 
     def _visual(
         self, pixel_values: Tensor, active: np.ndarray, first: bool, features: Tensor | None
@@ -316,10 +321,10 @@ class SlotEngine:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
         if features is not None:
             return features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
+        if not active.any():
+            return self.cache.layers[0].keys.new_zeros(0, self.config.vision_dim)
         images = self._images(pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
         chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
-        if not active.any():
-            return images.new_zeros(0, self.config.vision_dim)
         computed = torch.ones_like(chosen) if whole else chosen
         features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]

@@ -167,7 +167,7 @@ class RecordedEngine(SlotEngine):
                 pixel_values, prompt, proprio, plan, first, probe_layers, features, absent, clock
             )
         visual = np.flatnonzero(plan.active) + self.layout.visual.start
-        if features is None:
+        if features is None and len(visual):
             found = self._visual(pixel_values, plan.active, first, None)
             self._embeds[torch.from_numpy(visual).to(self.device)] = found
             clock.lap('vision')
@@ -233,6 +233,9 @@ class RecordedEngine(SlotEngine):
         else:
             noise = self._plan.device.get('noise')
             out.copy_(self.model.action_head(self._hidden[None], noise)[0])
+
+    def _laps(self, clock: StageClock) -> dict[str, float]:
+        return clock.laps()
 
     def _finish(self) -> tuple[np.ndarray, np.ndarray | None, int]:
         out = self._out.fetch()['out']

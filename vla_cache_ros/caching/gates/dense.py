@@ -21,6 +21,7 @@ class DenseGate:
     """Recompute everything, always."""
 
     name = 'dense'
+    blind = True
     probe_layers: tuple[int, ...] = ()
 
     @classmethod

@@ -28,6 +28,7 @@ class EveryGate(AskedGate):
     """
 
     name = 'every'
+    blind = True
 
     @classmethod
     def make(

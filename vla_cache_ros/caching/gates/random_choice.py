@@ -15,6 +15,7 @@ class RandomGate(BudgetGate):
     """Recompute a seeded random choice; recovery changes nothing, all of it is random."""
 
     name = 'random'
+    blind = True
 
     def scores(self, patches: np.ndarray, cache: EpisodeCache) -> np.ndarray:
         """Return random scores `[V]`."""
