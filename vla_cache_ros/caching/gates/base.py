@@ -30,7 +30,8 @@ class Gate(Protocol):
     `probe_layers` names the decoder layers whose attention from text to visual tokens the engine
     shall record for the next plan; empty for gates that read pixels only. A gate whose plan
     depends on no pixel has `blind`, True: a GPU's towers then start after it, and rest where
-    nothing is active. A gate that can be asked for another share of reuse has `reuse`, `largest_reuse` and `ask` too, as AskedGate has.
+    nothing is active. A gate that can be asked for another share of reuse has `reuse`,
+    `largest_reuse` and `ask` too, as AskedGate has.
     """
 
     name: str

@@ -1,0 +1,120 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`make gpu` runs on a CPU at toy sizes, so that it can be trusted where there is a GPU."""
+
+import json
+
+import numpy as np
+import pytest
+from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.evaluation.gpu import bench
+from vla_cache_ros.evaluation.gpu.__main__ import run_gpu
+from vla_cache_ros.evaluation.gpu.bench import list_rows
+from vla_cache_ros.evaluation.gpu.checks import Check
+from vla_cache_ros.evaluation.gpu.checks import check_model
+from vla_cache_ros.evaluation.gpu.checks import small
+from vla_cache_ros.evaluation.gpu.checks import summary
+from vla_cache_ros.evaluation.gpu.frames import read_frames
+from vla_cache_ros.evaluation.gpu.frames import write_frames
+from vla_cache_ros.vla.shapes import random_vla
+from vla_cache_ros.vla.shapes import SHAPES
+
+
+@pytest.fixture(scope='module')
+def figures(tmp_path_factory):
+    out = tmp_path_factory.mktemp('gpu')
+    found = run_gpu(out, 'cpu', minutes=60, long_run=10, most_frames=3)
+    assert json.loads((out / 'gpu.json').read_text()) == json.loads(json.dumps(found))
+    return found, (out / 'gpu.md').read_text()
+
+
+def test_every_check_passes_and_every_variant_runs(figures):
+    found, _ = figures
+    assert found['checks']['failed'] == [] and found['checks']['of'] > 30
+    assert [shape['shape'] for shape in found['shapes']] == list(
+        ('openvla-oft-7b', 'openvla-7b', 'cogact-7b')
+    )
+    for shape in found['shapes']:
+        assert shape['failed'] == {}
+        names = [entry['name'] for entry in shape['entries']]
+        assert len(set(names)) == len(names)
+        assert {'hf eager', 'dense recorded', 'every 2', 'vla-cache', 'learned 70 %'} < set(names)
+        reuse = {entry['name']: entry['reuse'] for entry in shape['entries']}
+        assert reuse['dense recorded'] == 0
+        assert reuse['learned 70 %'] == pytest.approx(0.7, abs=0.01)
+
+
+def test_the_table_says_that_nothing_was_measured_on_a_gpu(figures):
+    found, text = figures
+    assert found['rehearsal'] and found['card'] is None
+    assert text.startswith('REHEARSAL on a CPU')
+    assert text.count('| dense recorded |') == 3
+
+
+def test_a_check_that_differs_or_is_no_number_fails():
+    assert not Check('far', 2e-5, 1e-5).ok and not Check('nan', float('nan'), 1e-5).ok
+    found = summary([Check('good', 0.0, 1e-5), Check('far', 1.0, 1e-5)])
+    assert (found['passed'], found['of'], found['failed']) == (1, 2, ['far'])
+
+
+def test_the_checks_notice_a_recorded_step_that_forgets_to_hide_a_slot(monkeypatch):
+    model = random_vla(small('openvla-oft-7b'), device='cpu').model.float()
+    load = RecordedEngine._recompute
+
+    def forgetful(engine, rows, read):
+        engine._plan.device['unseen'].zero_()
+        load(engine, rows, read)
+
+    from vla_cache_ros.caching.graphs import Direct
+
+    monkeypatch.setattr(RecordedEngine, '_recompute', forgetful)
+    assert not all(check.ok for check in check_model('x', model, Direct()))
+
+
+def test_a_variant_that_fails_is_named_and_the_others_go_on(monkeypatch):
+    config = small('openvla-oft-7b')
+    make, rows = bench._make, list_rows(config, ())[:4]
+
+    def fail(row, vla, recorder):
+        if row.name == 'dense eager':
+            raise RuntimeError('out of\nmemory')
+        return make(row, vla, recorder)
+
+    monkeypatch.setattr(bench, '_make', fail)
+    episodes = [episode[:2] for episode in read_frames()[:2]]
+    found = bench.bench_shape('toy', config, rows, episodes, 'cpu', lambda: None, lambda: 1e6)
+    assert found['failed'] == {'dense eager': 'RuntimeError: out of memory'}
+    assert len(found['entries']) == len(rows) - 1
+
+
+def test_what_comes_too_late_is_skipped_and_said():
+    config = small('openvla-7b')
+    episodes = [episode[:2] for episode in read_frames()[:2]]
+    clock = iter([1e6, 1e6, *[0.0] * 100])
+    found = bench.bench_shape(
+        'toy',
+        config,
+        list_rows(config, ())[:3],
+        episodes,
+        'cpu',
+        lambda: None,
+        lambda: next(clock),
+    )
+    assert found['failed'] == {'dense recorded, greedy': 'skipped: no time left'}
+
+
+def test_frames_come_back_as_they_were_written(tmp_path):
+    episodes = [episode[:2] for episode in read_frames()[:2]]
+    write_frames(tmp_path / 'frames.npz', episodes)
+    again = read_frames(tmp_path / 'frames.npz')
+    for one, other in zip(episodes, again, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a.instruction == b.instruction
+            np.testing.assert_array_equal(a.proprio, b.proprio)
+            np.testing.assert_array_equal(np.stack(a.images), np.stack(b.images))
+
+
+def test_small_shapes_keep_the_kind_of_their_model():
+    for name, config in SHAPES.items():
+        assert small(name).family == config.family
+        assert len(small(name).towers) == len(config.towers)
