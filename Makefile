@@ -27,10 +27,14 @@ STEPS  ?= 3000
 # seconds for each target of `make fuzz`
 FUZZ_SECONDS ?= 20
 
-.PHONY: demo soak test test-libero test-simpler properties coverage mutation fuzz lint format clean
+# `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
+.PHONY: demo gpu soak test test-libero test-simpler properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
+
+gpu:  ## exactness and times of the recorded step on a GPU; ARGS='--minutes 7'
+	PYTHONPATH=. $(PYTHON) -m vla_cache_ros.evaluation.gpu $(ARGS)
 
 soak: $(VENV)/.ros  ## robot and policy over ROS, disturbed at random: does anything grow or break
 	$(BIN)/vla-cache soak --steps $(STEPS) --out soak_out
@@ -71,7 +75,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out soak_out fuzz_out runs mutants
+	rm -rf $(VENV) demo_out gpu_out soak_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

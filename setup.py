@@ -22,7 +22,14 @@ setup(
     name=PACKAGE,
     version='0.1.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={PACKAGE: ['checkpoints/**/*', 'evaluation/*.html', 'training/*.html']},
+    package_data={
+        PACKAGE: [
+            'checkpoints/**/*',
+            'evaluation/*.html',
+            'evaluation/gpu/frames.npz',
+            'training/*.html',
+        ]
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

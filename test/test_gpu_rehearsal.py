@@ -31,9 +31,8 @@ def figures(tmp_path_factory):
 def test_every_check_passes_and_every_variant_runs(figures):
     found, _ = figures
     assert found['checks']['failed'] == [] and found['checks']['of'] > 30
-    assert [shape['shape'] for shape in found['shapes']] == list(
-        ('openvla-oft-7b', 'openvla-7b', 'cogact-7b')
-    )
+    shapes = [shape['shape'] for shape in found['shapes']]
+    assert shapes == ['openvla-oft-7b', 'openvla-7b', 'cogact-7b']
     for shape in found['shapes']:
         assert shape['failed'] == {}
         names = [entry['name'] for entry in shape['entries']]
