@@ -120,8 +120,8 @@ def _model(
     from vla_cache_ros.caching.gates.gate_folder import find_gate
     from vla_cache_ros.caching.gates.gate_folder import FOLDER
     from vla_cache_ros.policy import check_device
-    from vla_cache_ros.policy import DTYPES
     from vla_cache_ros.vla.checkpoint import resolve
+    from vla_cache_ros.vla.quantized import DTYPES
 
     entries = [entry for entry in expand(gates, reuses) if entry.gate != DENSE]
     if dtype not in DTYPES:

@@ -41,13 +41,13 @@ from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
-from vla_cache_ros.policy import DTYPES
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.quantized import DTYPES
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import shape_config
 
@@ -198,7 +198,7 @@ def _start(
 
 
 def _held_mib(vla: LoadedVLA) -> float:
-    device = vla.model.language_model.lm_head.weight.device
+    device = vla.model.like.device
     if device.type == 'cuda':
         return torch.cuda.memory_allocated(device) / 2**20
     return resident_mib()
