@@ -206,7 +206,7 @@ def collect(
     """
     Gather exactly the expected tensors, cast to `dtype`.
 
-    light: those that are held in one byte, and its type; each gets a scale beside it as it is read.
+    light: those that are held in one byte, and its type; each gets a scale as it is read.
 
     Raises CheckpointError naming every tensor that is missing, surplus or of another shape.
     """
