@@ -33,6 +33,7 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
@@ -130,6 +131,7 @@ class Policy:
         if dtype not in DTYPES:
             raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
         check_device(device)
+        check_dtype(DTYPES[dtype], device)
         if isinstance(gate, str):
             # a typing error shows before minutes of loading
             name, folder = split_gate(gate, reuse)
