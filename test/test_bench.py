@@ -108,7 +108,7 @@ def test_a_model_without_a_gate_gets_an_untrained_one_of_its_sizes(vla):
         ({'shape': 'openvla-7b', 'checkpoint': 'tabletop'}, 'expected no checkpoint beside it'),
         ({'steps': 1}, 'steps: expected at least 2, got 1'),
         ({'reuses': [1.5]}, 'reuse: expected a share from 0 to 1, got 1.5'),
-        ({'dtype': 'int8'}, 'dtype: expected one of float32'),
+        ({'dtype': 'int4'}, 'dtype: expected one of float32'),
         ({'device': 'cuda:99'}, 'device: expected'),
         ({'checkpoint': '/does/not/exist'}, '/does/not/exist'),
     ],

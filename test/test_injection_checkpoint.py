@@ -40,7 +40,7 @@ def midway(monkeypatch):
     def arrange(action):
         collect = weights.collect
 
-        def disturbed(expected, tensors, dtype, source):
+        def disturbed(expected, tensors, *others):
             def read():
                 for index, pair in enumerate(tensors):
                     yield pair
@@ -48,7 +48,7 @@ def midway(monkeypatch):
                         monkeypatch.setattr(weights, 'collect', collect)
                         action()
 
-            return collect(expected, read(), dtype, source)
+            return collect(expected, read(), *others)
 
         monkeypatch.setattr(weights, 'collect', disturbed)
 

@@ -266,7 +266,7 @@ def test_oft_model_says_what_it_takes(oft_folder):
     [
         ({'gate': 'motoin'}, 'gate: expected one of dense, random, motion, vla-cache'),
         ({'gate': 'motion', 'reuse': 1.5}, 'reuse: expected a share from 0 to 1, got 1.5'),
-        ({'dtype': 'int8'}, 'dtype: expected one of float32, bfloat16, float16'),
+        ({'dtype': 'int4'}, 'dtype: expected one of float32, bfloat16, float16, int8, fp8'),
         ({'device': 'gpu'}, 'device: expected cpu, cuda or cuda:N'),
         ({'unnorm_key': 'libero'}, "unnorm_key: expected one of ['toy'], found 'libero'"),
     ],

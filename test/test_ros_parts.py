@@ -121,7 +121,7 @@ def test_recorder_has_to_be_told_a_folder():
         ('image_topics', [], 'image_topics: expected a list of strings, not empty, came []'),
         ('image_topics', 'image_raw', 'image_topics: expected a list of strings'),
         ('image_timeout', 0.0, 'expected a float from 0.01 to 60 s, came 0.0'),
-        ('dtype', 'int8', 'float32, bfloat16 or float16'),
+        ('dtype', 'int4', 'float32, bfloat16, float16, int8, or fp8'),
     ],
 )
 def test_value_that_does_not_suit_is_refused_with_what_was_expected_and_what_came(

@@ -89,7 +89,9 @@ def compare(
         int, typer.Option(min=0, help='Seeds on which dense acts along, for the action error.')
     ] = 0,
     device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
-    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
+    dtype: Annotated[
+        str, typer.Option(help='float32, bfloat16, float16, int8 or fp8.')
+    ] = 'float32',
     env: Environment = 'tabletop',
     tasks: Tasks = None,
     summary: Annotated[

@@ -22,7 +22,7 @@ def bench(
     ] = None,
     shape: Annotated[
         str | None,
-        typer.Option(help='Or openvla-7b, openvla-oft-7b, cogact-7b with random weights, 16 GB.'),
+        typer.Option(help='Or openvla-7b, openvla-oft-7b, cogact-7b: random weights, 16 GB.'),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help='Timed steps of every variant; 60, for a shape 4.')
@@ -32,7 +32,8 @@ def bench(
         typer.Option('--reuse', help='Share that learned-fixed takes from the cache; repeat.'),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help='float32 for a checkpoint, bfloat16 for a shape, or given.')
+        str | None,
+        typer.Option(help='float32 for a checkpoint, bfloat16 for a shape; or as given.'),
     ] = None,
     device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
     seed: Seed = 0,

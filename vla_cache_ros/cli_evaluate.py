@@ -58,7 +58,9 @@ def evaluate(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
-    dtype: Annotated[str, typer.Option(help='float32, bfloat16 or float16.')] = 'float32',
+    dtype: Annotated[
+        str, typer.Option(help='float32, bfloat16, float16, int8 or fp8.')
+    ] = 'float32',
     episodes: Annotated[int, typer.Option(min=1, help='Number of episodes.')] = 10,
     seed: Annotated[int, typer.Option(min=0, help='Seed of the first episode.')] = 0,
     json: Annotated[Path | None, typer.Option('--json', help='File for the figures.')] = None,

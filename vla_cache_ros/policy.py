@@ -33,11 +33,11 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.errors import InputError
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
-
-DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+from vla_cache_ros.vla.quantized import DTYPES
 
 
 class Policy:
@@ -75,7 +75,7 @@ class Policy:
             'seed': seed,
             'images': vla.images,
         }
-        gpu = vla.model.language_model.lm_head.weight.device.type == 'cuda'
+        gpu = vla.model.like.device.type == 'cuda'
         if (gpu or recorder) and capture:
             self._engine: SlotEngine = RecordedEngine(
                 vla.model, recorder=recorder, **self._options
@@ -110,7 +110,8 @@ class Policy:
         gate: name of a gate (`caching.gates.GATES`), `name@folder` for a learned one that is
             not in the checkpoint's own folder `gate`, or a gate.
         device: torch device: cpu, cuda or cuda:N.
-        dtype: float32, bfloat16 or float16.
+        dtype: float32, bfloat16 or float16; or of the weights alone int8, or fp8 where the GPU
+            has it, see `vla.quantized`.
         reuse: target mean share of visual tokens from the cache, for a gate given by name;
             None leaves it to the gate.
         unnorm_key: data set whose statistics scale the actions; may be left out where the
@@ -129,6 +130,7 @@ class Policy:
         if dtype not in DTYPES:
             raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
         check_device(device)
+        check_dtype(DTYPES[dtype], device)
         if isinstance(gate, str):
             # a typing error shows before minutes of loading
             name, folder = split_gate(gate, reuse)

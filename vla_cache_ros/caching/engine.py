@@ -97,7 +97,7 @@ class SlotEngine:
         self.images = images or ImagePreprocessor.for_towers(model.config.towers)
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
         self.tokens = ActionTokens(model.config.action_vocab_end, model.config.n_action_bins)
-        weight = model.language_model.lm_head.weight
+        weight = model.like
         self.device = weight.device
         self.cache = EpisodeCache(
             self.layout,

@@ -61,7 +61,7 @@ class PromptSlots:
         """
         text = len(ids) - 1
         positions = torch.from_numpy(layout.positions(text))  # [L]
-        weight = model.language_model.lm_head.weight
+        weight = model.like
         device = weight.device
         slots, after = [BOS], 0  # rows between those that are read and the text
         if model.config.bidirectional:
@@ -70,7 +70,7 @@ class PromptSlots:
         else:
             slots += layout.action_slots[:guesses]
         embedded = model.embed_text(torch.tensor([*ids, STOP_ID], device=device))  # [T + 1, D]
-        embeds = weight.new_zeros(len(slots) + text, weight.shape[1])
+        embeds = weight.new_zeros(len(slots) + text, len(weight))
         embeds[0] = embedded[0]
         embeds[len(slots) :] = embedded[1:-1]
         if layout.stop:

@@ -119,14 +119,16 @@ def _model(
     from vla_cache_ros.caching.gates import split_gate
     from vla_cache_ros.caching.gates.gate_folder import find_gate
     from vla_cache_ros.caching.gates.gate_folder import FOLDER
-    from vla_cache_ros.policy import check_device
-    from vla_cache_ros.policy import DTYPES
     from vla_cache_ros.vla.checkpoint import resolve
+    from vla_cache_ros.vla.device import check_device
+    from vla_cache_ros.vla.device import check_dtype
+    from vla_cache_ros.vla.quantized import DTYPES
 
     entries = [entry for entry in expand(gates, reuses) if entry.gate != DENSE]
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
     check_device(device)
+    check_dtype(DTYPES[dtype], device)
     path = resolve(checkpoint)
     for entry in entries:
         name, folder = split_gate(entry.gate_argument, entry.reuse)

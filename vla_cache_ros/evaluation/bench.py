@@ -41,13 +41,15 @@ from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
-from vla_cache_ros.policy import DTYPES
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.device import check_dtype
+from vla_cache_ros.vla.quantized import compute_dtype
+from vla_cache_ros.vla.quantized import DTYPES
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import shape_config
 
@@ -87,6 +89,7 @@ def run_bench(
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
     check_device(device)
+    check_dtype(DTYPES[dtype], device)
     for reuse in reuses:
         if not 0 <= reuse <= 1:
             raise ValueError(f'reuse: expected a share from 0 to 1, got {reuse}')
@@ -109,7 +112,8 @@ def run_bench(
     actors, memory = _start(variants, vla, saved or untrained_gate(vla), episodes[0])
 
     text = len(vla.prompt_ids(episodes[0][0].instruction)) - 1
-    costs = Costs(vla.config, DTYPES[dtype], len(vla.statistics().action))
+    compute = compute_dtype(DTYPES[dtype], device)
+    costs = Costs(vla.config, compute, len(vla.statistics().action), DTYPES[dtype])
     weight_bytes = sum(p.nbytes for p in vla.model.parameters())
     rates = functools.partial(
         measure, vla.config, costs.layout.used(text), weight_bytes, DTYPES[dtype], device
@@ -198,7 +202,7 @@ def _start(
 
 
 def _held_mib(vla: LoadedVLA) -> float:
-    device = vla.model.language_model.lm_head.weight.device
+    device = vla.model.like.device
     if device.type == 'cuda':
         return torch.cuda.memory_allocated(device) / 2**20
     return resident_mib()

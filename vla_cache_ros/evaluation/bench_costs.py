@@ -67,12 +67,22 @@ class StepWork:
 
 
 class Costs:
-    """Count the work of steps of one model with weights of one type."""
+    """
+    Count the work of steps of one model.
 
-    def __init__(self, config: VLAConfig, dtype: torch.dtype, action_dim: int) -> None:
+    dtype: of what is computed with. held: of the weights, if another.
+    """
+
+    def __init__(
+        self,
+        config: VLAConfig,
+        dtype: torch.dtype,
+        action_dim: int,
+        held: torch.dtype | None = None,
+    ) -> None:
         self.config = config
         self.llama = config.llama()
-        self.size = torch.empty(0, dtype=dtype).element_size()
+        self.size, self.held = dtype.itemsize, (held or dtype).itemsize
         self.layout = SlotLayout.for_model(config, action_dim)
 
     def stages(self, step: StepWork) -> dict[str, Work]:
@@ -166,7 +176,8 @@ class Costs:
         if not rows:
             return Work()
         weights = inputs * outputs
-        return Work(rows * weights, self.size * (weights + rows * (inputs + outputs)))
+        moved = self.held * weights + self.size * rows * (inputs + outputs)
+        return Work(rows * weights, moved)
 
     def _attention(
         self, rows: float, seen: float, queries: int, keys: int, written: float | None = None

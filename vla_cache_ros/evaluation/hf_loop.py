@@ -55,7 +55,7 @@ class HFLoop:
         self._vla = vla
         self._config = vla.config
         self._tokens = ActionTokens(vla.config.action_vocab_end, vla.config.n_action_bins)
-        self._weight = vla.model.language_model.lm_head.weight
+        self._weight = vla.model.like
         self._instruction: tuple[str, list[int]] = ('', [])
         self._step = 0
 

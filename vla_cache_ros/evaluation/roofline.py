@@ -15,9 +15,13 @@ from dataclasses import dataclass
 import time
 
 import torch
-from torch.nn import functional
 from vla_cache_ros.evaluation.bench_costs import Work
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.quantized import compute_dtype
+from vla_cache_ros.vla.quantized import LARGEST
+from vla_cache_ros.vla.quantized import linear
+from vla_cache_ros.vla.quantized import quantize
+from vla_cache_ros.vla.quantized import Weight
 
 _COPY_LIMIT = 2**28  # bytes of the largest buffer that is copied
 _BLOCK_S = 1e-3  # short calls are timed by blocks of about this length: more escape a neighbour
@@ -62,7 +66,7 @@ def measure(
     config: VLAConfig, rows: int, weight_bytes: int, dtype: torch.dtype, device: str
 ) -> Machine:
     """
-    Measure both rates with the model's type of numbers, on all threads and on one.
+    Measure both rates with the model's type of weights, on all threads and on one.
 
     rows: of the products. weight_bytes: size of the model's weights: a buffer as large as they
     are, 256 MiB at the most, is copied, so that a model that lives in the processor's caches is
@@ -92,9 +96,10 @@ def _measure(
 ) -> Machine:
     rates = {}
     for shape in matrices(config, rows):
-        x = torch.randn(shape[0], shape[1], device=device).to(dtype)
-        weight = torch.randn(shape[2], shape[1], device=device).to(dtype)
-        seconds = _fastest(lambda x=x, w=weight: functional.linear(x, w), device)
+        x = torch.randn(shape[0], shape[1], device=device).to(compute_dtype(dtype, device))
+        weight: Weight = torch.randn(shape[2], shape[1], device=device)
+        weight = quantize(weight, dtype) if dtype in LARGEST else weight.to(dtype)
+        seconds = _fastest(lambda x=x, w=weight: linear(x, w), device)
         rates[shape] = shape[0] * shape[1] * shape[2] / seconds
     source = torch.ones(max(1, min(weight_bytes, _COPY_LIMIT) // 8), device=device)
     target = torch.empty_like(source)

@@ -25,8 +25,8 @@ class VLAParameters:
     device: str = parameter('cpu', 'torch device: cpu, cuda or cuda:N', pattern=r'cpu|cuda(:\d+)?')
     dtype: str = parameter(
         'float32',
-        'floating-point type of the model: float32, bfloat16 or float16',
-        pattern='float32|bfloat16|float16',
+        'type of the weights: float32, bfloat16, float16, int8, or fp8 on a GPU that has it',
+        pattern='float32|bfloat16|float16|int8|fp8',
     )
     gate: str = parameter(
         'dense',

@@ -26,6 +26,7 @@ from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families import find_family
 from vla_cache_ros.vla.families.openvla import OpenVLA
@@ -36,10 +37,14 @@ from vla_cache_ros.vla.families.source import STATISTICS
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.json_file import check_size
 from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.memory import check_room
 from vla_cache_ros.vla.memory import enough_memory
 from vla_cache_ros.vla.memory import short_of_memory
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
+from vla_cache_ros.vla.quantized import compute_dtype
+from vla_cache_ros.vla.quantized import LARGEST
+from vla_cache_ros.vla.quantized import lighten
 
 PACKAGED = Path(__file__).resolve().parent.parent / 'checkpoints'
 HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model']
@@ -134,11 +139,13 @@ def load_checkpoint(
     """
     Load a checkpoint for inference.
 
-    name: folder, hub id or 'tabletop'. dtype: what weights are cast to. oft: replaces fields of
-    OftConfig, which otherwise come from the folder's config.json or files. Raises CheckpointError
-    with one line that names the file or tensor, also where files changed while they were read or
-    the memory does not suffice.
+    name: folder, hub id or 'tabletop'. dtype: what weights are cast to; int8 and fp8 are held so,
+    one after the other as they are read, see `vla.quantized`. oft: replaces fields of OftConfig,
+    which otherwise come from the folder's config.json or files. Raises CheckpointError with one
+    line that names the file or tensor, also where files changed while they were read or the memory
+    does not suffice, and ValueError for fp8 where the device has none.
     """
+    check_dtype(dtype, device)
     folder = resolve(name)
     with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
         return _load(folder, dtype, device, oft, need_tokenizer)
@@ -152,16 +159,20 @@ def _load(
     need_tokenizer: bool,
 ) -> LoadedVLA:
     raw = read_json(folder / 'config.json')
+    _check_unquantized(folder, raw)
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
     config = source.config
     model = _empty(config)
+    check_room(str(folder), model, dtype, device)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
     heads = {k: v for k, v in shapes.items() if k.split('.')[0] in MODULES}
     base = {k: v for k, v in shapes.items() if k not in heads}
-    state = weights.collect(base, iter(source.base), dtype, source.base_name)
-    head_dtype = config.head_dtype(dtype)
-    state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name))
+    light, compute = model.light_weights(dtype), compute_dtype(dtype, device)
+    lighten(model, light, compute)
+    state = weights.collect(base, iter(source.base), compute, source.base_name, light)
+    head_dtype = config.head_dtype(compute)
+    state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name, light))
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
@@ -175,6 +186,18 @@ def _load(
         tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
     )
+
+
+def _check_unquantized(folder: Path, raw: Mapping[str, Any]) -> None:
+    """Refuse weights that another program has quantised: their numbers need its code."""
+    text = raw.get('text_config')
+    found = [('', raw), ('text_config.', text if isinstance(text, Mapping) else {})]
+    for place, one in found:
+        if one.get('quantization_config'):
+            raise CheckpointError(
+                f'{folder / "config.json"}: {place}quantization_config: expected none, found '
+                f'{one["quantization_config"]!r:.80}; load the unquantised weights with dtype int8'
+            )
 
 
 def _empty(config: VLAConfig) -> PrismaticVLA:
@@ -264,8 +287,12 @@ def save_checkpoint(
     Write a folder that `load_checkpoint` reads: Hugging Face layout, weights in `dtype`.
 
     norm_stats: data set name -> statistics, as in `dataset_statistics.json`. images: defaults to
-    the published constants of the model's towers.
+    the published constants of the model's towers. Raises CheckpointError for int8 or fp8 weights.
     """
+    if any(parameter.dtype in LARGEST for parameter in model.parameters()):
+        raise CheckpointError(
+            'model: expected float weights to save, got int8 or fp8; load it with dtype float32'
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config

@@ -21,6 +21,10 @@ from transformers import LlamaForCausalLM
 from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.pointwise import PLAIN
 from vla_cache_ros.vla.pointwise import Pointwise
+from vla_cache_ros.vla.quantized import linear
+from vla_cache_ros.vla.quantized import Quantized
+from vla_cache_ros.vla.quantized import Weight
+from vla_cache_ros.vla.quantized import weight_of
 
 Exchange = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -32,9 +36,9 @@ class FusedLayer:
         self._do = pointwise
         attention, mlp = layer.self_attn, layer.mlp
         projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-        self.qkv = join_rows([module.weight for module in projections])
-        self.gate_up = join_rows([mlp.gate_proj.weight, mlp.up_proj.weight])
-        self.out, self.down = attention.o_proj.weight, mlp.down_proj.weight
+        self.qkv = join(projections)
+        self.gate_up = join([mlp.gate_proj, mlp.up_proj])
+        self.out, self.down = weight_of(attention.o_proj), weight_of(mlp.down_proj)
         self.norms = [
             (norm.weight, norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
@@ -63,16 +67,16 @@ class FusedLayer:
         normed = self._do.rms_norm(hidden, *self.norms[0])
         queries = self.queries * self.head_dim
         if read is None:
-            joined = F.linear(normed, self.qkv)
+            joined = linear(normed, self.qkv)
             values = joined[:, queries + self.keys * self.head_dim :]
             turned = joined[:, : queries + self.keys * self.head_dim]
             turned = self._do.rotate(turned.unflatten(1, (-1, self.head_dim)), *rotary)
             query, key = turned.split((self.queries, self.keys), dim=1)  # [R, heads, head_dim]
         else:
-            joined = F.linear(normed, self.qkv[queries:])
+            joined = linear(normed, self.qkv[queries:])
             key, values = joined.chunk(2, dim=1)
             key = self._do.rotate(key.unflatten(1, (-1, self.head_dim)), *rotary)
-            query = F.linear(normed[read], self.qkv[:queries])
+            query = linear(normed[read], self.qkv[:queries])
             query = query.unflatten(1, (-1, self.head_dim))
             query = self._do.rotate(query, *(table[read] for table in rotary))
             hidden = hidden[read]
@@ -88,9 +92,9 @@ class FusedLayer:
             enable_gqa=self.queries != self.keys,
         )
         attended = attended[0].transpose(0, 1).flatten(1)  # [r, D]
-        hidden = torch.addmm(hidden, attended, self.out.t())
-        joined = F.linear(self._do.rms_norm(hidden, *self.norms[1]), self.gate_up)
-        return torch.addmm(hidden, self._do.gate(joined), self.down.t())
+        hidden = linear(attended, self.out, hidden)
+        joined = linear(self._do.rms_norm(hidden, *self.norms[1]), self.gate_up)
+        return linear(self._do.gate(joined), self.down, hidden)
 
 
 def fuse(language_model: LlamaForCausalLM, pointwise: Pointwise = PLAIN) -> list[FusedLayer]:
@@ -109,9 +113,20 @@ def fuse(language_model: LlamaForCausalLM, pointwise: Pointwise = PLAIN) -> list
     return [FusedLayer(layer, pointwise) for layer in language_model.model.layers]
 
 
+def join(modules: Sequence[nn.Module]) -> Weight:
+    """Return the weights of linear modules below each other; see `join_rows`."""
+    weights = [weight_of(module) for module in modules]
+    if isinstance(weights[0], Quantized):
+        return Quantized(
+            join_rows([weight.values for weight in weights]),
+            join_rows([weight.scale for weight in weights]),
+        )
+    return join_rows(weights)
+
+
 def join_rows(weights: Sequence[nn.Parameter]) -> Tensor:
     """
-    Return weights `[*, D]` below each other as one tensor, and make them views of it.
+    Return weights `[*, D]`, or `[*]`, below each other as one tensor, and make them views of it.
 
     Weights that already lie so are not copied: two engines of one model share one copy.
     """
@@ -124,7 +139,7 @@ def join_rows(weights: Sequence[nn.Parameter]) -> Tensor:
     else:
         storage = first.untyped_storage()
         if end <= storage.data_ptr() + storage.nbytes():
-            return first.data.as_strided((rows, first.shape[1]), (first.shape[1], 1))
+            return first.data.as_strided((rows, *first.shape[1:]), first.stride())
     joined = torch.cat([weight.data for weight in weights])
     for weight, part in zip(weights, joined.split([*map(len, weights)]), strict=True):
         weight.data = part

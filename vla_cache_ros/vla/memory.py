@@ -3,7 +3,8 @@
 """
 Say in one line that the memory does not suffice, whichever library ran out of it.
 
-Knows no device: torch names it in its message. What the kernel kills for memory says nothing.
+What does not fit into what is free is refused before it is loaded; what the kernel kills for
+memory says nothing.
 """
 
 from collections.abc import Iterator
@@ -11,12 +12,24 @@ from contextlib import contextmanager
 import errno
 from mmap import mmap
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.quantized import compute_dtype
+from vla_cache_ros.vla.quantized import DTYPES
 
 RESERVE = 2 << 20  # bytes, address space alone until it is given back: to say it takes memory too
 WEIGHTS = ('*.safetensors', '*.pt', 'checkpoints/*.pt')
+
+MEMINFO = Path('/proc/meminfo')
+
+
+class Sized(Protocol):
+    """Say what weights take: `PrismaticVLA` does."""
+
+    def weight_bytes(self, dtype: torch.dtype, compute: torch.dtype) -> int:
+        """Return the size of the weights held as `dtype`, those that can't be as `compute`."""
 
 
 @contextmanager
@@ -37,6 +50,40 @@ def enough_memory(folder: Path, dtype: torch.dtype) -> Iterator[None]:
             f'{str(dtype).removeprefix("torch.")}, came less ({reason}); end other programs, or '
             'choose a smaller dtype or model'
         ) from error
+
+
+def check_room(name: str, model: Sized, dtype: torch.dtype, device: str) -> None:
+    """
+    Raise CheckpointError where a model's weights do not fit into the free memory.
+
+    name: of the model, for the message, which says what it takes in each type. What a GPU gets is
+    read into the host's memory first.
+    """
+    sizes = {
+        text: model.weight_bytes(kind, compute_dtype(kind, device)) * 1e-9
+        for text, kind in DTYPES.items()
+    }
+    wanted = next(text for text, kind in DTYPES.items() if kind == dtype)
+    for place, free in free_memory(device).items():
+        if free * 1e-9 < sizes[wanted]:
+            each = ', '.join(f'{text} {size:.2f}' for text, size in sizes.items())
+            raise CheckpointError(
+                f'{name}: expected {sizes[wanted]:.2f} GB of free memory on {place} for weights '
+                f'as {wanted}, found {free * 1e-9:.2f} GB (GB for {each}); end other programs, or '
+                'choose a smaller dtype or model'
+            )
+
+
+def free_memory(device: str) -> dict[str, int]:
+    """Return the free bytes of the host, if it tells, and of the device if it is a GPU."""
+    found = {}
+    if MEMINFO.exists():
+        lines = (line.split() for line in MEMINFO.read_text(encoding='ascii').splitlines())
+        kib = {line[0]: int(line[1]) for line in lines}
+        found['the host'] = 1024 * (kib['MemAvailable:'] + kib['SwapFree:'])
+    if torch.device(device).type == 'cuda':
+        found[device] = torch.cuda.mem_get_info(device)[0]
+    return found
 
 
 def short_of_memory(error: Exception) -> bool:

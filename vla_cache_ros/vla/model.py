@@ -18,6 +18,7 @@ from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.heads import L1ActionHead
 from vla_cache_ros.vla.heads import Projector
 from vla_cache_ros.vla.heads import ProprioProjector
+from vla_cache_ros.vla.quantized import light_weights
 from vla_cache_ros.vla.vision import VisionBackbone
 from vla_cache_ros.vla.vision import VisionTower
 
@@ -45,6 +46,32 @@ class PrismaticVLA(nn.Module):
             self.action_head = config.head.build(dim)
         if oft is not None and oft.use_proprio:
             self.proprio_projector = ProprioProjector(oft.proprio_dim, dim)
+
+    def light_weights(self, dtype: torch.dtype) -> dict[str, torch.dtype]:
+        """
+        Return the weights that are held in one byte if the model's are to be int8 or fp8.
+
+        The robot's state and a head that denoises step by step stay exact.
+        """
+        kept = ['proprio_projector', *(['action_head'] if self.config.head is not None else [])]
+        return light_weights(self, dtype, tuple(kept))
+
+    def weight_bytes(self, dtype: torch.dtype, compute: torch.dtype) -> int:
+        """Return the size of the weights held as `dtype`, those that aren't as `compute`."""
+        light, total = self.light_weights(dtype), 0
+        for name, tensor in self.state_dict().items():
+            if name in light:
+                total += tensor.numel() * light[name].itemsize + 4 * len(tensor)
+            else:
+                head = name.startswith('action_head.')
+                kept = self.config.head_dtype(compute) if head else compute
+                total += tensor.numel() * kept.itemsize
+        return total
+
+    @property
+    def like(self) -> Tensor:
+        """Return a vector `[D]` on the model's device, of the type that it computes in."""
+        return self.language_model.model.norm.weight
 
     def vision_features(self, pixel_values: Tensor) -> Tensor:
         """Map `[B, cams * channels, 224, 224]` to patch features `[B, cams * 256, V]`."""

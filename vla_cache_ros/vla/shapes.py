@@ -22,10 +22,16 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import OftConfig
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.memory import check_room
 from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.quantized import compute_dtype
+from vla_cache_ros.vla.quantized import lighten
+from vla_cache_ros.vla.quantized import quantize
+from vla_cache_ros.vla.quantized import scale_name
 
 _SCALE = 0.02  # deviation of the weights, as before training
 _BLOCK = 2**20 + 7  # prime to the sizes of matrices: no two rows start alike
@@ -89,16 +95,27 @@ def random_vla(
     Build a model of these sizes; norms and layer scales are one, biases zero.
 
     Every tensor is allocated once, in `dtype` (a head in the one that it is kept in), so that the
-    largest model needs no more memory than its weights.
+    largest model needs no more memory than its weights. Raises CheckpointError where that does not
+    suffice, and ValueError for fp8 where the device has none.
     """
+    check_dtype(dtype, device)
     generator = torch.Generator().manual_seed(seed)
-    block = (_SCALE * torch.randn(_BLOCK, generator=generator)).to(device, dtype)
+    block = (_SCALE * torch.randn(_BLOCK, generator=generator)).to(device)
     with torch.device('meta'):
         model = PrismaticVLA(config)
+    check_room(name, model, dtype, device)
+    light, compute = model.light_weights(dtype), compute_dtype(dtype, device)
+    blocks = {kind: quantize(block[None], kind) for kind in {*light.values()}}
+    floats = block.to(compute)
+    lighten(model, light, compute)
+    scales = {scale_name(key): blocks[kind].scale for key, kind in light.items()}
     state = {}
     for key, meta in model.state_dict().items():
-        kept = config.head_dtype(dtype) if key.startswith('action_head.') else dtype
-        tensor = torch.empty(meta.shape, dtype=kept, device=device)
+        kept = config.head_dtype(compute) if key.startswith('action_head.') else compute
+        tensor = torch.empty(meta.shape, dtype=light.get(key, kept), device=device)
+        if key in scales:
+            state[key] = tensor.float().copy_(scales[key].expand(len(tensor)))
+            continue
         if key.endswith('bias'):
             tensor.zero_()
         elif meta.ndim == 1:
@@ -106,7 +123,8 @@ def random_vla(
         else:
             # no two tensors alike: queries that equal keys would attend to themselves alone
             start = int(torch.randint(len(block), (1,), generator=generator))
-            _tile(tensor.view(-1), block.roll(start))
+            source = blocks[light[key]].values[0] if key in light else floats
+            _tile(tensor.view(-1), source.roll(start))
         state[key] = tensor
     _speak_actions(state['language_model.lm_head.weight'], config)
     model.load_state_dict(state, assign=True)

@@ -18,6 +18,7 @@ import json
 import math
 from pathlib import Path
 import re
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from vla_cache_ros.vla.json_file import check_size
 from vla_cache_ros.vla.json_file import mapping
 from vla_cache_ros.vla.json_file import read_json
 from vla_cache_ros.vla.pickled import read_pickled
+from vla_cache_ros.vla.quantized import held
 
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
@@ -199,9 +201,12 @@ def collect(
     tensors: Iterator[tuple[str, Tensor]],
     dtype: torch.dtype,
     source: str,
+    light: Mapping[str, torch.dtype] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """
     Gather exactly the expected tensors, cast to `dtype`.
+
+    light: those that are held in one byte, and its type; each gets a scale as it is read.
 
     Raises CheckpointError naming every tensor that is missing, surplus or of another shape.
     """
@@ -219,7 +224,7 @@ def collect(
         elif name in state:
             raise CheckpointError(f'{source}: expected {name} once, found it twice')
         else:
-            state[name] = tensor.to(dtype)
+            state.update(held(name, tensor, light, dtype))
     shapeless = {text.split(' ')[0] for text in misshapen}
     missing = [name for name in expected if name not in state and name not in shapeless]
     problems = [('missing', missing), ('surplus', surplus), ('misshapen', misshapen)]

@@ -30,6 +30,7 @@ from vla_cache_ros.evaluation.gpu.table import tables
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.device import has_fp8
 from vla_cache_ros.vla.shapes import SHAPES
 
 GOLDENS = Path(__file__).parents[3] / 'test' / 'data' / 'goldens'
@@ -96,7 +97,7 @@ def run_gpu(
 
 def lighter_dtypes(device: str) -> list[str]:
     """Return the lighter types of weights that this device can compute with."""
-    return []
+    return ['int8', 'fp8'] if has_fp8(device) else ['int8']
 
 
 def main(

@@ -34,10 +34,10 @@ from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
-from vla_cache_ros.policy import DTYPES
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.fused import fuse
+from vla_cache_ros.vla.quantized import DTYPES
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import RandomVLA
 
