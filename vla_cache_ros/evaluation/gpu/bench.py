@@ -147,6 +147,8 @@ def bench_shape(
             'seconds': time.perf_counter() - begin,
             'mib': (_allocated(device) - before) / 2**20,
         }
+    if not actors:
+        return {'shape': name, 'entries': [], 'failed': failed}
     samples = _take_turns(actors, models, episodes[1:], failed, left)
     text = len(next(iter(models.values())).prompt) - 1
     first = next(iter(models.values()))

@@ -44,6 +44,9 @@ def tables(figures: Mapping[str, Any]) -> str:
 
 
 def _shape(shape: Mapping[str, Any]) -> str:
+    missing = [f'Not measured: {name} ({reason}).' for name, reason in shape['failed'].items()]
+    if not shape['entries']:
+        return '\n'.join([f'`{shape["shape"]}`: nothing measured.', *missing])
     rows = [_COLUMNS, ('---',) * len(_COLUMNS), *map(_row, shape['entries'])]
     lines = ['| ' + ' | '.join(row) + ' |' for row in rows]
     kernels = sorted({name for entry in shape['entries'] for name in entry['attention']})
@@ -52,7 +55,7 @@ def _shape(shape: Mapping[str, Any]) -> str:
         f'{shape["timed_steps"]} timed steps a variant by turns; weights '
         + ', '.join(f'{key} {size:.0f} MiB' for key, size in shape['weights_mib'].items())
         + f'; best rates {shape["gmacs_per_s"]:.0f} GMAC/s, {shape["gbytes_per_s"]:.0f} GB/s.',
-        *(f'Not measured: {name} ({reason}).' for name, reason in shape['failed'].items()),
+        *missing,
     ]
     if kernels:
         notes.append('Attention ran in: ' + ', '.join(f'`{name}`' for name in kernels) + '.')
