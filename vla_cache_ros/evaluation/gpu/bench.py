@@ -236,6 +236,7 @@ def _entry(row: Row, found: Sequence[Sample], costs: Costs, machine: Machine) ->
         'latency_ms': {
             lap: percentiles([sample.latency_ms.get(lap, 0.0) for sample in timed]) for lap in LAPS
         },
+        'mean_ms': float(np.mean([sample.latency_ms['total'] for sample in timed])),
         'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
         'reuse': float(np.mean([sample.reuse for sample in timed])),
         'passes': float(np.mean([sample.passes for sample in timed])),

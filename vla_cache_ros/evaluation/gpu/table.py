@@ -11,6 +11,7 @@ _COLUMNS = (
     'variant',
     'p50 ms',
     'p95 ms',
+    'mean ms',
     'x hf eager',
     'x hf compiled',
     'x dense recorded',
@@ -69,6 +70,7 @@ def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
         entry['name'],
         f'{laps["total"]["p50"]:.2f}',
         f'{laps["total"]["p95"]:.2f}',
+        f'{entry["mean_ms"]:.2f}',
         *(
             '' if entry[key] is None else f'{entry[key]:.2f}'
             for key in ('times_hf_eager', 'times_hf_compiled', 'times_dense_recorded')
