@@ -50,6 +50,7 @@ from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import DTYPES
+from vla_cache_ros.vla.shapes import parameter_count
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import shape_config
 
@@ -125,7 +126,7 @@ def run_bench(
         'model': shape or public_name(vla.folder),
         'random_weights': shape is not None,
         'trained_gate': saved is not None,
-        'parameters': sum(p.numel() for p in vla.model.parameters()),
+        'parameters': parameter_count(vla.config),
         'dtype': dtype,
         'device': device,
         'seed': seed,
