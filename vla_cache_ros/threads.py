@@ -23,6 +23,8 @@ import torch
 WINDOW = 0.1  # s; the kernel counts in hundredths
 TAKEN = 0.4  # share of a core beyond which others have it: idle machines read below 0.2
 HOLD = 1.0  # s that a core has to be free before it is used again
+_LINE = 128  # bytes that a core's line of /proc/stat has at most
+_TICKS = os.sysconf('SC_CLK_TCK')  # of its clock, a second
 _SPARE = 4  # a machine with so many cores leaves one in so many to drivers
 
 
@@ -72,10 +74,10 @@ class Threads:
         """Return the threads of the step that begins now; given: how many torch may use."""
         if self._count or given == 1:
             return self._count or 1
+        last = self._last
         load = self._read()
         if load is None:
             return given
-        last = self._last
         if last is None or load.cores != last.cores:
             self._last, self._free, self._waiting = load, None, None
         elif load.wall - last.wall >= WINDOW:
@@ -101,24 +103,22 @@ def read_load() -> Load | None:
     """Return the load of the cores that this thread may use, from /proc/stat."""
     try:
         cores = os.sched_getaffinity(0)
-        with open('/proc/stat', encoding='ascii') as file:
-            lines = _core_lines(file)
+        file = os.open('/proc/stat', os.O_RDONLY)
     except (AttributeError, OSError):
         return None
-    # user, nice, system, idle, iowait, irq, softirq, stolen by other machines; guests are in user
-    used = [line[:3] + line[5:8] for name, line in lines.items() if name in cores]
-    if len(used) != len(cores):
-        return None
-    busy = sum(map(sum, used)) / os.sysconf('SC_CLK_TCK')
-    return Load(time.perf_counter(), busy, time.process_time(), len(cores))
-
-
-def _core_lines(lines: Iterator[str]) -> dict[int, list[int]]:
-    found = {}
-    for line in lines:
-        name, *ticks = line.split()
-        if not name.startswith('cpu'):
+    try:  # not the whole of it: long lines about interrupts follow
+        text = os.read(file, _LINE * (2 + max(cores)))
+    finally:
+        os.close(file)
+    ticks, found = 0, 0
+    for line in text.split(b'\n')[1:]:
+        name, *values = line.split()[:9]
+        if not name.startswith(b'cpu'):
             break
-        if name != 'cpu':
-            found[int(name[3:])] = [int(tick) for tick in ticks]
-    return found
+        if int(name[3:]) in cores:
+            user, nice, system, _, _, irq, softirq, stolen = map(int, values)
+            ticks += user + nice + system + irq + softirq + stolen
+            found += 1
+    if found != len(cores):
+        return None
+    return Load(time.perf_counter(), ticks / _TICKS, time.process_time(), found)
