@@ -30,7 +30,7 @@ def vla(request, tmp_path_factory):
 
 
 def test_tabletop_runs_and_writes_its_files(tmp_path):
-    figures = run_bench(tmp_path / 'out', steps=2, reuses=[0.0, 0.7])
+    figures = run_bench(tmp_path / 'out', steps=2, reuses=[0.0, 0.7], busy=1)
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == FILES
     assert json.loads((tmp_path / 'out' / 'bench.json').read_text()) == figures
     names = [entry['name'] for entry in figures['entries']]
@@ -44,6 +44,8 @@ def test_tabletop_runs_and_writes_its_files(tmp_path):
     assert entries['learned-fixed 70 %']['gmacs'] < 0.5 * entries['dense captured']['gmacs']
     assert figures['trained_gate'] and not figures['random_weights']
     assert figures['timed_steps'] == 2
+    assert [entry['name'] for entry in figures['busy']['entries']] == names
+    assert figures['busy']['processes'] == 1
     assert '| learned-fixed 70 % |' in (tmp_path / 'out' / 'bench.md').read_text()
 
 
@@ -109,6 +111,7 @@ def test_a_model_without_a_gate_gets_an_untrained_one_of_its_sizes(vla):
         ({'steps': 1}, 'steps: expected at least 2, got 1'),
         ({'reuses': [1.5]}, 'reuse: expected a share from 0 to 1, got 1.5'),
         ({'dtype': 'int4'}, 'dtype: expected one of float32'),
+        ({'busy': -1}, 'busy: expected 0 processes or more, got -1'),
         ({'device': 'cuda:99'}, 'device: expected'),
         ({'checkpoint': '/does/not/exist'}, '/does/not/exist'),
     ],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from vla_cache_ros.evaluation.bench_report import draw
 from vla_cache_ros.evaluation.bench_report import tables
+from vla_cache_ros.evaluation.bench_summary import beside
 from vla_cache_ros.evaluation.bench_summary import step_work
 from vla_cache_ros.evaluation.bench_summary import summarize
 from vla_cache_ros.evaluation.bench_variants import GREEDY
@@ -201,3 +202,15 @@ def test_no_two_variants_share_a_name(causal):
     assert {'hf', 'dense uncaptured', 'vla-cache'} <= {' '.join(n.split()[:2]) for n in names} | {
         n.split()[0] for n in names
     }
+
+
+def test_times_beside_busy_processes_are_set_against_the_idle_median():
+    slow = {
+        variant: [sample(0, 5000.0), *(sample(step, 30.0 * step) for step in (1, 2, 3))]
+        for variant in made()
+    }
+    found = {**figures(), 'busy': beside(2, made(), slow)}
+    entry = next(e for e in found['busy']['entries'] if e['name'] == 'dense captured')
+    assert entry['idle'] == pytest.approx({'p50': 20.0, 'p95': 20.0, 'worst': 20.0})
+    assert entry['busy'] == pytest.approx({'p50': 60.0, 'p95': 87.0, 'worst': 90.0})
+    assert entry['p95_to_idle'] == pytest.approx(87 / 20)

@@ -37,11 +37,14 @@ def bench(
     ] = None,
     device: Annotated[str, typer.Option(help='Torch device: cpu, cuda or cuda:N.')] = 'cpu',
     seed: Seed = 0,
+    busy: Annotated[
+        int, typer.Option(min=0, help='Run all once more beside so many busy processes.')
+    ] = 0,
 ) -> None:
     """Time the plain Hugging Face loop and every variant of the engine, by turns."""
     from vla_cache_ros.evaluation.bench import run_bench
 
-    figures = run_bench(out, checkpoint, shape, steps, reuses or (), dtype, device, seed)
+    figures = run_bench(out, checkpoint, shape, steps, reuses or (), dtype, device, seed, busy)
     raise typer.Exit(0 if figures['checks']['ok'] else 1)
 
 

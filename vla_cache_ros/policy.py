@@ -10,6 +10,8 @@ nor how a gate chooses or a slot is computed. One thread at a time may use a pol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 import time
 
 import numpy as np
@@ -25,6 +27,7 @@ from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.threads import Threads
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -57,6 +60,7 @@ class Policy:
         reuse_towers: bool | None = None,
         seed: int = 0,
         recorder: Recorder | None = None,
+        threads: int = 0,
     ) -> None:
         """
         Join a model and a gate; see `from_pretrained` for the arguments.
@@ -85,6 +89,7 @@ class Policy:
         self._capture = capture
         self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
         self.cache = self._engine.cache
+        self._threads = Threads(threads) if self._engine.device.type == 'cpu' else None
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instruction: tuple[str, list[int]] = ('', [])
         self._instructed: tuple[Gate | None, str] = (None, '')
@@ -102,6 +107,7 @@ class Policy:
         capture: bool = True,
         decoding: str = 'jacobi',
         reuse_towers: bool | None = None,
+        threads: int = 0,
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -122,9 +128,10 @@ class Policy:
         decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
         reuse_towers: whether the vision towers too compute active patches alone; None does so
             on a CPU, and runs them whole on a GPU, beside the gate.
+        threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
 
-        Raises ValueError: unknown gate, device, dtype or decoding, reuse out of range, no learned
-            gate there.
+        Raises ValueError: unknown gate, device, dtype or decoding, reuse or threads out of range,
+            no learned gate there.
         Raises CheckpointError: (a ValueError) what is wrong with the checkpoint or its gate.
         """
         if dtype not in DTYPES:
@@ -148,7 +155,7 @@ class Policy:
                 fingerprint=vla.fingerprint,
                 cameras=vla.config.cameras,
             )
-        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed)
+        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads)
 
     @property
     def family(self) -> str:
@@ -225,6 +232,10 @@ class Policy:
         Raises NonFiniteOutputError: the model gave NaN or infinity; the cache is invalid.
         """
         begin = time.perf_counter()
+        with self._on_threads():
+            return self._act(observation, begin)
+
+    def _act(self, observation: Observation, begin: float) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
         pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
         if self._shapes and shapes != self._shapes:
@@ -282,7 +293,12 @@ class Policy:
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
         values = self._shadow.encode(pixels)
-        return self._chunk(self._shadow.step(pixels, values, ids, proprio, plan).normalized)
+        with self._on_threads():
+            result = self._shadow.step(pixels, values, ids, proprio, plan)
+        return self._chunk(result.normalized)
+
+    def _on_threads(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._threads is None else self._threads.step()
 
     def _chunk(self, normalized: np.ndarray) -> ActionChunk:
         epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON

@@ -212,7 +212,9 @@ class SlotEngine:
     ) -> StepResult:
         if features is None and plan.active.any():
             features = self.look(pixel_values)
-        clock, self._clock = self._clock or StageClock(self.device), None
+        # a look that no step followed left a clock behind
+        began, self._clock = self._clock, None
+        clock = began if began and features is not None else StageClock(self.device)
         clock.lap('wait')  # of the towers, for the gate
         patches = patchify(pixels)
         absent = ~(plan.active | self.cache.present)  # [V]

@@ -19,9 +19,11 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from vla_cache_ros.evaluation.bench_busy import busy_processes
 from vla_cache_ros.evaluation.bench_costs import Costs
 from vla_cache_ros.evaluation.bench_inputs import record_episodes
 from vla_cache_ros.evaluation.bench_report import write_bench
+from vla_cache_ros.evaluation.bench_summary import beside
 from vla_cache_ros.evaluation.bench_summary import make_sample
 from vla_cache_ros.evaluation.bench_summary import Sample
 from vla_cache_ros.evaluation.bench_summary import summarize
@@ -69,6 +71,7 @@ def run_bench(
     dtype: str | None = None,
     device: str = 'cpu',
     seed: int = 0,
+    busy: int = 0,
 ) -> dict[str, Any]:
     """
     Measure all variants; write bench.json, bench.md, bench.svg and bench.png to `out`.
@@ -76,7 +79,8 @@ def run_bench(
     checkpoint: name, folder or hub id, `tabletop` if neither it nor a shape is given. shape: name
     of published sizes, filled with random weights. steps: timed observations of every variant,
     the first of an episode not among them. reuses: shares that `learned-fixed` is asked for.
-    dtype: float32 for a checkpoint and bfloat16 for a shape unless given.
+    dtype: float32 for a checkpoint and bfloat16 for a shape unless given. busy: processes beside
+    which all variants run once more, after they ran alone.
 
     Raises ValueError, before anything is loaded, for what can't be run.
     """
@@ -89,6 +93,8 @@ def run_bench(
     dtype = dtype or ('float32' if shape is None else 'bfloat16')
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
+    if busy < 0:
+        raise ValueError(f'busy: expected 0 processes or more, got {busy}')
     check_device(device)
     check_dtype(DTYPES[dtype], device)
     for reuse in reuses:
@@ -122,6 +128,10 @@ def run_bench(
     before = rates()
     samples = take_turns(actors, vla, episodes[1:])
     machine = best(before, rates())  # a neighbour may have been there at one end
+    loaded = None
+    if busy:
+        with busy_processes(busy):
+            loaded = take_turns(actors, vla, episodes[1:])
     figures = {
         'model': shape or public_name(vla.folder),
         'random_weights': shape is not None,
@@ -132,6 +142,7 @@ def run_bench(
         'seed': seed,
         'warmup_steps': warmup + 1,
         **summarize(samples, costs, machine, memory, dtype),
+        'busy': None if loaded is None else beside(busy, samples, loaded),
         'machine': {
             'gmacs_per_s': machine.macs / 1e9,
             'gbytes_per_s': machine.copied / 1e9,

@@ -49,7 +49,8 @@ def tables(figures: Mapping[str, Any]) -> str:
         + ['cache MiB', 'added MiB', 'difference to hf', 'tokens as hf', 'tokens as greedy'],
         [_work(entry) for entry in entries],
     )
-    return '\n\n'.join([time, work, _note(figures)])
+    busy = [_busy(figures['busy'])] if figures.get('busy') else []
+    return '\n\n'.join([time, *busy, work, _note(figures)])
 
 
 def draw(figures: Mapping[str, Any]) -> Figure:
@@ -107,6 +108,21 @@ def _time(entry: Mapping[str, Any]) -> list[str]:
         _ms(entry['first_step_ms']['p50']),
         *(_ms(laps[stage]['p50']) for stage in STAGE_COLORS),
     ]
+
+
+def _busy(figures: Mapping[str, Any]) -> str:
+    header = ['variant']
+    for where in ('idle', f'beside {figures["processes"]} busy'):
+        header += [f'{where}, {name} ms' for name in ('p50', 'p95', 'worst')]
+    rows = [
+        [
+            entry['name'],
+            *(_ms(value) for where in ('idle', 'busy') for value in entry[where].values()),
+            f'{entry["p95_to_idle"]:.2f}',
+        ]
+        for entry in figures['entries']
+    ]
+    return _table([*header, 'busy p95 / idle p50'], rows)
 
 
 def _work(entry: Mapping[str, Any]) -> list[str]:

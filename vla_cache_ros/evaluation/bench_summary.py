@@ -145,6 +145,29 @@ def summarize(
     }
 
 
+def beside(
+    processes: int,
+    alone: Mapping[Variant, Sequence[Sample]],
+    loaded: Mapping[Variant, Sequence[Sample]],
+) -> dict[str, Any]:
+    """
+    Return what became of the times of every variant beside so many busy processes.
+
+    entries: p50, p95 and worst (ms) alone and busy, and how many idle medians the busy p95 takes.
+    """
+    entries = []
+    for variant, found in alone.items():
+        idle, busy = _spread(found), _spread(loaded[variant])
+        ratio = busy['p95'] / idle['p50']
+        entries.append({'name': variant.name, 'idle': idle, 'busy': busy, 'p95_to_idle': ratio})
+    return {'processes': processes, 'entries': entries}
+
+
+def _spread(found: Sequence[Sample]) -> dict[str, float]:
+    totals = [sample.latency_ms['total'] for sample in found if sample.step]
+    return {**percentiles(totals), 'worst': max(totals)}
+
+
 def _entry(
     variant: Variant, found: Sequence[Sample], costs: Costs, machine: Machine
 ) -> dict[str, Any]:

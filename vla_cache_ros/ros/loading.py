@@ -30,6 +30,7 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
         dtype=parameters.dtype,
         reuse=parameters.reuse if parameters.reuse >= 0 else None,
         unnorm_key=parameters.unnorm_key or None,
+        threads=parameters.threads,
     )
 
 
@@ -50,14 +51,24 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
             f'execute_steps: expected at most {policy.chunk}, the actions this checkpoint '
             f'gives at a time, came {parameters.execute_steps}'
         )
-    noise = np.random.default_rng(0)
-    # the same twice: other images would be a camera cut, which a gate may answer with a full step
-    images = tuple(noise.integers(0, 255, (224, 224, 3), np.uint8, endpoint=True) for _ in topics)
+    noise = dummy_observation(policy)
     policy.prepare()
     for _ in range(2):
-        state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
-        chunk, _ = policy.act(Observation(images, 'warm up', state))
+        # the same twice: other images would be a camera cut, which a gate may answer with a full
+        # step
+        chunk, _ = policy.act(noise)
         check_actions(chunk.actions)
-    if parameters.drift_threshold and parameters.gate != 'dense':
-        policy.shadow(Observation(images, 'warm up', state), 0)  # its memory is needed now
+    if parameters.keep_warm or (parameters.drift_threshold and parameters.gate != 'dense'):
+        policy.shadow(noise, 0)  # its memory is needed now
     policy.reset()
+
+
+def dummy_observation(policy: Any) -> Observation:  # noqa: ANN401
+    """Return noise that the policy takes for an observation."""
+    noise = np.random.default_rng(0)
+    images = [
+        noise.integers(0, 255, (224, 224, 3), np.uint8, endpoint=True)
+        for _ in range(policy.num_images)
+    ]
+    state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
+    return Observation(tuple(images), 'warm up', state)

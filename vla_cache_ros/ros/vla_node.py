@@ -8,6 +8,7 @@ and send commands; the policy lives on the worker's thread.
 """
 
 from collections.abc import Callable
+import functools
 import sys
 import time
 from typing import Any
@@ -34,6 +35,7 @@ from .declaration import examine
 from .declaration import read
 from .estop import EmergencyStop
 from .limits import Command
+from .loading import dummy_observation
 from .loading import load_policy
 from .loading import warm_up
 from .outputs import ArmOutputs
@@ -43,6 +45,8 @@ from .qos import LATCHED
 from .reports import diagnostics
 from .reports import Figures
 from .reports import run_info
+from .rest import QuietMemory
+from .rest import Rest
 from .step_report import step_report
 from .subscriptions import InputSubscriptions
 from .surroundings import Outcome
@@ -68,6 +72,7 @@ class VLANode(TolerantLifecycleNode):
         self._listening: InputSubscriptions | None = None
         self._ticks = None
         self._figures = Figures()
+        self._memory = QuietMemory()
         self._outputs: ArmOutputs | None = None
         self._jumped = False
         self.abandoned = False  # whether a thread was left that did not return
@@ -180,8 +185,12 @@ class VLANode(TolerantLifecycleNode):
             self._on_instruction,
         )
         self._run_info.publish(String(data=run_info(parameters, policy.description)))
+        step = functools.partial(policy.shadow, dummy_observation(policy), 0)
+        self._worker.rest(Rest(step, parameters.keep_warm, self.get_logger().warning))
+        self._memory.begin()
 
     def _release(self) -> None:
+        self._memory.end()
         if self._listening is not None:
             self._listening.destroy()
         if self._ticks is not None:

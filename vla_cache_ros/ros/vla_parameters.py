@@ -28,6 +28,21 @@ class VLAParameters:
         'type of the weights: float32, bfloat16, float16, int8, or fp8 on a GPU that has it',
         pattern='float32|bfloat16|float16|int8|fp8',
     )
+    threads: int = parameter(
+        0,
+        'threads of a step on a CPU; 0: as many as other processes leave free at the moment, and '
+        'on four cores or more at most three quarters of them',
+        low=0,
+        high=1024,
+    )
+    keep_warm: float = parameter(
+        0.0,
+        'time between two dummy steps on a GPU while nothing is inferred, so that its clocks stay '
+        'up; an observation may have to wait for one to end; 0: none',
+        unit='s',
+        low=0.0,
+        high=60.0,
+    )
     gate: str = parameter(
         'dense',
         'which visual tokens are recomputed at a step: dense (all), random, motion, vla-cache, '
@@ -251,6 +266,8 @@ class VLAParameters:
 
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
+        if self.keep_warm and self.device == 'cpu':
+            return f'keep_warm: expected 0 with device cpu, came {self.keep_warm:g}'
         if self.command_timeout * self.control_frequency < 1:
             return (
                 f'command_timeout: expected at least one control period '

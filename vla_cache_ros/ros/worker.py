@@ -19,6 +19,7 @@ from typing import Any
 # Commands go before inference: torch's OpenMP threads, which inherit this, keep spinning for
 # milliseconds after a step, and a command had to wait for the end of their time slice.
 NICENESS = 4
+REST_AFTER = 0.02  # s without work; right after a step its command is due
 
 
 class Worker:
@@ -29,6 +30,7 @@ class Worker:
         self._orders: deque[tuple[Future, Callable[[], object]]] = deque()
         self._slot: Callable[[], None] | None = None
         self._spare: Callable[[], None] | None = None
+        self._rest: Callable[[], float | None] | None = None
         self._closed = False
         self._wake = threading.Condition()
         # daemon: a forward pass that never returns must not keep the process from ending
@@ -68,6 +70,16 @@ class Worker:
             self._spare = work
             self._wake.notify()
 
+    def rest(self, work: Callable[[], float | None]) -> None:
+        """
+        Have work done whenever nothing else came for a moment. It must not raise.
+
+        It returns the seconds after which to do it again, None: not before other work was done.
+        """
+        with self._wake:
+            self._rest = work
+            self._wake.notify()
+
     def withdraw(self) -> None:
         """Drop what has not been begun, but for orders."""
         with self._wake:
@@ -81,19 +93,26 @@ class Worker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _due(self) -> bool:
+        return bool(self._orders or self._slot or self._spare or self._closed)
+
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        pause: float | None = REST_AFTER
         while True:
             with self._wake:
-                while not (self._orders or self._slot or self._spare or self._closed):
-                    self._wake.wait()
-                future, work = None, self._slot or self._spare
+                rests = not self._wake.wait_for(self._due, pause if self._rest else None)
+                future, work = None, self._rest if rests else self._slot or self._spare
                 if self._orders:
                     future, work = self._orders.popleft()
                 if work is None:
                     return
                 if future is None:
                     self._slot = self._spare = None
+            if rests:
+                pause = work()
+                continue
+            pause = REST_AFTER
             if future is None:
                 work()
                 continue

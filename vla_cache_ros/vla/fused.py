@@ -40,7 +40,7 @@ class FusedLayer:
         self.gate_up = join([mlp.gate_proj, mlp.up_proj])
         self.out, self.down = weight_of(attention.o_proj), weight_of(mlp.down_proj)
         self.norms = [
-            (norm.weight, norm.variance_epsilon)
+            (norm.weight.detach(), norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
         self.head_dim = attention.head_dim

@@ -174,7 +174,9 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[..., K]` to `[..., N]`."""
-        y = linear(x.reshape(-1, x.shape[-1]), weight_of(self), self.bias)
+        # a compiler takes the shape of a parameter, unlike a tensor's, for one that never changes
+        bias = None if self.bias is None else self.bias.detach()
+        y = linear(x.reshape(-1, x.shape[-1]), weight_of(self), bias)
         return y.unflatten(0, x.shape[:-1]) if x.ndim != 2 else y
 
 

@@ -124,9 +124,9 @@ def random_vla(
             # no two tensors alike: queries that equal keys would attend to themselves alone
             start = int(torch.randint(len(block), (1,), generator=generator))
             source = blocks[light[key]].values[0] if key in light else floats
-            _tile(tensor.view(-1), source.roll(start))
+            _tile(_bits(tensor).view(-1), _bits(source).roll(start))
         state[key] = tensor
-    _speak_actions(state['language_model.lm_head.weight'], config)
+    _speak_actions(_bits(state['language_model.lm_head.weight']), config)
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
@@ -142,6 +142,11 @@ def random_vla(
         fingerprint='',
         prompt=(1, *(int(i) for i in ids), *(config.head.prompt_end if config.head else ())),
     )
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Return one-byte numbers as plain bytes: few of torch's operations know fp8."""
+    return tensor.view(torch.uint8) if tensor.element_size() == 1 else tensor
 
 
 def _tile(flat: torch.Tensor, block: torch.Tensor) -> None:

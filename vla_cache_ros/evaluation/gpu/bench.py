@@ -115,6 +115,8 @@ def bench_shape(
     records, None for graphs. left: the seconds that are left; a row that comes too late is
     skipped, and said.
     """
+    # what was compiled for other shapes would use up the variants that a function may have
+    torch._dynamo.reset()
     episodes = [[fit_cameras(o, config.cameras) for o in episode] for episode in episodes]
     failed: dict[str, str] = {}
     actors: dict[Row, Any] = {}
