@@ -11,6 +11,7 @@ from engine_steps import choice
 from engine_steps import contents
 from engine_steps import frames
 from engine_steps import LONG
+from engine_steps import nothing
 from engine_steps import run
 import numpy as np
 import pytest
@@ -67,6 +68,26 @@ def test_shrinking_rows_and_probes_fall_back_to_rows_of_their_own(oft):
         assert np.abs(one.normalized - other.normalized).max() < 2e-5
     rows = (engine.cache.attention.rows for engine in (plain, captured))
     assert np.abs(np.subtract(*rows)).max() < 1e-5
+
+
+def test_towers_that_recompute_active_patches_alone_run_beside_what_is_recorded(model):
+    plain = SlotEngine(model, reuse_towers=True)
+    engine = RecordedEngine(model, reuse_towers=True, recorder=Counting())
+    for step, pixels in enumerate(frames(model, 4)):
+        active = choice(plain, (1.0, 0.3, 0.0)[step % 3], step)
+        one, other = (run(each, pixels, active) for each in (plain, engine))
+        assert np.abs(one.normalized - other.normalized).max() < 2e-5
+    assert 'look' not in engine.recorder.names
+
+
+def test_a_graph_that_is_replayed_after_an_invalidation_sees_nothing_of_what_was(oft):
+    engine, fresh = make(oft), make(oft)
+    first, second = frames(oft, 2)
+    run(engine, first)
+    engine.cache.invalidate('gap_too_long')
+    result = run(engine, second, nothing(engine))  # a plan that counts on what is gone
+    assert result.refresh == 'gap_too_long' and result.reuse == 0
+    assert np.array_equal(result.normalized, run(fresh, second).normalized)
 
 
 @pytest.mark.parametrize('decoding', ['jacobi', 'greedy'])

@@ -9,8 +9,6 @@ Knows neither why a token is active nor what an action means.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
 
 import numpy as np
 import torch
@@ -32,6 +30,7 @@ from vla_cache_ros.caching.plans import reuse_share
 from vla_cache_ros.caching.prompt_slots import hide
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.slot_decoder import SlotDecoder
+from vla_cache_ros.caching.step_result import StepResult
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.errors import InputError
@@ -40,29 +39,6 @@ from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
 
 DECODINGS = ('jacobi', 'greedy')
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """
-    Hold the outcome of one step.
-
-    normalized: float64 `[C, A]` in [-1, 1]. tokens: the action token ids `[C * A]` of a
-    discrete model, else None. reuse: share of visual token-layers taken from the cache. active:
-    bool `[V]`, tokens recomputed at the first layer. ages: int `[V]`, 0 = produced now.
-    refresh: why everything was recomputed, or ''. latency_ms: `vision`, `decoder`,
-    `decode`, and `wait` of a recorded step: how long the GPU was idle until the gate had chosen.
-    passes: of the decoder after the first, for action tokens.
-    """
-
-    normalized: np.ndarray
-    tokens: np.ndarray | None
-    reuse: float
-    active: np.ndarray
-    ages: np.ndarray
-    refresh: str
-    latency_ms: dict[str, float] = field(default_factory=dict)
-    passes: int = 0
 
 
 class SlotEngine:
