@@ -76,7 +76,7 @@ def fault(folder, megabytes=300, **options):
         (('text_config',), {'hidden_act': 'os.system'}, 'config.json: expected a model'),
         (('text_config',), {'rms_norm_eps': float('nan')}, 'rms_norm_eps: expected 0 to 1'),
         (('text_config',), {'rope_scaling': {'rope_type': 'x'}}, 'config'),
-        (('text_config',), {'hidden_size': 32768, 'vocab_size': 2**20}, 'misshapen: '),
+        (('text_config',), {'hidden_size': 512, 'vocab_size': 2**20}, 'misshapen: '),
         ((), {'text_config': [1]}, 'text_config: expected an object, found [1]'),
         ((), {'timm_model_ids': 'vit'}, "timm_model_ids: expected a list, found 'vit'"),
         ((), {'timm_model_ids': [['vit']]}, 'timm_model_ids: expected one of'),
