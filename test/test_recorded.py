@@ -15,6 +15,7 @@ from engine_steps import nothing
 from engine_steps import run
 import numpy as np
 import pytest
+import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import bucket
@@ -111,6 +112,13 @@ def test_a_result_is_no_view_of_what_the_next_step_overwrites(oft):
     before = kept.normalized.copy()
     assert not np.array_equal(run(engine, second).normalized, before)
     assert np.array_equal(kept.normalized, before)
+
+
+def test_pixels_become_what_the_preprocessor_makes_of_them_to_the_last_bit(model):
+    engine = make(model)
+    (pixels,) = frames(model, 1)
+    wanted = engine.images.normalize(pixels)
+    assert torch.equal(engine._images(pixels), wanted)
 
 
 def test_buckets_hold_their_rows_with_less_than_one_tile_to_spare():
