@@ -80,9 +80,9 @@ def compiled(device: torch.device) -> Pointwise:
 
 # The same without writes in place, which keep a compiler from making one kernel.
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[2] // 2
-    swapped = torch.cat([x[..., half:], x[..., :half]], dim=2)
-    return x * cos + swapped * sin
+    # a roll is arithmetic on addresses; the halves put together anew took a third of a layer's
+    # time between its products on an H100
+    return x * cos + x.roll(x.shape[2] // 2, dims=2) * sin
 
 
 def _gate(joined: Tensor) -> Tensor:
