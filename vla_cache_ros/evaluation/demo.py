@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+import math
 import os
 from pathlib import Path
 import shutil
@@ -79,7 +80,10 @@ class Run:
             self.episodes,
             self.gate,
             ros={
-                'image_to_command_ms': percentiles(self.image_to_command),
+                'image_to_command_ms': {
+                    **percentiles(self.image_to_command),
+                    'worst': max(self.image_to_command, default=math.nan),
+                },
                 'overhead_ms': percentiles(self.overhead),
             },
             **extra,

@@ -33,6 +33,7 @@ def comparison(report: Mapping[str, Any]) -> Table:
             ('observation to action, p95', *_milliseconds(dense, cached, 'p95')),
             ('image to command, p50', *_ros_milliseconds(dense, cached, 'p50')),
             ('image to command, p95', *_ros_milliseconds(dense, cached, 'p95')),
+            ('image to command, worst', *_ros_milliseconds(dense, cached, 'worst')),
             ('speed against dense (p50)', '1.00x', f'{_speed(dense, cached):.2f}x'),
         ],
     )
