@@ -30,7 +30,8 @@ from vla_cache_ros.caching.plans import reuse_share
 from vla_cache_ros.caching.prompt_slots import hide
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.slot_decoder import SlotDecoder
-from vla_cache_ros.caching.step_result import StepResult
+from vla_cache_ros.caching.step import StepInputs
+from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.errors import InputError
@@ -197,7 +198,17 @@ class SlotEngine:
         if self._guesses and first:
             self.guess = self.still()
         normalized, tokens, passes = self._compute(
-            pixel_values, prompt, proprio, plan, first, probe_layers, features, absent, clock
+            StepInputs(
+                pixel_values=pixel_values,
+                prompt=prompt,
+                proprio=proprio,
+                plan=plan,
+                first=first,
+                probe_layers=probe_layers,
+                features=features,
+                absent=absent,
+                clock=clock,
+            )
         )
         clock.lap('decode')
         if not np.isfinite(normalized).all():
@@ -216,30 +227,20 @@ class SlotEngine:
             latency_ms=self._laps(clock),
         )
 
-    def _compute(
-        self,
-        pixel_values: Tensor,
-        prompt: PromptSlots,
-        proprio: np.ndarray | None,
-        plan: StepPlan,
-        first: bool,
-        probe_layers: tuple[int, ...],
-        features: Tensor | None,
-        absent: np.ndarray,
-        clock: StageClock,
-    ) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """Return what `_decode` does; absent: bool `[V]`, tokens that no row may see."""
-        visual = self._visual(pixel_values, plan.active, first, features)  # [R, D]
-        clock.lap('vision')
-        self._unseen = hide(absent, self.layout, self.cache.layers[0].keys)
-        fixed, fixed_rows = self._fixed(prompt, proprio, first)
+    def _compute(self, step: StepInputs) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Return what `_decode` does."""
+        prompt, plan = step.prompt, step.plan
+        visual = self._visual(step)  # [R, D]
+        step.clock.lap('vision')
+        self._unseen = hide(step.absent, self.layout, self.cache.layers[0].keys)
+        fixed, fixed_rows = self._fixed(prompt, step.proprio, step.first)
         embeds = torch.cat([visual, fixed])  # [R, D]
         slots = torch.from_numpy(np.flatnonzero(plan.active)) + self.layout.visual.start
         rows = torch.cat([slots.to(self.device), fixed_rows])  # [R]
         hidden = self._decoder.recompute(
-            prompt, embeds, rows, plan, probe_layers, prompt.read, self._unseen
+            prompt, embeds, rows, plan, step.probe_layers, prompt.read, self._unseen
         )
-        clock.lap('decoder')
+        step.clock.lap('decoder')
         return self._decode(prompt, hidden)
 
     def _laps(self, clock: StageClock) -> dict[str, float]:
@@ -247,11 +248,11 @@ class SlotEngine:
         del laps['wait']  # on a CPU the gate itself
         return laps
 
-    def _visual(
-        self, pixel_values: Tensor, active: np.ndarray, first: bool, features: Tensor | None
-    ) -> Tensor:
+    def _visual(self, step: StepInputs) -> Tensor:
         """Return the decoder's embeddings `[R, D]` of active tokens."""
-        return self.model.project(self._active_features(pixel_values, active, first, features))
+        return self.model.project(
+            self._active_features(step.pixel_values, step.plan.active, step.first, step.features)
+        )
 
     def _fixed(
         self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool

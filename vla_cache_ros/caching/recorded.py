@@ -27,7 +27,7 @@ from vla_cache_ros.caching.graphs import Work
 from vla_cache_ros.caching.layers import FusedLayers
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.staging import Staging
-from vla_cache_ros.types import StepPlan
+from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.pointwise import compiled
 from vla_cache_ros.vla.pointwise import PLAIN
@@ -142,55 +142,40 @@ class RecordedEngine(SlotEngine):
         visual = self.model.project(torch.cat(parts, dim=-1).flatten(0, 1))  # [V, D]
         self._embeds[self.layout.visual.start : self.layout.visual.stop] = visual
 
-    def _visual(
-        self, pixel_values: np.ndarray, active: np.ndarray, first: bool, features: Tensor | None
-    ) -> Tensor:
-        if features is None:
-            return super()._visual(pixel_values, active, first, None)
-        return features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
+    def _visual(self, step: StepInputs) -> Tensor:
+        if step.features is None:
+            return super()._visual(step)
+        active = torch.from_numpy(np.flatnonzero(step.plan.active))
+        return step.features[active.to(self.device)]
 
-    def _compute(
-        self,
-        pixel_values: np.ndarray,
-        prompt: PromptSlots,
-        proprio: np.ndarray | None,
-        plan: StepPlan,
-        first: bool,
-        probe_layers: tuple[int, ...],
-        features: Tensor | None,
-        absent: np.ndarray,
-        clock: StageClock,
-    ) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """Return what `_decode` does; absent: bool `[V]`, tokens that no row may see."""
-        if probe_layers or plan.layers:
-            return super()._compute(
-                pixel_values, prompt, proprio, plan, first, probe_layers, features, absent, clock
-            )
-        visual = np.flatnonzero(plan.active) + self.layout.visual.start
-        if features is None and len(visual):
-            found = self._visual(pixel_values, plan.active, first, None)
-            self._embeds[torch.from_numpy(visual).to(self.device)] = found
-            clock.lap('vision')
-        self._load(prompt)
+    def _compute(self, step: StepInputs) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Return what `_decode` does."""
+        if step.probe_layers or step.plan.layers:
+            return super()._compute(step)
+        visual = np.flatnonzero(step.plan.active) + self.layout.visual.start
+        if step.features is None and len(visual):
+            self._embeds[torch.from_numpy(visual).to(self.device)] = self._visual(step)
+            step.clock.lap('vision')
+        self._load(step.prompt)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
-        fixed = self._before[0 if first or self.config.bidirectional else 1 :]
+        fixed = self._before[0 if step.first or self.config.bidirectional else 1 :]
         rows = np.concatenate([visual, fixed, self._read])
         size = bucket(len(rows))
         host = self._plan.ready()
         host['rows'][: size - len(rows)] = self.layout.spare
         host['rows'][size - len(rows) : size] = rows
         unseen = host['unseen']
-        unseen[: prompt.used] = 0
-        unseen[prompt.used :] = -np.inf
-        unseen[self.layout.visual.start : self.layout.visual.stop][absent] = -np.inf
-        if proprio is not None:
-            host['proprio'][0] = proprio
+        unseen[: step.prompt.used] = 0
+        unseen[step.prompt.used :] = -np.inf
+        unseen[self.layout.visual.start : self.layout.visual.stop][step.absent] = -np.inf
+        if step.proprio is not None:
+            host['proprio'][0] = step.proprio
         if 'noise' in host:
             host['noise'][:] = self.model.action_head.noise(self.seed, self.cache.step).numpy()
         host['tokens'][: self._guesses] = self.guess[: self._guesses]
         self._plan.send()
         self._graph(size, lambda: self._decoder_rows(size))()
-        clock.lap('decoder')
+        step.clock.lap('decoder')
         self._graph(HEAD, self._head)()
         return self._finish()
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine returns of a step. Knows neither units nor gates."""
+"""What the engine makes a step of, and what it returns of it. Knows neither units nor gates."""
 
 from __future__ import annotations
 
@@ -8,6 +8,31 @@ from dataclasses import dataclass
 from dataclasses import field
 
 import numpy as np
+from torch import Tensor
+from vla_cache_ros.caching.clock import StageClock
+from vla_cache_ros.caching.prompt_slots import PromptSlots
+from vla_cache_ros.types import StepPlan
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """
+    Hold what one step computes from, once it has been checked.
+
+    pixel_values: images as the engine encodes them. first: whether the cache holds nothing.
+    features: what `look` returned, None where towers wait for the plan. absent: bool `[V]`, tokens
+    that no row may see. clock: of the stages. The rest is as `SlotEngine.step` takes it.
+    """
+
+    pixel_values: Tensor | np.ndarray
+    prompt: PromptSlots
+    proprio: np.ndarray | None
+    plan: StepPlan
+    first: bool
+    probe_layers: tuple[int, ...]
+    features: Tensor | None
+    absent: np.ndarray
+    clock: StageClock
 
 
 @dataclass(frozen=True)
