@@ -6,9 +6,9 @@ from fake_policy import FakePolicy
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 from sensor_msgs.msg import Image
-from vla_cache_ros.ros.controller import Controller
-from vla_cache_ros.ros.surroundings import Surroundings
-from vla_cache_ros.ros.vla_parameters import VLAParameters
+from vla_cache_ros.control.controller import Controller
+from vla_cache_ros.control.surroundings import Surroundings
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 MS = 1_000_000
 START = 10**18  # ns

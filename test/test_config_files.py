@@ -6,11 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from vla_cache_ros.control.parameters import GzArmParameters
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.declaration import check
-from vla_cache_ros.ros.parameters import GzArmParameters
-from vla_cache_ros.ros.parameters import RecorderParameters
-from vla_cache_ros.ros.parameters import SimRobotParameters
-from vla_cache_ros.ros.vla_parameters import VLAParameters
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,8 +9,8 @@ from controller_world import START
 from controller_world import World
 import numpy as np
 import pytest
-from vla_cache_ros.ros.step_report import active_tokens
-from vla_cache_ros.ros.step_report import step_report
+from vla_cache_ros.control.step_report import active_tokens
+from vla_cache_ros.control.step_report import step_report
 
 
 def test_four_actions_are_played_for_exactly_their_time_and_then_zeros():

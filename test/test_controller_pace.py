@@ -7,8 +7,8 @@ from controller_world import World
 from fake_policy import FakePolicy
 import numpy as np
 import pytest
-from vla_cache_ros.ros import degradation
-from vla_cache_ros.ros.degradation import OVERRUNS
+from vla_cache_ros.control import degradation
+from vla_cache_ros.control.degradation import OVERRUNS
 
 # s; inferences and images as late as they like: only the pace is looked at
 PATIENT = {'inference_timeout': 60.0, 'image_timeout': 60.0, 'max_gap': 60.0}

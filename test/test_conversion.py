@@ -9,7 +9,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
-from vla_cache_ros.ros import conversion
+from vla_cache_ros.control import messages as conversion
 from vla_cache_ros.simulation.tabletop import Tabletop
 
 

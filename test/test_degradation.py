@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 import pytest
-from vla_cache_ros.ros.degradation import AMONG
-from vla_cache_ros.ros.degradation import Degradation
-from vla_cache_ros.ros.degradation import ladder
-from vla_cache_ros.ros.degradation import MOST_DOUBLINGS
-from vla_cache_ros.ros.degradation import OVERRUNS
-from vla_cache_ros.ros.degradation import SLACK
-from vla_cache_ros.ros.degradation import SLACK_RUN
-from vla_cache_ros.ros.degradation import Stage
+from vla_cache_ros.control.degradation import AMONG
+from vla_cache_ros.control.degradation import Degradation
+from vla_cache_ros.control.degradation import ladder
+from vla_cache_ros.control.degradation import MOST_DOUBLINGS
+from vla_cache_ros.control.degradation import OVERRUNS
+from vla_cache_ros.control.degradation import SLACK
+from vla_cache_ros.control.degradation import SLACK_RUN
+from vla_cache_ros.control.degradation import Stage
 
 ORDER = list(Stage)
 RANGES = [None, (None, 0.85), (0.77, 0.85), (0.5, 0.85), (0.9, 0.85), (0.85, 0.85)]

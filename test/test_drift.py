@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
-from vla_cache_ros.drift import distance
-from vla_cache_ros.drift import DriftGuard
-from vla_cache_ros.drift import SHARE
+from vla_cache_ros.control.drift_guard import distance
+from vla_cache_ros.control.drift_guard import DriftGuard
+from vla_cache_ros.control.drift_guard import SHARE
 
 THRESHOLD = 0.2
 TIMES = st.floats(0.1, 1000.0)

@@ -11,7 +11,7 @@ import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.provenance import Provenance
-from vla_cache_ros.drift import SHARE
+from vla_cache_ros.control.drift_guard import SHARE
 from vla_cache_ros.evaluation import drift
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate

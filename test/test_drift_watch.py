@@ -12,7 +12,7 @@ from vla_cache_ros.ros.reports import Figures
 @pytest.fixture(autouse=True)
 def due(monkeypatch):
     """Let every inference be due for a check."""
-    from vla_cache_ros.drift import DriftGuard
+    from vla_cache_ros.control.drift_guard import DriftGuard
 
     counted = DriftGuard.infer
     monkeypatch.setattr(DriftGuard, 'infer', lambda *a: counted(*a) or True)

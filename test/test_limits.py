@@ -13,12 +13,12 @@ from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
-from vla_cache_ros.ros.limits import limit_norm
-from vla_cache_ros.ros.limits import Limiter
-from vla_cache_ros.ros.limits import STOP
-from vla_cache_ros.ros.limits import velocities
-from vla_cache_ros.ros.limits import WAIT
-from vla_cache_ros.ros.vla_parameters import VLAParameters
+from vla_cache_ros.control.limits import limit_norm
+from vla_cache_ros.control.limits import Limiter
+from vla_cache_ros.control.limits import STOP
+from vla_cache_ros.control.limits import velocities
+from vla_cache_ros.control.limits import WAIT
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 FINITE = arrays(float, 7, elements=strategies.floats(-1e300, 1e300))
 SENSIBLE = arrays(float, 7, elements=strategies.floats(-0.2, 0.2))

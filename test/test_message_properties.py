@@ -17,10 +17,10 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from tiny_model import write_checkpoint
 from vla_cache_ros.caching.gates import make_gate
+from vla_cache_ros.control import messages as conversion
+from vla_cache_ros.control.inputs import Inputs
+from vla_cache_ros.control.inputs import MAX_INSTRUCTION
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.ros import conversion
-from vla_cache_ros.ros.inputs import Inputs
-from vla_cache_ros.ros.inputs import MAX_INSTRUCTION
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.errors import InputError

@@ -15,14 +15,14 @@ from hypothesis.stateful import rule
 from hypothesis.stateful import RuleBasedStateMachine
 import numpy as np
 import pytest
-from vla_cache_ros.ros.limits import Limiter
-from vla_cache_ros.ros.limits import velocities
-from vla_cache_ros.ros.playback import Due
-from vla_cache_ros.ros.playback import Playback
-from vla_cache_ros.ros.safety import check_actions
-from vla_cache_ros.ros.safety import StopCauses
-from vla_cache_ros.ros.safety import UnsafeAction
-from vla_cache_ros.ros.vla_parameters import VLAParameters
+from vla_cache_ros.control.limits import Limiter
+from vla_cache_ros.control.limits import velocities
+from vla_cache_ros.control.playback import Due
+from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.safety import StopCauses
+from vla_cache_ros.control.safety import UnsafeAction
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 NUMBERS = [st.floats(-0.3, 0.3), st.floats(-3, 3), st.floats(allow_nan=False), st.floats()]
 ACTIONS = st.one_of([arrays(float, 7, elements=numbers) for numbers in NUMBERS])

@@ -14,14 +14,14 @@ import pytest
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from vla_cache_ros.control.parameters import GzArmParameters
+from vla_cache_ros.control.parameters import PictureSourceParameters
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.declaration import check
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.declaration import examine
-from vla_cache_ros.ros.parameters import GzArmParameters
-from vla_cache_ros.ros.parameters import PictureSourceParameters
-from vla_cache_ros.ros.parameters import RecorderParameters
-from vla_cache_ros.ros.parameters import SimRobotParameters
-from vla_cache_ros.ros.vla_parameters import VLAParameters
 
 KINDS = [
     VLAParameters,

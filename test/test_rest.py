@@ -8,11 +8,11 @@ import weakref
 
 from fake_policy import FakePolicy
 import pytest
+from vla_cache_ros.control.rest import QuietMemory
+from vla_cache_ros.control.rest import Rest
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.loading import dummy_observation
-from vla_cache_ros.ros.rest import QuietMemory
-from vla_cache_ros.ros.rest import Rest
-from vla_cache_ros.ros.vla_parameters import VLAParameters
-from vla_cache_ros.ros.worker import Worker
 
 
 class Knot:

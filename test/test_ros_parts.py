@@ -10,15 +10,15 @@ import threading
 import numpy as np
 import pytest
 from vla_cache_ros.caching.gates import GATES
-from vla_cache_ros.ros.command_log import CommandLog
+from vla_cache_ros.control.command_log import CommandLog
+from vla_cache_ros.control.parameter_table import markdown
+from vla_cache_ros.control.parameter_table import NODES
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import NICENESS
+from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.declaration import check
 from vla_cache_ros.ros.isolation import isolated_domain
-from vla_cache_ros.ros.parameter_table import markdown
-from vla_cache_ros.ros.parameter_table import NODES
-from vla_cache_ros.ros.parameters import RecorderParameters
-from vla_cache_ros.ros.vla_parameters import VLAParameters
-from vla_cache_ros.ros.worker import NICENESS
-from vla_cache_ros.ros.worker import Worker
 
 MS = 1_000_000
 

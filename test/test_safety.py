@@ -8,10 +8,10 @@ from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
-from vla_cache_ros.ros.safety import check_actions
-from vla_cache_ros.ros.safety import lateness
-from vla_cache_ros.ros.safety import StopCauses
-from vla_cache_ros.ros.safety import UnsafeAction
+from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.safety import lateness
+from vla_cache_ros.control.safety import StopCauses
+from vla_cache_ros.control.safety import UnsafeAction
 
 ANYTHING = arrays(float, (2, 7), elements=strategies.floats(width=64))
 

@@ -18,8 +18,8 @@ from test_ros_processes import arguments
 from test_ros_processes import LIVE
 from test_ros_processes import NODE
 from test_ros_processes import Outside
+from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.vla_node import VLANode
-from vla_cache_ros.ros.vla_parameters import VLAParameters
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / 'docs'

@@ -16,7 +16,7 @@ from PIL import Image as Picture
 import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
-from vla_cache_ros.ros import conversion
+from vla_cache_ros.control import messages as conversion
 
 SMALL = np.full((48, 64, 3), 120, np.uint8)
 

@@ -25,7 +25,7 @@ from tiny_model import write_checkpoint
 import torch
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
-from vla_cache_ros.ros.step_report import read_report
+from vla_cache_ros.control.step_report import read_report
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import VLAConfig

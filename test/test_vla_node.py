@@ -15,7 +15,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
-from vla_cache_ros.ros.step_report import active_tokens
+from vla_cache_ros.control.step_report import active_tokens
 from vla_cache_ros.ros.vla_node import VLANode
 
 

@@ -16,13 +16,13 @@ from ros_graph import VLA_PARAMETERS
 from std_msgs.msg import Bool
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros import gripper
 from vla_cache_ros.ros.gripper import GripperAction
 from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.qos import NEWEST
 from vla_cache_ros.ros.vla_node import VLANode
-from vla_cache_ros.ros.vla_parameters import VLAParameters
 
 
 def test_target_pose_starts_at_the_measured_one_and_moves_as_the_actions_say(policy):

@@ -9,7 +9,7 @@ import pytest
 from ros_graph import Graph
 from ros_graph import VLA_PARAMETERS
 from std_msgs.msg import Float64
-from vla_cache_ros.ros import degradation
+from vla_cache_ros.control import degradation
 from vla_cache_ros.ros.slowed_node import FIXED
 from vla_cache_ros.ros.slowed_node import SlowedNode
 from vla_cache_ros.ros.slowed_node import SlowedPolicy

@@ -8,7 +8,7 @@ import time
 import weakref
 
 import pytest
-from vla_cache_ros.ros.worker import Worker
+from vla_cache_ros.control.worker import Worker
 
 
 @pytest.fixture

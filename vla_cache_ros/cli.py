@@ -188,7 +188,7 @@ def record(
 @app.command()
 def parameters() -> None:
     """Print every parameter of every node, as in docs/parameters.md."""
-    from vla_cache_ros.ros.parameter_table import markdown
+    from vla_cache_ros.control.parameter_table import markdown
 
     typer.echo(markdown(), nl=False)
 

@@ -26,11 +26,10 @@ from mcap.records import Schema
 from mcap.stream_reader import StreamReader
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat
-
-from .records import NO_DEFINITION
-from .records import Record
-from .unfolding import unfold
-from .unfolding import unfold_message
+from vla_cache_ros.bags.records import NO_DEFINITION
+from vla_cache_ros.bags.records import Record
+from vla_cache_ros.bags.unfolding import unfold
+from vla_cache_ros.bags.unfolding import unfold_message
 
 FORMATS = {'ros2msg': MessageDefinitionFormat.MSG, 'ros2idl': MessageDefinitionFormat.IDL}
 _IN_CHUNKS = {3: Schema, 4: Channel, 5: Message}

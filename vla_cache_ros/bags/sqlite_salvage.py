@@ -14,12 +14,11 @@ import sqlite3
 from urllib.parse import quote
 
 from rosbags.interfaces import MessageDefinition
-
-from .mcap_salvage import FORMATS
-from .records import NO_DEFINITION
-from .records import Record
-from .unfolding import LARGEST
-from .unfolding import unfold_message
+from vla_cache_ros.bags.mcap_salvage import FORMATS
+from vla_cache_ros.bags.records import NO_DEFINITION
+from vla_cache_ros.bags.records import Record
+from vla_cache_ros.bags.unfolding import LARGEST
+from vla_cache_ros.bags.unfolding import unfold_message
 
 _GIVE_UP = 20  # unreadable places in a row, each skipping twice as many rows as the one before
 

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from vla_cache_ros.benchmarks import Environment
 from vla_cache_ros.benchmarks import make_environment
 from vla_cache_ros.benchmarks import Setup
-from vla_cache_ros.drift import distance
-from vla_cache_ros.drift import DriftGuard
+from vla_cache_ros.control.drift_guard import distance
+from vla_cache_ros.control.drift_guard import DriftGuard
+from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
@@ -31,7 +32,6 @@ from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.statistics import wilson_interval
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.ros.vla_parameters import VLAParameters
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

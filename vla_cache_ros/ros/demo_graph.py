@@ -14,14 +14,13 @@ import time
 from typing import Any
 
 from std_msgs.msg import String
-
-from .operator import ACTIVATE
-from .operator import CLEANUP
-from .operator import CONFIGURE
-from .operator import DEACTIVATE
-from .operator import GraphError
-from .operator import Operator
-from .qos import LATCHED
+from vla_cache_ros.ros.operator import ACTIVATE
+from vla_cache_ros.ros.operator import CLEANUP
+from vla_cache_ros.ros.operator import CONFIGURE
+from vla_cache_ros.ros.operator import DEACTIVATE
+from vla_cache_ros.ros.operator import GraphError
+from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.ros.qos import LATCHED
 
 IMAGES = ('/image_raw', '/wrist/image_raw')
 COMMANDS = '/delta_twist_cmds'

@@ -14,18 +14,17 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from std_msgs.msg import String
-
-from .demo_graph import COMMANDS
-from .demo_graph import IMAGES
-from .demo_graph import LOAD_TIMEOUT
-from .demo_graph import POLICY
-from .demo_graph import REPORTS
-from .demo_graph import START_TIMEOUT
-from .operator import ACTIVATE
-from .operator import CONFIGURE
-from .operator import DEACTIVATE
-from .operator import Operator
-from .qos import LATCHED
+from vla_cache_ros.ros.demo_graph import COMMANDS
+from vla_cache_ros.ros.demo_graph import IMAGES
+from vla_cache_ros.ros.demo_graph import LOAD_TIMEOUT
+from vla_cache_ros.ros.demo_graph import POLICY
+from vla_cache_ros.ros.demo_graph import REPORTS
+from vla_cache_ros.ros.demo_graph import START_TIMEOUT
+from vla_cache_ros.ros.operator import ACTIVATE
+from vla_cache_ros.ros.operator import CONFIGURE
+from vla_cache_ros.ros.operator import DEACTIVATE
+from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.ros.qos import LATCHED
 
 
 class DrillGraph:

@@ -23,14 +23,13 @@ import numpy as np
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
-
-from .demo_graph import COMMANDS
-from .demo_graph import POLICY
-from .demo_graph import ROBOT
-from .inputs import stamp_of
-from .operator import GraphError
-from .operator import Operator
-from .qos import LATCHED
+from vla_cache_ros.control.inputs import stamp_of
+from vla_cache_ros.ros.demo_graph import COMMANDS
+from vla_cache_ros.ros.demo_graph import POLICY
+from vla_cache_ros.ros.demo_graph import ROBOT
+from vla_cache_ros.ros.operator import GraphError
+from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.ros.qos import LATCHED
 
 MOVING = 0.01  # m/s or rad/s; an arm slower than this holds still
 PATIENCE = 300.0  # s for a process to come to what it was started for

@@ -16,12 +16,11 @@ import numpy as np
 from rclpy.time import Time
 from std_msgs.msg import Float64
 from std_msgs.msg import String
-
-from .demo_graph import POLICY
-from .demo_graph import START_TIMEOUT
-from .drill_graph import DrillGraph
-from .operator import GraphError
-from .qos import LATCHED
+from vla_cache_ros.ros.demo_graph import POLICY
+from vla_cache_ros.ros.demo_graph import START_TIMEOUT
+from vla_cache_ros.ros.drill_graph import DrillGraph
+from vla_cache_ros.ros.operator import GraphError
+from vla_cache_ros.ros.qos import LATCHED
 
 
 class OverrunGraph(DrillGraph):

@@ -15,10 +15,9 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
-
-from .declaration import declare
-from .parameters import PictureSourceParameters
-from .process import run
+from vla_cache_ros.control.parameters import PictureSourceParameters
+from vla_cache_ros.ros.declaration import declare
+from vla_cache_ros.ros.process import run
 
 PICTURES = 15  # that are shown in turn
 STATE_RATE = 100.0  # Hz

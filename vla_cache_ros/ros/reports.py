@@ -17,10 +17,9 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 import numpy as np
 from vla_cache_ros import __version__
-
-from .controller import Controller
-from .drift_watch import DRIFTED
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.controller import Controller
+from vla_cache_ros.control.drift_check import DRIFTED
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 _WINDOW = 500  # inferences over which percentiles are taken
 

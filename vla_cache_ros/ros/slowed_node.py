@@ -12,14 +12,13 @@ import time
 from typing import Any
 
 from std_msgs.msg import Float64
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.loading import load_policy
+from vla_cache_ros.ros.process import run
+from vla_cache_ros.ros.vla_node import VLANode
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
-
-from .loading import load_policy
-from .process import run
-from .vla_node import VLANode
-from .vla_parameters import VLAParameters
 
 FIXED = 0.1  # of a dense step's delay, for what is computed whatever is reused
 

@@ -22,19 +22,18 @@ from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
-
-from .command_checks import Bounds
-from .command_checks import CommandChecks
-from .demo_graph import COMMANDS
-from .demo_graph import POLICY
-from .demo_graph import REPORTS
-from .demo_graph import ROBOT
-from .demo_graph import START_TIMEOUT
-from .operator import ACTIVATE
-from .operator import CONFIGURE
-from .operator import DEACTIVATE
-from .operator import Operator
-from .qos import LATCHED
+from vla_cache_ros.ros.command_checks import Bounds
+from vla_cache_ros.ros.command_checks import CommandChecks
+from vla_cache_ros.ros.demo_graph import COMMANDS
+from vla_cache_ros.ros.demo_graph import POLICY
+from vla_cache_ros.ros.demo_graph import REPORTS
+from vla_cache_ros.ros.demo_graph import ROBOT
+from vla_cache_ros.ros.demo_graph import START_TIMEOUT
+from vla_cache_ros.ros.operator import ACTIVATE
+from vla_cache_ros.ros.operator import CONFIGURE
+from vla_cache_ros.ros.operator import DEACTIVATE
+from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.ros.qos import LATCHED
 
 ODD_INSTRUCTIONS = (
     'подними красный куб',

@@ -18,8 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 from rclpy.node import Node
-
-from .controller import Controller
+from vla_cache_ros.control.controller import Controller
 
 SILENCE = 2.5  # s without its diagnostics, which come every second, after which a twin is gone
 KEY = 'instance'

@@ -15,16 +15,15 @@ import xml.etree.ElementTree as ET
 
 import mujoco
 import numpy as np
-
-from .arm import ARM_JOINTS
-from .arm import FINGER_JOINTS
-from .randomize import draw_scene
-from .scene import build_xml
-from .scene import CUBE_COLORS
-from .scene import CUBE_HALF
-from .scene import IMAGE_SIZE
-from .scene import PLATE_COLORS
-from .tasks import TASKS
+from vla_cache_ros.simulation.arm import ARM_JOINTS
+from vla_cache_ros.simulation.arm import FINGER_JOINTS
+from vla_cache_ros.simulation.randomize import draw_scene
+from vla_cache_ros.simulation.scene import build_xml
+from vla_cache_ros.simulation.scene import CUBE_COLORS
+from vla_cache_ros.simulation.scene import CUBE_HALF
+from vla_cache_ros.simulation.scene import IMAGE_SIZE
+from vla_cache_ros.simulation.scene import PLATE_COLORS
+from vla_cache_ros.simulation.tasks import TASKS
 
 WORLD, ARM = 'tabletop', 'arm'
 CAMERAS = {'front': 'image_raw', 'wrist': 'wrist/image_raw'}  # camera -> topic

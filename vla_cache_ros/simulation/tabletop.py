@@ -10,20 +10,19 @@ import weakref
 
 import mujoco
 import numpy as np
+from vla_cache_ros.simulation.controller import rotation_error
+from vla_cache_ros.simulation.controller import TwistController
+from vla_cache_ros.simulation.randomize import Appearance
+from vla_cache_ros.simulation.randomize import draw_scene
+from vla_cache_ros.simulation.scene import build_xml
+from vla_cache_ros.simulation.scene import CUBE_HALF
+from vla_cache_ros.simulation.scene import HOME
+from vla_cache_ros.simulation.scene import IMAGE_SIZE
+from vla_cache_ros.simulation.scene import LINE_Y
+from vla_cache_ros.simulation.scene import PLATE_HEIGHT
+from vla_cache_ros.simulation.scene import PLATE_RADIUS
+from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.types import Observation
-
-from .controller import rotation_error
-from .controller import TwistController
-from .randomize import Appearance
-from .randomize import draw_scene
-from .scene import build_xml
-from .scene import CUBE_HALF
-from .scene import HOME
-from .scene import IMAGE_SIZE
-from .scene import LINE_Y
-from .scene import PLATE_HEIGHT
-from .scene import PLATE_RADIUS
-from .tasks import TASKS
 
 CONTROL_FREQUENCY = 10.0  # Hz, one action per period
 EXECUTE_STEPS = 4  # actions of a chunk that are executed before the next observation

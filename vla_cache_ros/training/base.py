@@ -18,6 +18,23 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.training.domains import Domain
+from vla_cache_ros.training.domains import TABLETOP
+from vla_cache_ros.training.frames import Frames
+from vla_cache_ros.training.grounding import grounding_targets
+from vla_cache_ros.training.grounding import GroundingHeads
+from vla_cache_ros.training.processes import average_gradients
+from vla_cache_ros.training.processes import join_processes
+from vla_cache_ros.training.sequence import action_rows
+from vla_cache_ros.training.sequence import choose_tokens
+from vla_cache_ros.training.sequence import decode_subset
+from vla_cache_ros.training.sequence import pad_prompts
+from vla_cache_ros.training.staleness import with_stale_tokens
+from vla_cache_ros.training.tabletop_model import build_tokenizer
+from vla_cache_ros.training.tabletop_model import dataset_statistics
+from vla_cache_ros.training.tabletop_model import tabletop_config
+from vla_cache_ros.training.towers import learning_rate
+from vla_cache_ros.training.towers import pixel_batch
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
@@ -27,24 +44,6 @@ from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
-
-from .domains import Domain
-from .domains import TABLETOP
-from .frames import Frames
-from .grounding import grounding_targets
-from .grounding import GroundingHeads
-from .processes import average_gradients
-from .processes import join_processes
-from .sequence import action_rows
-from .sequence import choose_tokens
-from .sequence import decode_subset
-from .sequence import pad_prompts
-from .staleness import with_stale_tokens
-from .tabletop_model import build_tokenizer
-from .tabletop_model import dataset_statistics
-from .tabletop_model import tabletop_config
-from .towers import learning_rate
-from .towers import pixel_batch
 
 GROUNDING_LAYER = 1  # its output must already know which tokens the instruction names
 EMA = 0.998

@@ -21,11 +21,10 @@ from vla_cache_ros.simulation.tabletop import CAMERAS
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.training.domains import TABLETOP
+from vla_cache_ros.training.patch_shares import patch_shares
+from vla_cache_ros.training.shards import ShardWriter
 from vla_cache_ros.types import Observation
-
-from .domains import TABLETOP
-from .patch_shares import patch_shares
-from .shards import ShardWriter
 
 CHUNK = 8
 TASK_NAMES = tuple(TASKS)

@@ -15,21 +15,20 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.training.domains import TABLETOP
+from vla_cache_ros.training.frames import Frames
+from vla_cache_ros.training.patch_targets import batch_targets
+from vla_cache_ros.training.patch_targets import MIN_PIXELS
+from vla_cache_ros.training.patch_targets import patch_loss
+from vla_cache_ros.training.patch_targets import PATCH_PIXELS
+from vla_cache_ros.training.patch_targets import PatchHead
+from vla_cache_ros.training.processes import average_gradients
+from vla_cache_ros.training.processes import join_processes
+from vla_cache_ros.training.towers import learning_rate
+from vla_cache_ros.training.towers import pixel_batch
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.vision import VisionTower
-
-from .domains import TABLETOP
-from .frames import Frames
-from .patch_targets import batch_targets
-from .patch_targets import MIN_PIXELS
-from .patch_targets import patch_loss
-from .patch_targets import PATCH_PIXELS
-from .patch_targets import PatchHead
-from .processes import average_gradients
-from .processes import join_processes
-from .towers import learning_rate
-from .towers import pixel_batch
 
 
 class SightHeads(nn.Module):

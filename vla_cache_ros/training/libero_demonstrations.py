@@ -22,13 +22,12 @@ from vla_cache_ros.benchmarks.libero import RENDER_SIZE
 from vla_cache_ros.benchmarks.libero_images import CROP
 from vla_cache_ros.benchmarks.libero_images import SIZE
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.domains import LIBERO_OBJECT
+from vla_cache_ros.training.libero_expert import Expert
+from vla_cache_ros.training.patch_shares import patch_shares
+from vla_cache_ros.training.shards import ShardWriter
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
-
-from .domains import LIBERO_OBJECT
-from .libero_expert import Expert
-from .patch_shares import patch_shares
-from .shards import ShardWriter
 
 SUITE = 'libero_object'
 SEEN = CAMERAS[: LIBERO_OBJECT.cameras]

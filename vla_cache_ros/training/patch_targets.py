@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
-
-from .domains import Domain
+from vla_cache_ros.training.domains import Domain
 
 PATCH_PIXELS = 196
 SCALE = 0.2  # m, so that positions are of order one

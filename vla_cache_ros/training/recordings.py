@@ -12,8 +12,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-
-from .frames import Frames
+from vla_cache_ros.training.frames import Frames
 
 HELD_OUT = 0.1  # share of the recordings that calibration and validation use
 IDENTITY = ('episode', 'proprio', 'offset', 'stamp')  # columns that tell recordings from others

@@ -9,8 +9,7 @@ Which tokens, a gate decided when the frames were recorded; without one, those t
 import numpy as np
 import torch
 from torch import Tensor
-
-from .frames import Frames
+from vla_cache_ros.training.frames import Frames
 
 OLDEST = 3  # frames ago
 SPREAD = 1.0  # of the logarithm of a token's change: how far the choice is from the least changed

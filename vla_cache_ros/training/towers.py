@@ -14,18 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.training.domains import Domain
+from vla_cache_ros.training.frames import Frames
+from vla_cache_ros.training.patch_targets import batch_targets
+from vla_cache_ros.training.patch_targets import patch_loss
+from vla_cache_ros.training.patch_targets import PatchHead
+from vla_cache_ros.training.patch_targets import SCALE
+from vla_cache_ros.training.tabletop_model import tabletop_config
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
-
-from .domains import Domain
-from .frames import Frames
-from .patch_targets import batch_targets
-from .patch_targets import patch_loss
-from .patch_targets import PatchHead
-from .patch_targets import SCALE
-from .tabletop_model import tabletop_config
 
 
 def pixel_batch(images: np.ndarray, preprocessor: ImagePreprocessor) -> Tensor:

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 import json
 
 import numpy as np
+from vla_cache_ros.control.inputs import FrameSet
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
-
-from .inputs import FrameSet
 
 LONGEST = 2**20  # characters of a report; ordinary ones have thousands
 

@@ -15,13 +15,12 @@ import time
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.drift import distance
-from vla_cache_ros.drift import DriftGuard
-
-from .surroundings import Outcome
-from .surroundings import Surroundings
-from .vla_parameters import VLAParameters
-from .worker import Worker
+from vla_cache_ros.control.drift_guard import distance
+from vla_cache_ros.control.drift_guard import DriftGuard
+from vla_cache_ros.control.surroundings import Outcome
+from vla_cache_ros.control.surroundings import Surroundings
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import Worker
 
 DRIFTED = 'drift: cached and dense actions part'
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-from .degradation import Degradation
-from .degradation import ladder
-from .degradation import Stage
-from .playback import Playback
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.degradation import Degradation
+from vla_cache_ros.control.degradation import ladder
+from vla_cache_ros.control.degradation import Stage
+from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 
 class Pace:

@@ -5,12 +5,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vla_cache_ros.control.inputs import FrameSet
+from vla_cache_ros.control.limits import Command
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
-
-from .inputs import FrameSet
-from .limits import Command
 
 
 @dataclass(frozen=True)

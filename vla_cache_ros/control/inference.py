@@ -10,9 +10,9 @@ import time
 import traceback
 from typing import Any
 
-from .inputs import FrameSet
-from .safety import check_actions
-from .surroundings import Outcome
+from vla_cache_ros.control.inputs import FrameSet
+from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.surroundings import Outcome
 
 
 def infer(policy: Any, frames: FrameSet, epoch: int, now: int) -> Outcome:  # noqa: ANN401

@@ -17,25 +17,24 @@ import traceback
 from typing import Any
 
 import numpy as np
-
-from .drift_watch import DriftWatch
-from .inference import infer
-from .inputs import CAUSES
-from .inputs import FrameSet
-from .inputs import Inputs
-from .limits import Command
-from .limits import Limiter
-from .limits import STOP
-from .limits import WAIT
-from .pace import Pace
-from .playback import Due
-from .playback import Playback
-from .safety import check_actions
-from .safety import StopCauses
-from .surroundings import Outcome
-from .surroundings import Surroundings
-from .vla_parameters import VLAParameters
-from .worker import Worker
+from vla_cache_ros.control.drift_check import DriftWatch
+from vla_cache_ros.control.inference import infer
+from vla_cache_ros.control.inputs import CAUSES
+from vla_cache_ros.control.inputs import FrameSet
+from vla_cache_ros.control.inputs import Inputs
+from vla_cache_ros.control.limits import Command
+from vla_cache_ros.control.limits import Limiter
+from vla_cache_ros.control.limits import STOP
+from vla_cache_ros.control.limits import WAIT
+from vla_cache_ros.control.playback import Due
+from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.rate_control import Pace
+from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.safety import StopCauses
+from vla_cache_ros.control.surroundings import Outcome
+from vla_cache_ros.control.surroundings import Surroundings
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import Worker
 
 # Stops that end with the next good inference; those of the inputs end with the next good message.
 RETRIED = {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}

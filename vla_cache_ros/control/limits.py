@@ -10,8 +10,7 @@ ROS nor why an action was chosen.
 from dataclasses import dataclass
 
 import numpy as np
-
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 
 @dataclass(frozen=True)

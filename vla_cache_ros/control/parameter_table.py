@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import Field
 from dataclasses import fields
 
-from .parameters import GzArmParameters
-from .parameters import PictureSourceParameters
-from .parameters import RecorderParameters
-from .parameters import SimRobotParameters
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.parameters import GzArmParameters
+from vla_cache_ros.control.parameters import PictureSourceParameters
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
 NODES = {
     'vla_node': VLAParameters,
@@ -25,7 +25,7 @@ NODES = {
 }
 INTRODUCTION = """# Parameters
 
-Written by `vla-cache parameters` from the declarations in `vla_cache_ros/ros/vla_parameters.py`
+Written by `vla-cache parameters` from the declarations in `vla_cache_ros/control/vla_parameters.py`
 and `parameters.py`. A parameter marked *live* may change while the node runs; the others take
 effect at configure, and are refused in between. An unknown name, a value of another type or out of
 range is refused in one line. On a running graph: `ros2 param describe /vla_node <name>`."""

@@ -9,7 +9,7 @@ Knows neither ROS (declaration.py brings them to a node) nor what they are used 
 from dataclasses import dataclass
 from operator import lt
 
-from .parameters import parameter
+from vla_cache_ros.control.parameters import parameter
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from vla_cache_ros.control.messages import check_image
+from vla_cache_ros.control.messages import finger_positions
+from vla_cache_ros.control.messages import position_and_axis_angle
+from vla_cache_ros.control.messages import to_proprio
+from vla_cache_ros.control.messages import to_rgb
+from vla_cache_ros.control.safety import lateness
 from vla_cache_ros.types import Observation
-
-from .conversion import check_image
-from .conversion import finger_positions
-from .conversion import position_and_axis_angle
-from .conversion import to_proprio
-from .conversion import to_rgb
-from .safety import lateness
 
 MAX_INSTRUCTION = 1000  # characters
 # Every cause that problems() can name.
