@@ -35,7 +35,7 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
-from vla_cache_ros.ros.isolation import isolated_domain
+from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
 

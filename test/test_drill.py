@@ -11,9 +11,9 @@ from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 from tiny_model import write_checkpoint
-from vla_cache_ros.evaluation.drill import _images
-from vla_cache_ros.evaluation.drill import drill_recorder
-from vla_cache_ros.evaluation.drill import drill_stream
+from vla_cache_ros.live.drill import _images
+from vla_cache_ros.live.drill import drill_recorder
+from vla_cache_ros.live.drill import drill_stream
 
 MINUTES = 0.1
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
+from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.ros.isolation import isolated_domain
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.checkpoint import load_checkpoint

@@ -10,7 +10,7 @@ from lifecycle_msgs.srv import GetState
 import pytest
 from ros_graph import domain
 from std_msgs.msg import String
-from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.live.operator import Operator
 from vla_cache_ros.ros.qos import LATCHED
 
 pytest.importorskip('launch_testing')

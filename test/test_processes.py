@@ -6,8 +6,8 @@ import os
 import time
 
 import pytest
-from vla_cache_ros.evaluation.processes import ProcessDied
-from vla_cache_ros.evaluation.processes import Processes
+from vla_cache_ros.live.processes import ProcessDied
+from vla_cache_ros.live.processes import Processes
 
 
 def wait_for(condition, timeout=10.0):
@@ -47,7 +47,7 @@ def test_death_of_a_process_shows_the_end_of_its_log(stub):
 
 @pytest.mark.parametrize('deaf', [False, True], ids=['obeys SIGINT', 'ignores SIGINT'])
 def test_leaving_ends_every_process(stub, monkeypatch, deaf):
-    monkeypatch.setattr('vla_cache_ros.evaluation.processes._PATIENCE', 0.5)
+    monkeypatch.setattr('vla_cache_ros.live.processes._PATIENCE', 0.5)
     ignore = 'signal.signal(signal.SIGINT, signal.SIG_IGN);' if deaf else ''
     code = f'import os, signal, time; {ignore} print(os.getpid(), flush=True); time.sleep(60)'
     with stub(code) as processes:

@@ -17,8 +17,8 @@ from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import NICENESS
 from vla_cache_ros.control.worker import Worker
+from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.ros.declaration import check
-from vla_cache_ros.ros.isolation import isolated_domain
 
 MS = 1_000_000
 

@@ -15,7 +15,7 @@ import pytest
 from ros_graph import CAMERAS
 from ros_graph import Graph
 from rosbags.highlevel import AnyReader
-from vla_cache_ros.ros.isolation import isolated_domain
+from vla_cache_ros.live.isolation import isolated_domain
 
 HERE = Path(__file__).parent
 NODE = """

@@ -158,7 +158,7 @@ def demo(
     ] = 'synchronous',
 ) -> None:
     """Drive the simulated arm over real ROS 2, dense and then cached, and show what it saved."""
-    from vla_cache_ros.evaluation.demo import run_demo
+    from vla_cache_ros.live.demo import run_demo
 
     run_demo(checkpoint, gate, reuse, episodes, seed, out, execution)
 

@@ -29,7 +29,7 @@ def stream(
     gate: Gate = 'learned',
 ) -> None:
     """Watch the commands of the policy while every core is busy with something else."""
-    from vla_cache_ros.evaluation.drill import drill_stream
+    from vla_cache_ros.live.drill import drill_stream
 
     raise typer.Exit(0 if drill_stream(out, minutes, checkpoint, gate)['ok'] else 1)
 
@@ -42,7 +42,7 @@ def recorder(
     gate: Gate = 'learned',
 ) -> None:
     """Record two cameras of 640 x 480 at 30 Hz beside the policy; 1 to 3.3 GB a minute."""
-    from vla_cache_ros.evaluation.drill import drill_recorder
+    from vla_cache_ros.live.drill import drill_recorder
 
     raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint, gate)['ok'] else 1)
 

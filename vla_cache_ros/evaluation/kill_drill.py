@@ -22,7 +22,7 @@ from vla_cache_ros.control.parameters import DriverParameters
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.processes import Processes
+from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.ros.shared_memory import dead_segments
 from vla_cache_ros.share import share_file
 
@@ -81,8 +81,8 @@ class _Drill:
 
     def go_on(self, victim: str, seed: int) -> None:
         """Bring what was started, or taken down, to motion in a new episode."""
-        from vla_cache_ros.ros.operator import ACTIVATE
-        from vla_cache_ros.ros.operator import CONFIGURE
+        from vla_cache_ros.live.operator import ACTIVATE
+        from vla_cache_ros.live.operator import CONFIGURE
 
         self._graph.begin_episode(seed)
         begin = time.time_ns()
@@ -116,10 +116,10 @@ class _Drill:
 
     def _prepare(self, victim: str, moment: str) -> None:
         """Bring the victim, which moves, to the moment at which it is to be killed."""
-        from vla_cache_ros.ros.operator import ACTIVATE
-        from vla_cache_ros.ros.operator import CLEANUP
-        from vla_cache_ros.ros.operator import CONFIGURE
-        from vla_cache_ros.ros.operator import DEACTIVATE
+        from vla_cache_ros.live.operator import ACTIVATE
+        from vla_cache_ros.live.operator import CLEANUP
+        from vla_cache_ros.live.operator import CONFIGURE
+        from vla_cache_ros.live.operator import DEACTIVATE
 
         if moment == 'starting':
             self._processes.kill(victim)
@@ -180,7 +180,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 @contextmanager
 def _running(out: Path, checkpoint: str, gate: str) -> Iterator[_Drill]:
     """Yield a drill whose robot and policy have been started."""
-    from vla_cache_ros.ros.isolation import isolated_domain
+    from vla_cache_ros.live.isolation import isolated_domain
     from vla_cache_ros.ros.kill_graph import KillGraph
 
     out.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.evaluation.drill import running
-from vla_cache_ros.evaluation.drill import write
+from vla_cache_ros.live.drill import running
+from vla_cache_ros.live.drill import write
 
 STAGES = ('none', 'more reuse', 'slower', 'stopped')
 # What an inference shall take at first, in periods of the actions it gives at the full rate: a

@@ -19,11 +19,11 @@ import numpy as np
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.processes import ProcessDied
-from vla_cache_ros.evaluation.processes import Processes
 from vla_cache_ros.evaluation.soak_figures import draw
 from vla_cache_ros.evaluation.soak_figures import flatness
 from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.live.processes import ProcessDied
+from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.share import share_file
 from vla_cache_ros.simulation.tabletop import CONTROL_FREQUENCY
 from vla_cache_ros.simulation.tasks import TASKS
@@ -107,8 +107,8 @@ class Soak:
 
     def run(self, checkpoint: str, gate: str) -> None:
         """Start the processes and go on until the robot has made its steps."""
+        from vla_cache_ros.live.isolation import isolated_domain
         from vla_cache_ros.ros.command_checks import Bounds
-        from vla_cache_ros.ros.isolation import isolated_domain
         from vla_cache_ros.ros.soak_graph import SoakGraph
 
         rng = np.random.default_rng(self._seed)

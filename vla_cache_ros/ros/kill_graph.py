@@ -24,11 +24,11 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 from vla_cache_ros.control.inputs import stamp_of
-from vla_cache_ros.ros.demo_graph import COMMANDS
-from vla_cache_ros.ros.demo_graph import POLICY
-from vla_cache_ros.ros.demo_graph import ROBOT
-from vla_cache_ros.ros.operator import GraphError
-from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.live.demo_graph import COMMANDS
+from vla_cache_ros.live.demo_graph import POLICY
+from vla_cache_ros.live.demo_graph import ROBOT
+from vla_cache_ros.live.operator import GraphError
+from vla_cache_ros.live.operator import Operator
 from vla_cache_ros.ros.qos import LATCHED
 
 MOVING = 0.01  # m/s or rad/s; an arm slower than this holds still

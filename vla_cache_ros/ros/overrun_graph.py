@@ -16,10 +16,10 @@ import numpy as np
 from rclpy.time import Time
 from std_msgs.msg import Float64
 from std_msgs.msg import String
-from vla_cache_ros.ros.demo_graph import POLICY
-from vla_cache_ros.ros.demo_graph import START_TIMEOUT
-from vla_cache_ros.ros.drill_graph import DrillGraph
-from vla_cache_ros.ros.operator import GraphError
+from vla_cache_ros.live.demo_graph import POLICY
+from vla_cache_ros.live.demo_graph import START_TIMEOUT
+from vla_cache_ros.live.drill_graph import DrillGraph
+from vla_cache_ros.live.operator import GraphError
 from vla_cache_ros.ros.qos import LATCHED
 
 

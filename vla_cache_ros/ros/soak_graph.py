@@ -22,17 +22,17 @@ from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
+from vla_cache_ros.live.demo_graph import COMMANDS
+from vla_cache_ros.live.demo_graph import POLICY
+from vla_cache_ros.live.demo_graph import REPORTS
+from vla_cache_ros.live.demo_graph import ROBOT
+from vla_cache_ros.live.demo_graph import START_TIMEOUT
+from vla_cache_ros.live.operator import ACTIVATE
+from vla_cache_ros.live.operator import CONFIGURE
+from vla_cache_ros.live.operator import DEACTIVATE
+from vla_cache_ros.live.operator import Operator
 from vla_cache_ros.ros.command_checks import Bounds
 from vla_cache_ros.ros.command_checks import CommandChecks
-from vla_cache_ros.ros.demo_graph import COMMANDS
-from vla_cache_ros.ros.demo_graph import POLICY
-from vla_cache_ros.ros.demo_graph import REPORTS
-from vla_cache_ros.ros.demo_graph import ROBOT
-from vla_cache_ros.ros.demo_graph import START_TIMEOUT
-from vla_cache_ros.ros.operator import ACTIVATE
-from vla_cache_ros.ros.operator import CONFIGURE
-from vla_cache_ros.ros.operator import DEACTIVATE
-from vla_cache_ros.ros.operator import Operator
 from vla_cache_ros.ros.qos import LATCHED
 
 ODD_INSTRUCTIONS = (

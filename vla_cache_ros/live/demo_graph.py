@@ -14,12 +14,12 @@ import time
 from typing import Any
 
 from std_msgs.msg import String
-from vla_cache_ros.ros.operator import ACTIVATE
-from vla_cache_ros.ros.operator import CLEANUP
-from vla_cache_ros.ros.operator import CONFIGURE
-from vla_cache_ros.ros.operator import DEACTIVATE
-from vla_cache_ros.ros.operator import GraphError
-from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.live.operator import ACTIVATE
+from vla_cache_ros.live.operator import CLEANUP
+from vla_cache_ros.live.operator import CONFIGURE
+from vla_cache_ros.live.operator import DEACTIVATE
+from vla_cache_ros.live.operator import GraphError
+from vla_cache_ros.live.operator import Operator
 from vla_cache_ros.ros.qos import LATCHED
 
 IMAGES = ('/image_raw', '/wrist/image_raw')

@@ -24,8 +24,8 @@ from vla_cache_ros.control.inputs import stamp_of
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.hardware import hardware
 from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.processes import Processes
 from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.share import share_file
 
 PARAMETERS = 'config/tabletop.yaml'
@@ -129,8 +129,8 @@ def running(
 
     node: the policy's module and further arguments. graph_type: None for DrillGraph.
     """
-    from vla_cache_ros.ros.drill_graph import DrillGraph
-    from vla_cache_ros.ros.isolation import isolated_domain
+    from vla_cache_ros.live.drill_graph import DrillGraph
+    from vla_cache_ros.live.isolation import isolated_domain
 
     out.mkdir(parents=True, exist_ok=True)
     ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
@@ -140,7 +140,7 @@ def running(
     ):
         os.environ.update(domain)
         processes.start(
-            'picture_source', 'vla_cache_ros.ros.picture_source',
+            'picture_source', 'vla_cache_ros.live.picture_source',
             [*ros, '-p', f'image_rate:={RATE}'],
         )  # fmt: skip
         policy = ['-p', f'model_path:={checkpoint}', '-p', f'gate:={gate}']

@@ -14,16 +14,16 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from std_msgs.msg import String
-from vla_cache_ros.ros.demo_graph import COMMANDS
-from vla_cache_ros.ros.demo_graph import IMAGES
-from vla_cache_ros.ros.demo_graph import LOAD_TIMEOUT
-from vla_cache_ros.ros.demo_graph import POLICY
-from vla_cache_ros.ros.demo_graph import REPORTS
-from vla_cache_ros.ros.demo_graph import START_TIMEOUT
-from vla_cache_ros.ros.operator import ACTIVATE
-from vla_cache_ros.ros.operator import CONFIGURE
-from vla_cache_ros.ros.operator import DEACTIVATE
-from vla_cache_ros.ros.operator import Operator
+from vla_cache_ros.live.demo_graph import COMMANDS
+from vla_cache_ros.live.demo_graph import IMAGES
+from vla_cache_ros.live.demo_graph import LOAD_TIMEOUT
+from vla_cache_ros.live.demo_graph import POLICY
+from vla_cache_ros.live.demo_graph import REPORTS
+from vla_cache_ros.live.demo_graph import START_TIMEOUT
+from vla_cache_ros.live.operator import ACTIVATE
+from vla_cache_ros.live.operator import CONFIGURE
+from vla_cache_ros.live.operator import DEACTIVATE
+from vla_cache_ros.live.operator import Operator
 from vla_cache_ros.ros.qos import LATCHED
 
 

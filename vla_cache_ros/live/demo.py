@@ -22,18 +22,18 @@ from typing import Any
 from tqdm import tqdm
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.caching.gates import split_gate
-from vla_cache_ros.evaluation.bag_frames import frames
-from vla_cache_ros.evaluation.bag_frames import Span
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.demo_page import as_text
-from vla_cache_ros.evaluation.demo_page import comparison
-from vla_cache_ros.evaluation.demo_page import write_page
-from vla_cache_ros.evaluation.processes import ProcessDied
-from vla_cache_ros.evaluation.processes import Processes
 from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.video import write_video
+from vla_cache_ros.live.bag_frames import frames
+from vla_cache_ros.live.bag_frames import Span
+from vla_cache_ros.live.demo_page import as_text
+from vla_cache_ros.live.demo_page import comparison
+from vla_cache_ros.live.demo_page import write_page
+from vla_cache_ros.live.processes import ProcessDied
+from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.share import share_file
 from vla_cache_ros.vla.checkpoint import is_causal
 from vla_cache_ros.vla.checkpoint import resolve
@@ -120,9 +120,9 @@ def run_demo(
         cameras, chosen = 1, {**chosen, 'image_topics': ['image_raw'], 'execute_steps': 1}
     _drive(runs, checkpoint, chosen, range(seed, seed + episodes), out, parameters)
 
-    from vla_cache_ros.ros.demo_graph import COMMANDS
-    from vla_cache_ros.ros.demo_graph import IMAGES
-    from vla_cache_ros.ros.demo_graph import REPORTS
+    from vla_cache_ros.live.demo_graph import COMMANDS
+    from vla_cache_ros.live.demo_graph import IMAGES
+    from vla_cache_ros.live.demo_graph import REPORTS
 
     print('rendering the video from the bag ...', flush=True)
     bag, video = Bag(out / 'bag'), out / 'demo.mp4'
@@ -149,7 +149,7 @@ def _drive(
     out: Path,
     parameters: Path,
 ) -> None:
-    from vla_cache_ros.ros.isolation import isolated_domain
+    from vla_cache_ros.live.isolation import isolated_domain
 
     ros = ['--ros-args', '--params-file', str(parameters)]
     with (
@@ -182,7 +182,7 @@ def _run_episodes(
     seeds: Sequence[int],
     watch: Callable[[], None],
 ) -> None:
-    from vla_cache_ros.ros.demo_graph import DemoGraph
+    from vla_cache_ros.live.demo_graph import DemoGraph
 
     total = len(runs) * len(seeds)
     with DemoGraph(watch) as graph, tqdm(total=total, unit='episode', desc='starting') as bar:
