@@ -5,8 +5,8 @@
 from controller_world import World
 import numpy as np
 import pytest
-from vla_cache_ros.ros.reports import diagnostics
-from vla_cache_ros.ros.reports import Figures
+from vla_cache_ros.ros.diagnostics import diagnostics
+from vla_cache_ros.ros.diagnostics import Figures
 
 
 @pytest.fixture(autouse=True)

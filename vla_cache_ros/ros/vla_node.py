@@ -40,6 +40,10 @@ from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.declaration import examine
 from vla_cache_ros.ros.declaration import read
+from vla_cache_ros.ros.diagnostics import diagnostics
+from vla_cache_ros.ros.diagnostics import Figures
+from vla_cache_ros.ros.diagnostics import run_info
+from vla_cache_ros.ros.duplicate_node import Twins
 from vla_cache_ros.ros.estop import EmergencyStop
 from vla_cache_ros.ros.loading import dummy_observation
 from vla_cache_ros.ros.loading import load_policy
@@ -48,13 +52,9 @@ from vla_cache_ros.ros.outputs import ArmOutputs
 from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.process import stop_requested
 from vla_cache_ros.ros.qos import LATCHED
-from vla_cache_ros.ros.reports import diagnostics
-from vla_cache_ros.ros.reports import Figures
-from vla_cache_ros.ros.reports import run_info
 from vla_cache_ros.ros.subscriptions import InputSubscriptions
 from vla_cache_ros.ros.transitions import guarded
 from vla_cache_ros.ros.transitions import TolerantLifecycleNode
-from vla_cache_ros.ros.twins import Twins
 
 CLOSE_TIMEOUT = 3.0  # s; below the 5 s after which launch escalates
 
