@@ -16,8 +16,8 @@ from vla_cache_ros.evaluation.bag_run import BagTask
 from vla_cache_ros.evaluation.bag_run import run_bag
 from vla_cache_ros.evaluation.compare import load_policy
 from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.video import CAMERA_SIZE
 from vla_cache_ros.live.demo import run_demo
+from vla_cache_ros.reports.video import CAMERA_SIZE
 
 SEED = 10
 STAGES = ('total', 'gate', 'vision', 'decoder', 'decode')

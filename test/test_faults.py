@@ -25,7 +25,7 @@ from ros_graph import VLA_PARAMETERS
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
-from vla_cache_ros.evaluation.hardware import hardware
+from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.vla_node import VLANode
 

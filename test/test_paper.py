@@ -16,10 +16,10 @@ from vla_cache_ros import cli
 from vla_cache_ros.evaluation import paper_rows
 from vla_cache_ros.evaluation import paper_tables
 from vla_cache_ros.evaluation.closed_loop import summarize
-from vla_cache_ros.evaluation.hardware import commit
 from vla_cache_ros.evaluation.paper_page import page
 from vla_cache_ros.evaluation.paper_records import read_record
 from vla_cache_ros.evaluation.paper_sections import WIDTH
+from vla_cache_ros.reports.hardware import commit
 
 ROOT = Path(__file__).resolve().parents[1]
 SPATIAL = {'env': 'libero_spatial', 'checkpoint': 'openvla-7b-finetuned-libero-spatial'}

@@ -10,7 +10,7 @@ from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_ratio
 from vla_cache_ros.evaluation.solved_time import solved_text
-from vla_cache_ros.evaluation.statistics import bootstrap_sums
+from vla_cache_ros.reports.statistics import bootstrap_sums
 from vla_cache_ros.simulation.tabletop import Tabletop
 
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.statistics import mcnemar
-from vla_cache_ros.evaluation.statistics import paired_bootstrap_difference
-from vla_cache_ros.evaluation.statistics import percentiles
-from vla_cache_ros.evaluation.statistics import wilson_interval
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import mcnemar
+from vla_cache_ros.reports.statistics import paired_bootstrap_difference
+from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.statistics import wilson_interval
 
 
 def test_wilson_agrees_with_published_values():

@@ -5,11 +5,11 @@
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from vla_cache_ros.evaluation.video import CAMERA_SIZE
-from vla_cache_ros.evaluation.video import draw
-from vla_cache_ros.evaluation.video import Frame
-from vla_cache_ros.evaluation.video import HEADER
-from vla_cache_ros.evaluation.video import write_video
+from vla_cache_ros.reports.video import CAMERA_SIZE
+from vla_cache_ros.reports.video import draw
+from vla_cache_ros.reports.video import Frame
+from vla_cache_ros.reports.video import HEADER
+from vla_cache_ros.reports.video import write_video
 
 WHITE = np.full((224, 224, 3), 250, np.uint8)
 

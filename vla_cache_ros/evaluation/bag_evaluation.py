@@ -35,9 +35,9 @@ from vla_cache_ros.evaluation.comparison_entries import DENSE
 from vla_cache_ros.evaluation.comparison_entries import Entry
 from vla_cache_ros.evaluation.comparison_entries import expand
 from vla_cache_ros.evaluation.comparison_entries import fingerprint
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.live.demo_page import as_text
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 
 OUTPUTS = ('report.html', 'report.json')
 _LOOK = 0.3  # s between two looks at how far the processes are

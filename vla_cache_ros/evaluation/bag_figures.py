@@ -19,8 +19,8 @@ from vla_cache_ros.evaluation.bag_run import BagResult
 from vla_cache_ros.evaluation.bag_run import GateStep
 from vla_cache_ros.evaluation.bag_run import Step
 from vla_cache_ros.evaluation.comparison_entries import DENSE
-from vla_cache_ros.evaluation.report import Table
-from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports.statistics import percentiles
 
 PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic may leave
 

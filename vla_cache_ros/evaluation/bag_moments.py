@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from vla_cache_ros.bags.walk import BagStep
-from vla_cache_ros.evaluation.video import grids
-from vla_cache_ros.evaluation.video import shade
+from vla_cache_ros.reports.video import grids
+from vla_cache_ros.reports.video import shade
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 

@@ -19,8 +19,8 @@ from vla_cache_ros.evaluation.bag_figures import table
 from vla_cache_ros.evaluation.bag_measures import DIMENSIONS
 from vla_cache_ros.evaluation.bag_moments import Moment
 from vla_cache_ros.evaluation.bag_plots import plots
-from vla_cache_ros.evaluation.report import render
-from vla_cache_ros.evaluation.report import Table
+from vla_cache_ros.reports.page import render
+from vla_cache_ros.reports.page import Table
 
 _TEMPLATE = Path(__file__).with_name('bag_report.html')
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from vla_cache_ros.evaluation.report import Plot
+from vla_cache_ros.reports.page import Plot
 
 _COLORS = ('#2b7fd4', '#e08a1e', '#3a9d5d', '#b04a8f', '#7a6ad8', '#8a6d3b')
 _MANY = 2000  # points above which a plot is drawn as pixels: as curves the page would be slow

@@ -36,13 +36,13 @@ from vla_cache_ros.evaluation.bench_variants import SHAPE_REUSES
 from vla_cache_ros.evaluation.bench_variants import untrained_gate
 from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.comparison_entries import public_name
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.roofline import best
 from vla_cache_ros.evaluation.roofline import measure
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint

@@ -25,7 +25,7 @@ from vla_cache_ros.evaluation.bench_variants import JACOBI
 from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.evaluation.roofline import Machine
-from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

@@ -24,13 +24,13 @@ from vla_cache_ros.benchmarks import Actor
 from vla_cache_ros.benchmarks import Environment
 from vla_cache_ros.benchmarks import make_environment
 from vla_cache_ros.benchmarks import Setup
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
-from vla_cache_ros.evaluation.statistics import percentiles
-from vla_cache_ros.evaluation.statistics import wilson_interval
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.statistics import wilson_interval
 from vla_cache_ros.types import StepReport
 
 STAGES = ('total', 'preprocess', 'gate', 'vision', 'decoder', 'decode')

@@ -23,9 +23,9 @@ from vla_cache_ros.evaluation.comparison_entries import entry_name
 from vla_cache_ros.evaluation.comparison_entries import RULES
 from vla_cache_ros.evaluation.comparison_folder import Record
 from vla_cache_ros.evaluation.solved_time import solved_ratio
-from vla_cache_ros.evaluation.statistics import mcnemar
-from vla_cache_ros.evaluation.statistics import paired_bootstrap_difference
-from vla_cache_ros.evaluation.statistics import percentiles
+from vla_cache_ros.reports.statistics import mcnemar
+from vla_cache_ros.reports.statistics import paired_bootstrap_difference
+from vla_cache_ros.reports.statistics import percentiles
 
 Run = Mapping[int, Record]  # an entry's records by seed
 

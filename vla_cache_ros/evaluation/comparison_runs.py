@@ -20,9 +20,9 @@ from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
 from vla_cache_ros.evaluation.comparison_entries import Entry
 from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
 from vla_cache_ros.evaluation.comparison_folder import Record
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.turns import turn_order
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 
 
 def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:

@@ -28,10 +28,10 @@ from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.statistics import wilson_interval
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import wilson_interval
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

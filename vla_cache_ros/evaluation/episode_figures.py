@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.evaluation.episode_trace import Inference
 from vla_cache_ros.evaluation.episode_trace import Trace
-from vla_cache_ros.evaluation.statistics import paired_bootstrap_difference
+from vla_cache_ros.reports.statistics import paired_bootstrap_difference
 from vla_cache_ros.simulation.phase import CONTACT
 from vla_cache_ros.simulation.phase import QUIET
 

@@ -26,9 +26,9 @@ from vla_cache_ros.evaluation.episode_strip import draw_strip
 from vla_cache_ros.evaluation.episode_trace import GatedActor
 from vla_cache_ros.evaluation.episode_trace import record_episode
 from vla_cache_ros.evaluation.episode_trace import Trace
-from vla_cache_ros.evaluation.report import render
-from vla_cache_ros.evaluation.video import Frame
-from vla_cache_ros.evaluation.video import write_video
+from vla_cache_ros.reports.page import render
+from vla_cache_ros.reports.video import Frame
+from vla_cache_ros.reports.video import write_video
 
 OUTPUTS = ('strip.png', 'episode.mp4', 'report.html', 'report.json', 'phases.svg')
 _TEMPLATE = Path(__file__).with_name('episode_report.html')

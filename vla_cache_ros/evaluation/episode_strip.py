@@ -15,14 +15,14 @@ from PIL import Image
 from PIL import ImageDraw
 from vla_cache_ros.evaluation.episode_trace import Inference
 from vla_cache_ros.evaluation.episode_trace import Trace
-from vla_cache_ros.evaluation.video import ACCENT
-from vla_cache_ros.evaluation.video import BAR
-from vla_cache_ros.evaluation.video import DIM
-from vla_cache_ros.evaluation.video import grids
-from vla_cache_ros.evaluation.video import INK
-from vla_cache_ros.evaluation.video import PAPER
-from vla_cache_ros.evaluation.video import shade
-from vla_cache_ros.evaluation.video import typeface
+from vla_cache_ros.reports.video import ACCENT
+from vla_cache_ros.reports.video import BAR
+from vla_cache_ros.reports.video import DIM
+from vla_cache_ros.reports.video import grids
+from vla_cache_ros.reports.video import INK
+from vla_cache_ros.reports.video import PAPER
+from vla_cache_ros.reports.video import shade
+from vla_cache_ros.reports.video import typeface
 from vla_cache_ros.simulation.phase import CONTACT
 
 COLUMNS = 12

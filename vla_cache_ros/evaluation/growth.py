@@ -30,13 +30,13 @@ from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison_plots import save_figure
 from vla_cache_ros.evaluation.growth_plot import draw_growth
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve

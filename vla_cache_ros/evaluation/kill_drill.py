@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.control.parameters import DriverParameters
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.live.processes import Processes
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.ros.shared_memory import dead_segments
 from vla_cache_ros.share import share_file
 

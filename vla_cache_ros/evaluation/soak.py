@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.evaluation.soak_figures import draw
 from vla_cache_ros.evaluation.soak_figures import flatness
-from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.live.processes import ProcessDied
 from vla_cache_ros.live.processes import Processes
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.share import share_file
 from vla_cache_ros.simulation.tabletop import CONTROL_FREQUENCY
 from vla_cache_ros.simulation.tasks import TASKS

@@ -16,7 +16,7 @@ from typing import Any
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.control.messages import to_rgb
 from vla_cache_ros.control.step_report import active_tokens
-from vla_cache_ros.evaluation.video import Frame
+from vla_cache_ros.reports.video import Frame
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import Episode
-from vla_cache_ros.evaluation.report import line_plot
-from vla_cache_ros.evaluation.report import Plot
-from vla_cache_ros.evaluation.report import Table
-from vla_cache_ros.evaluation.report import write_report
 from vla_cache_ros.evaluation.solved_time import solved_text
+from vla_cache_ros.reports.page import line_plot
+from vla_cache_ros.reports.page import Plot
+from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports.page import write_report
 
 
 def comparison(report: Mapping[str, Any]) -> Table:

@@ -22,10 +22,10 @@ import numpy as np
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.control.inputs import stamp_of
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
-from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.live.processes import Processes
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.share import share_file
 
 PARAMETERS = 'config/tabletop.yaml'

@@ -11,8 +11,8 @@ import sys
 import time
 
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.training import gate_curve
 from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of

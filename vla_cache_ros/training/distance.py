@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.recordings import Recordings

@@ -31,9 +31,9 @@ from vla_cache_ros.evaluation.bench_variants import Variant
 from vla_cache_ros.evaluation.gpu.compiled_loop import CompiledLoop
 from vla_cache_ros.evaluation.roofline import Machine
 from vla_cache_ros.evaluation.roofline import measure
-from vla_cache_ros.evaluation.statistics import percentiles
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
+from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.fused import fuse
