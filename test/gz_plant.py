@@ -15,12 +15,12 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
+from vla_cache_ros.environments.tabletop import robot as tabletop
+from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
+from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
+from vla_cache_ros.environments.tabletop.robot import CAMERAS
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.ros.process import run
-from vla_cache_ros.simulation import tabletop
-from vla_cache_ros.simulation.arm import ARM_JOINTS
-from vla_cache_ros.simulation.arm import FINGER_JOINTS
-from vla_cache_ros.simulation.tabletop import CAMERAS
-from vla_cache_ros.simulation.tabletop import Tabletop
 
 IMAGE_TOPICS = dict(zip(CAMERAS, ('image_raw', 'wrist/image_raw'), strict=True))
 PERIOD = 0.01  # s between two joint states

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.evaluation.closed_loop import evaluate
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import run_evaluate
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import table
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

@@ -11,8 +11,8 @@ from fake_comparison import record
 from fake_comparison import SETTINGS
 import pytest
 from typer.testing import CliRunner
-from vla_cache_ros.benchmarks import tabletop
 from vla_cache_ros.cli import app
+from vla_cache_ros.environments import tabletop
 from vla_cache_ros.evaluation.compare import load_policy
 from vla_cache_ros.evaluation.compare import run_compare
 from vla_cache_ros.evaluation.compare import run_summary

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from vla_cache_ros.control import messages as conversion
-from vla_cache_ros.simulation.tabletop import Tabletop
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 
 
 def scene():

@@ -15,6 +15,7 @@ import pytest
 from tiny_model import write_checkpoint
 from typer.testing import CliRunner
 from vla_cache_ros.cli import app
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.episode_figures import inference_record
 from vla_cache_ros.evaluation.episode_figures import phase_figures
@@ -32,7 +33,6 @@ from vla_cache_ros.evaluation.episode_strip import TOP
 from vla_cache_ros.evaluation.episode_trace import Inference
 from vla_cache_ros.evaluation.episode_trace import record_episode
 from vla_cache_ros.evaluation.episode_trace import Trace
-from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.types import StepReport

@@ -14,7 +14,7 @@ from tiny_model import tiny_config
 from tiny_model import tiny_statistics
 from tiny_model import tiny_tokenizer
 from tiny_model import write_checkpoint
-from vla_cache_ros.benchmarks import Setup
+from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.closed_loop import run_evaluate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import families

@@ -10,13 +10,14 @@ import xml.etree.ElementTree as ET
 import mujoco
 import numpy as np
 import pytest
-from vla_cache_ros.simulation.arm import ARM_JOINTS
-from vla_cache_ros.simulation.arm import FINGER_JOINTS
-from vla_cache_ros.simulation.gazebo_world import build_sdf
-from vla_cache_ros.simulation.gazebo_world import CAMERAS
-from vla_cache_ros.simulation.scene import build_xml
-from vla_cache_ros.simulation.scene import IMAGE_SIZE
+from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
+from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
+from vla_cache_ros.environments.tabletop.scene import build_xml
+from vla_cache_ros.environments.tabletop.scene import IMAGE_SIZE
 import yaml
+
+from worlds.write_tabletop import build_sdf
+from worlds.write_tabletop import CAMERAS
 
 ROOT = Path(__file__).resolve().parents[1]
 JOINTS = (*ARM_JOINTS, *FINGER_JOINTS)

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import numpy as np
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.evaluation import kill_drill
 from vla_cache_ros.ros import shared_memory
 from vla_cache_ros.ros.kill_graph import MOVING
-from vla_cache_ros.simulation.tabletop import Tabletop
 
 HERE = Path(__file__).parent
 

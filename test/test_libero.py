@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
-from vla_cache_ros.benchmarks import make_environment
-from vla_cache_ros.benchmarks import Setup
+from vla_cache_ros.environments import make_environment
+from vla_cache_ros.environments import Setup
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.domains import LIBERO_OBJECT
 from vla_cache_ros.types import Observation
@@ -132,7 +132,7 @@ def test_seeds_go_round_the_tasks_and_end_with_the_published_states():
 
 @needs_libero
 def test_the_experts_label_leaves_the_episode_as_it_was():
-    from vla_cache_ros.benchmarks.libero import Libero
+    from vla_cache_ros.environments.libero import Libero
     from vla_cache_ros.training.libero_demonstrations import ExpertRollout
     from vla_cache_ros.training.libero_demonstrations import snapshot
 
@@ -153,7 +153,7 @@ def test_the_experts_label_leaves_the_episode_as_it_was():
 @needs_libero
 @pytest.mark.parametrize('task', ['1', '5'])  # both stand beside something taller than the palm
 def test_the_expert_takes_an_object_without_pressing_on_its_neighbour(task):
-    from vla_cache_ros.benchmarks.libero import Libero
+    from vla_cache_ros.environments.libero import Libero
     from vla_cache_ros.training.libero_expert import Expert
 
     env = Libero('libero_object', Setup('openvla-oft', 1, 10**6, 8, (task,)))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vla_cache_ros.benchmarks.lanczos import lanczos3_resize
-from vla_cache_ros.benchmarks.libero import axis_angle
-from vla_cache_ros.benchmarks.libero import command
-from vla_cache_ros.benchmarks.libero_images import jpeg
-from vla_cache_ros.benchmarks.libero_images import model_image
+from vla_cache_ros.environments.lanczos import lanczos3_resize
+from vla_cache_ros.environments.libero import axis_angle
+from vla_cache_ros.environments.libero import command
+from vla_cache_ros.environments.libero_images import jpeg
+from vla_cache_ros.environments.libero_images import model_image
 
 GOLDEN = Path(__file__).parent / 'data' / 'goldens' / 'preproc' / 'libero.npz'
 ONE_LEVEL = 0.0004  # share of the values that may differ by one level

@@ -4,13 +4,13 @@
 
 import numpy as np
 import pytest
-from vla_cache_ros.simulation.phase import clearance
-from vla_cache_ros.simulation.phase import FAR
-from vla_cache_ros.simulation.phase import height
-from vla_cache_ros.simulation.phase import phase
-from vla_cache_ros.simulation.scene import CUBE_HALF
-from vla_cache_ros.simulation.scene import PLATE_HEIGHT
-from vla_cache_ros.simulation.tabletop import Tabletop
+from vla_cache_ros.environments.tabletop.phase import clearance
+from vla_cache_ros.environments.tabletop.phase import FAR
+from vla_cache_ros.environments.tabletop.phase import height
+from vla_cache_ros.environments.tabletop.phase import phase
+from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.environments.tabletop.scene import CUBE_HALF
+from vla_cache_ros.environments.tabletop.scene import PLATE_HEIGHT
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from tiny_cogact import write_cogact
 from tiny_model import write_checkpoint
-from vla_cache_ros.benchmarks import make_environment
-from vla_cache_ros.benchmarks import Setup
-from vla_cache_ros.benchmarks import simpler
-from vla_cache_ros.benchmarks.adaptive_ensemble import EnsembledActor
-from vla_cache_ros.benchmarks.simpler_actions import bridge_action
-from vla_cache_ros.benchmarks.simpler_assets import asset_folder
-from vla_cache_ros.benchmarks.simpler_assets import missing_assets
+from vla_cache_ros.environments import make_environment
+from vla_cache_ros.environments import Setup
+from vla_cache_ros.environments import simpler
+from vla_cache_ros.environments.adaptive_ensemble import EnsembledActor
+from vla_cache_ros.environments.simpler_actions import bridge_action
+from vla_cache_ros.environments.simpler_assets import asset_folder
+from vla_cache_ros.environments.simpler_assets import missing_assets
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.policy import Policy
 

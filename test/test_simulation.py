@@ -4,10 +4,11 @@
 
 import numpy as np
 import pytest
-from vla_cache_ros.simulation.expert import expert_action
-from vla_cache_ros.simulation.scene import LINE_Y
-from vla_cache_ros.simulation.tabletop import Tabletop
-from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.environments.tabletop.scene import LINE_Y
+from vla_cache_ros.environments.tabletop.tasks import TASKS
+
+from recipes.tabletop_expert import expert_action
 
 
 @pytest.fixture(scope='module')

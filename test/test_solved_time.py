@@ -4,14 +4,14 @@
 
 import numpy as np
 import pytest
-from vla_cache_ros.benchmarks import libero
-from vla_cache_ros.benchmarks import simpler
+from vla_cache_ros.environments import libero
+from vla_cache_ros.environments import simpler
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_ratio
 from vla_cache_ros.evaluation.solved_time import solved_text
 from vla_cache_ros.reports.statistics import bootstrap_sums
-from vla_cache_ros.simulation.tabletop import Tabletop
 
 
 def test_the_arm_moves_and_waits_in_turn():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.simulation.tabletop import Tabletop
 from vla_cache_ros.training.deepen import deepen
 from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.demonstrations import disturbed_expert

@@ -5,8 +5,8 @@
 import numpy as np
 import pytest
 import torch
-from vla_cache_ros.simulation.tabletop import Tabletop
-from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.demonstrations import disturbed_expert
 from vla_cache_ros.training.demonstrations import expert_chunk

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.evaluation.bench_busy import busy_processes
 from vla_cache_ros.evaluation.bench_costs import Costs
 from vla_cache_ros.evaluation.bench_inputs import record_episodes
@@ -43,7 +44,6 @@ from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
-from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA

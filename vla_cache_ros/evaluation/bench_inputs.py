@@ -8,7 +8,7 @@ The dense policy of `tabletop` drives; what it saw is kept in memory. Knows no v
 
 from __future__ import annotations
 
-from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
+from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.types import Observation
 
 DRIVER = 'tabletop'
@@ -25,8 +25,8 @@ def record_episodes(
     device: of the driver; raises ValueError for one that torch does not have. execute: actions
     between two observations, as many as the model that will see them executes.
     """
+    from vla_cache_ros.environments.tabletop.robot import Tabletop
     from vla_cache_ros.policy import Policy
-    from vla_cache_ros.simulation.tabletop import Tabletop
 
     driver = Policy.from_pretrained(DRIVER, gate='dense', device=device)
     env = Tabletop()

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.benchmarks import Actor
-from vla_cache_ros.benchmarks import Environment
-from vla_cache_ros.benchmarks import make_environment
-from vla_cache_ros.benchmarks import Setup
+from vla_cache_ros.environments import Actor
+from vla_cache_ros.environments import Environment
+from vla_cache_ros.environments import make_environment
+from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text

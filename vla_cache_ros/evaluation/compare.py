@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import vla_cache_ros
-from vla_cache_ros.benchmarks import Actor
-from vla_cache_ros.benchmarks import Environment
-from vla_cache_ros.benchmarks import make_environment
-from vla_cache_ros.benchmarks import Setup
+from vla_cache_ros.environments import Actor
+from vla_cache_ros.environments import Environment
+from vla_cache_ros.environments import make_environment
+from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison_entries import DENSE
 from vla_cache_ros.evaluation.comparison_entries import Entry

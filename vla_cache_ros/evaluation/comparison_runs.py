@@ -13,8 +13,8 @@ import time
 
 import torch
 from tqdm import tqdm
-from vla_cache_ros.benchmarks import Actor
-from vla_cache_ros.benchmarks import Environment
+from vla_cache_ros.environments import Actor
+from vla_cache_ros.environments import Environment
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
 from vla_cache_ros.evaluation.comparison_entries import Entry

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.benchmarks import Environment
-from vla_cache_ros.benchmarks import make_environment
-from vla_cache_ros.benchmarks import Setup
 from vla_cache_ros.control.drift_guard import distance
 from vla_cache_ros.control.drift_guard import DriftGuard
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.environments import Environment
+from vla_cache_ros.environments import make_environment
+from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode

@@ -48,10 +48,10 @@ def run_report(
     if out.exists() and not out.is_dir():
         raise ValueError(f'out: expected a folder or a new name, found a file: {out}')
     # imported here: with another policy and environment, write_outputs needs neither
+    from vla_cache_ros.environments.tabletop.robot import CAMERAS
+    from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
+    from vla_cache_ros.environments.tabletop.robot import Tabletop
     from vla_cache_ros.policy import Policy
-    from vla_cache_ros.simulation.tabletop import CAMERAS
-    from vla_cache_ros.simulation.tabletop import CONTROL_FREQUENCY
-    from vla_cache_ros.simulation.tabletop import Tabletop
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
     dense = Policy.from_pretrained(checkpoint, gate='dense')

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 from PIL import ImageDraw
+from vla_cache_ros.environments.tabletop.phase import CONTACT
 from vla_cache_ros.evaluation.episode_trace import Inference
 from vla_cache_ros.evaluation.episode_trace import Trace
 from vla_cache_ros.reports.video import ACCENT
@@ -23,7 +24,6 @@ from vla_cache_ros.reports.video import INK
 from vla_cache_ros.reports.video import PAPER
 from vla_cache_ros.reports.video import shade
 from vla_cache_ros.reports.video import typeface
-from vla_cache_ros.simulation.phase import CONTACT
 
 COLUMNS = 12
 PANEL = 176  # px, edge of one picture

@@ -16,12 +16,12 @@ from typing import Protocol
 import numpy as np
 from vla_cache_ros.caching.gates import Gate
 from vla_cache_ros.caching.plans import produced
+from vla_cache_ros.environments.tabletop.phase import clearance
+from vla_cache_ros.environments.tabletop.phase import height
+from vla_cache_ros.environments.tabletop.phase import phase
 from vla_cache_ros.evaluation.closed_loop import Actor
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import run_episode
-from vla_cache_ros.simulation.phase import clearance
-from vla_cache_ros.simulation.phase import height
-from vla_cache_ros.simulation.phase import phase
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepPlan

@@ -16,6 +16,8 @@ import time
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
+from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.soak_figures import draw
 from vla_cache_ros.evaluation.soak_figures import flatness
@@ -25,8 +27,6 @@ from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.share import share_file
-from vla_cache_ros.simulation.tabletop import CONTROL_FREQUENCY
-from vla_cache_ros.simulation.tasks import TASKS
 
 PARAMETERS = 'config/tabletop.yaml'
 SPEED = 20.0  # simulated seconds in one second

@@ -52,9 +52,9 @@ def run_steady(
     """
     if steps < 2 * WINDOW:
         raise ValueError(f'steps: expected at least {2 * WINDOW}, got {steps}')
+    from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
+    from vla_cache_ros.environments.tabletop.robot import Tabletop
     from vla_cache_ros.policy import Policy
-    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
-    from vla_cache_ros.simulation.tabletop import Tabletop
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
     dense = Policy.from_pretrained(checkpoint, gate='dense')

@@ -38,7 +38,7 @@ FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
 
 def make_tabletop() -> Any:  # noqa: ANN401
     """Return the embedded robot; MuJoCo is imported here, on the thread that will render."""
-    from vla_cache_ros.simulation.tabletop import Tabletop
+    from vla_cache_ros.environments.tabletop.robot import Tabletop
 
     return Tabletop()
 

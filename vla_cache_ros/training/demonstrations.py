@@ -14,17 +14,18 @@ from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+from vla_cache_ros.environments.tabletop.robot import CAMERAS
+from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
+from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.simulation.expert import expert_action
-from vla_cache_ros.simulation.expert import MAX_STEP
-from vla_cache_ros.simulation.tabletop import CAMERAS
-from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
-from vla_cache_ros.simulation.tabletop import Tabletop
-from vla_cache_ros.simulation.tasks import TASKS
 from vla_cache_ros.training.domains import TABLETOP
 from vla_cache_ros.training.patch_shares import patch_shares
 from vla_cache_ros.training.shards import ShardWriter
 from vla_cache_ros.types import Observation
+
+from recipes.tabletop_expert import expert_action
+from recipes.tabletop_expert import MAX_STEP
 
 CHUNK = 8
 TASK_NAMES = tuple(TASKS)

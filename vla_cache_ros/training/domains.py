@@ -10,9 +10,9 @@ simulator nor a model.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vla_cache_ros.simulation.scene import CUBE_COLORS
-from vla_cache_ros.simulation.scene import PLATE_COLORS
-from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.environments.tabletop.scene import CUBE_COLORS
+from vla_cache_ros.environments.tabletop.scene import PLATE_COLORS
+from vla_cache_ros.environments.tabletop.tasks import TASKS
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from typing import Any
 import mujoco
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.benchmarks.environment import Setup
-from vla_cache_ros.benchmarks.libero import CAMERAS
-from vla_cache_ros.benchmarks.libero import Libero
-from vla_cache_ros.benchmarks.libero import RENDER_SIZE
-from vla_cache_ros.benchmarks.libero_images import CROP
-from vla_cache_ros.benchmarks.libero_images import SIZE
+from vla_cache_ros.environments.environment import Setup
+from vla_cache_ros.environments.libero import CAMERAS
+from vla_cache_ros.environments.libero import Libero
+from vla_cache_ros.environments.libero import RENDER_SIZE
+from vla_cache_ros.environments.libero_images import CROP
+from vla_cache_ros.environments.libero_images import SIZE
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.domains import LIBERO_OBJECT
 from vla_cache_ros.training.libero_expert import Expert

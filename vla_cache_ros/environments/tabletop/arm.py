@@ -8,9 +8,9 @@ For an arm that is simulated elsewhere; it never sees a table.
 
 import mujoco
 import numpy as np
-from vla_cache_ros.simulation.controller import TwistController
-from vla_cache_ros.simulation.scene import build_xml
-from vla_cache_ros.simulation.scene import HOME
+from vla_cache_ros.environments.tabletop.controller import TwistController
+from vla_cache_ros.environments.tabletop.scene import build_xml
+from vla_cache_ros.environments.tabletop.scene import HOME
 
 ARM_JOINTS = tuple(f'joint{i + 1}' for i in range(len(HOME)))
 FINGER_JOINTS = ('finger_joint1', 'finger_joint2')

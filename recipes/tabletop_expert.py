@@ -9,10 +9,10 @@ learner reaches can be labelled. It works from the simulator's state, never from
 """
 
 import numpy as np
-from vla_cache_ros.simulation.scene import CUBE_HALF
-from vla_cache_ros.simulation.scene import LINE_Y
-from vla_cache_ros.simulation.scene import PLATE_HEIGHT
-from vla_cache_ros.simulation.tabletop import Tabletop
+from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.environments.tabletop.scene import CUBE_HALF
+from vla_cache_ros.environments.tabletop.scene import LINE_Y
+from vla_cache_ros.environments.tabletop.scene import PLATE_HEIGHT
 
 GAIN = 0.45  # share of the remaining distance commanded per control period
 MAX_STEP = 0.03  # m per control period

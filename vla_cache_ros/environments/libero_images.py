@@ -11,7 +11,7 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
-from vla_cache_ros.benchmarks.lanczos import lanczos3_resize
+from vla_cache_ros.environments.lanczos import lanczos3_resize
 
 SIZE = 224  # pixels of the model's images
 CROP = np.float32(0.9) ** 0.5  # side of 90 % of the area

@@ -10,18 +10,18 @@ import weakref
 
 import mujoco
 import numpy as np
-from vla_cache_ros.simulation.controller import rotation_error
-from vla_cache_ros.simulation.controller import TwistController
-from vla_cache_ros.simulation.randomize import Appearance
-from vla_cache_ros.simulation.randomize import draw_scene
-from vla_cache_ros.simulation.scene import build_xml
-from vla_cache_ros.simulation.scene import CUBE_HALF
-from vla_cache_ros.simulation.scene import HOME
-from vla_cache_ros.simulation.scene import IMAGE_SIZE
-from vla_cache_ros.simulation.scene import LINE_Y
-from vla_cache_ros.simulation.scene import PLATE_HEIGHT
-from vla_cache_ros.simulation.scene import PLATE_RADIUS
-from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.environments.tabletop.controller import rotation_error
+from vla_cache_ros.environments.tabletop.controller import TwistController
+from vla_cache_ros.environments.tabletop.randomize import Appearance
+from vla_cache_ros.environments.tabletop.randomize import draw_scene
+from vla_cache_ros.environments.tabletop.scene import build_xml
+from vla_cache_ros.environments.tabletop.scene import CUBE_HALF
+from vla_cache_ros.environments.tabletop.scene import HOME
+from vla_cache_ros.environments.tabletop.scene import IMAGE_SIZE
+from vla_cache_ros.environments.tabletop.scene import LINE_Y
+from vla_cache_ros.environments.tabletop.scene import PLATE_HEIGHT
+from vla_cache_ros.environments.tabletop.scene import PLATE_RADIUS
+from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.types import Observation
 
 CONTROL_FREQUENCY = 10.0  # Hz, one action per period

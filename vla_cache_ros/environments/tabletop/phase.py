@@ -6,7 +6,7 @@ Say whether the gripper works on an object or moves through free space, from pri
 For figures only: no gate and no model sees it. A carried cube counts as contact.
 """
 
-from vla_cache_ros.simulation.tabletop import Tabletop
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 
 CONTACT = 'contact'
 QUIET = 'quiet'

@@ -8,8 +8,8 @@ A task knows its instruction and the objects it speaks of; it does not know the 
 
 from dataclasses import dataclass
 
-from vla_cache_ros.simulation.scene import CUBE_COLORS
-from vla_cache_ros.simulation.scene import PLATE_COLORS
+from vla_cache_ros.environments.tabletop.scene import CUBE_COLORS
+from vla_cache_ros.environments.tabletop.scene import PLATE_COLORS
 
 
 @dataclass(frozen=True)

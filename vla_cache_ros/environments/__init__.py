@@ -4,21 +4,21 @@
 
 from importlib import import_module
 
-from vla_cache_ros.benchmarks.environment import Actor
-from vla_cache_ros.benchmarks.environment import Environment
-from vla_cache_ros.benchmarks.environment import Setup
+from vla_cache_ros.environments.environment import Actor
+from vla_cache_ros.environments.environment import Environment
+from vla_cache_ros.environments.environment import Setup
 
 __all__ = ['Actor', 'Environment', 'Setup', 'ENVIRONMENTS', 'make_environment']
 
 # name -> module with `make(name, setup)`
 ENVIRONMENTS = {
-    'tabletop': 'vla_cache_ros.benchmarks.tabletop',
-    'libero_spatial': 'vla_cache_ros.benchmarks.libero',
-    'libero_object': 'vla_cache_ros.benchmarks.libero',
-    'libero_goal': 'vla_cache_ros.benchmarks.libero',
-    'libero_10': 'vla_cache_ros.benchmarks.libero',
-    'simpler_bridge': 'vla_cache_ros.benchmarks.simpler',
-    'maniskill_pick_cube': 'vla_cache_ros.benchmarks.simpler',
+    'tabletop': 'vla_cache_ros.environments.tabletop.environment',
+    'libero_spatial': 'vla_cache_ros.environments.libero',
+    'libero_object': 'vla_cache_ros.environments.libero',
+    'libero_goal': 'vla_cache_ros.environments.libero',
+    'libero_10': 'vla_cache_ros.environments.libero',
+    'simpler_bridge': 'vla_cache_ros.environments.simpler',
+    'maniskill_pick_cube': 'vla_cache_ros.environments.simpler',
 }
 
 

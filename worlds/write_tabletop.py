@@ -3,7 +3,7 @@
 """
 Write the table-top scene as a world for Gazebo, from the compiled MuJoCo model.
 
-    python -m vla_cache_ros.simulation.gazebo_world > worlds/tabletop.sdf
+    python -m worlds.write_tabletop > worlds/tabletop.sdf
 
 Shapes, frames, joint limits, masses and cameras are the model's own, so that both simulators show
 the same robot. What differs is said where it does. Topic names are Gazebo's own defaults.
@@ -15,15 +15,15 @@ import xml.etree.ElementTree as ET
 
 import mujoco
 import numpy as np
-from vla_cache_ros.simulation.arm import ARM_JOINTS
-from vla_cache_ros.simulation.arm import FINGER_JOINTS
-from vla_cache_ros.simulation.randomize import draw_scene
-from vla_cache_ros.simulation.scene import build_xml
-from vla_cache_ros.simulation.scene import CUBE_COLORS
-from vla_cache_ros.simulation.scene import CUBE_HALF
-from vla_cache_ros.simulation.scene import IMAGE_SIZE
-from vla_cache_ros.simulation.scene import PLATE_COLORS
-from vla_cache_ros.simulation.tasks import TASKS
+from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
+from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
+from vla_cache_ros.environments.tabletop.randomize import draw_scene
+from vla_cache_ros.environments.tabletop.scene import build_xml
+from vla_cache_ros.environments.tabletop.scene import CUBE_COLORS
+from vla_cache_ros.environments.tabletop.scene import CUBE_HALF
+from vla_cache_ros.environments.tabletop.scene import IMAGE_SIZE
+from vla_cache_ros.environments.tabletop.scene import PLATE_COLORS
+from vla_cache_ros.environments.tabletop.tasks import TASKS
 
 WORLD, ARM = 'tabletop', 'arm'
 CAMERAS = {'front': 'image_raw', 'wrist': 'wrist/image_raw'}  # camera -> topic
@@ -66,7 +66,7 @@ class _World:
         self._arm()
         self._objects()
         ET.indent(self._root)
-        head = '<?xml version="1.0"?>\n<!-- made by vla_cache_ros.simulation.gazebo_world -->\n'
+        head = '<?xml version="1.0"?>\n<!-- made by worlds.write_tabletop -->\n'
         return head + ET.tostring(self._root, encoding='unicode') + '\n'
 
     def _surroundings(self) -> None:

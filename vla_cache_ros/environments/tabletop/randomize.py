@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from vla_cache_ros.simulation.scene import CUBE_COLORS
-from vla_cache_ros.simulation.scene import CUBE_HALF
-from vla_cache_ros.simulation.scene import PLATE_COLORS
-from vla_cache_ros.simulation.scene import PLATE_RADIUS
-from vla_cache_ros.simulation.tasks import Task
+from vla_cache_ros.environments.tabletop.scene import CUBE_COLORS
+from vla_cache_ros.environments.tabletop.scene import CUBE_HALF
+from vla_cache_ros.environments.tabletop.scene import PLATE_COLORS
+from vla_cache_ros.environments.tabletop.scene import PLATE_RADIUS
+from vla_cache_ros.environments.tabletop.tasks import Task
 
 _X = (0.40, 0.61)  # m, where objects may lie, base frame
 _Y = (-0.20, 0.20)

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.benchmarks.environment import Actor
-from vla_cache_ros.benchmarks.environment import Setup
+from vla_cache_ros.environments.environment import Actor
+from vla_cache_ros.environments.environment import Setup
 from vla_cache_ros.types import Observation
 
 CONTROL_FREQUENCY = 20.0  # Hz
@@ -114,7 +114,7 @@ class Libero:
                 f'{self._since}: step on, or make the environment with another chunk'
             )
         # imported here: the image path needs the extra's JPEG decoder
-        from vla_cache_ros.benchmarks.libero_images import model_image
+        from vla_cache_ros.environments.libero_images import model_image
 
         images = tuple(model_image(self._last[f'{name}_image']) for name in self._cameras)
         self._since, self._look_at = 0, self.execute_steps

@@ -10,7 +10,7 @@ alike it is to the newest: exp(alpha * cosine). Wraps any actor; knows no model 
 from collections import deque
 
 import numpy as np
-from vla_cache_ros.benchmarks.environment import Actor
+from vla_cache_ros.environments.environment import Actor
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

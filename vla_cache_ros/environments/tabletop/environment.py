@@ -5,9 +5,9 @@
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from vla_cache_ros.benchmarks.environment import Actor
-from vla_cache_ros.benchmarks.environment import Setup
-from vla_cache_ros.simulation.tabletop import Tabletop
+from vla_cache_ros.environments.environment import Actor
+from vla_cache_ros.environments.environment import Setup
+from vla_cache_ros.environments.tabletop.robot import Tabletop
 
 
 class TabletopEnvironment(Tabletop):

@@ -15,12 +15,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from vla_cache_ros.benchmarks.adaptive_ensemble import EnsembledActor
-from vla_cache_ros.benchmarks.environment import Actor
-from vla_cache_ros.benchmarks.environment import Setup
-from vla_cache_ros.benchmarks.simpler_actions import bridge_action
-from vla_cache_ros.benchmarks.simpler_assets import Assets
-from vla_cache_ros.benchmarks.simpler_assets import check_assets
+from vla_cache_ros.environments.adaptive_ensemble import EnsembledActor
+from vla_cache_ros.environments.environment import Actor
+from vla_cache_ros.environments.environment import Setup
+from vla_cache_ros.environments.simpler_actions import bridge_action
+from vla_cache_ros.environments.simpler_assets import Assets
+from vla_cache_ros.environments.simpler_assets import check_assets
 from vla_cache_ros.types import Observation
 
 FAMILIES = ('openvla', 'cogact')  # those with a published evaluation on SIMPLER

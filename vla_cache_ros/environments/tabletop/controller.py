@@ -8,8 +8,8 @@ Works like a servo driver: it receives twists in the base frame and knows nothin
 
 import mujoco
 import numpy as np
-from vla_cache_ros.simulation.scene import FINGER_OPEN
-from vla_cache_ros.simulation.scene import HOME
+from vla_cache_ros.environments.tabletop.scene import FINGER_OPEN
+from vla_cache_ros.environments.tabletop.scene import HOME
 
 _DAMPING = 0.03  # of the least-squares step; keeps it finite near singular poses
 _MAX_LEAD = 0.03  # m the target may run ahead of the arm, so that contact does not wind up
