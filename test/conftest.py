@@ -9,7 +9,7 @@ from property_counts import pytest_collection_modifyitems  # noqa: F401 - hooks,
 from property_counts import pytest_runtest_call  # noqa: F401
 from property_counts import pytest_terminal_summary  # noqa: F401
 import pytest
-import vla_cache_ros.simulation  # noqa: F401 - says how MuJoCo renders, before MuJoCo comes
+import vla_cache_ros.environments.tabletop  # noqa: F401 - says how MuJoCo renders, before MuJoCo comes
 
 GOLDENS = Path(__file__).parent / 'data' / 'goldens'
 

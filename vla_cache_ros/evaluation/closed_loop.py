@@ -199,7 +199,7 @@ def run_evaluate(
     """
     Evaluate a checkpoint in an environment, print the figures and write them as JSON.
 
-    Episode i has seed + i. env, tasks: see `benchmarks`. Raises ValueError for bad arguments
+    Episode i has seed + i. env, tasks: see `environments`. Raises ValueError for bad arguments
     before anything is loaded, OSError where the file can't be written.
     """
     if episodes < 1:

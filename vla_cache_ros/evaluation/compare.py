@@ -51,7 +51,7 @@ def run_compare(
     """
     Run the episodes that `out` lacks, then summarise all that it has.
 
-    env, tasks: see `benchmarks`. gates: entries as `parse_entry` reads them, each run at every
+    env, tasks: see `environments`. gates: entries as `parse_entry` reads them, each run at every
     share of `reuses`. shadow: number of seeds, from the first, on which a dense policy acts along
     for the action error. Several processes may run it on one folder. Entries added later need a
     dense one (of another label) beside them for a latency ratio. Raises ValueError for an entry
