@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from vla_cache_ros.evaluation.closed_loop import Episode
-from vla_cache_ros.evaluation.comparison_folder import Record
+from vla_cache_ros.evaluation.comparison.folder import Record
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

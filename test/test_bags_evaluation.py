@@ -18,14 +18,14 @@ from test_bags_walk import strange
 from tiny_model import write_checkpoint
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import Cadence
-from vla_cache_ros.evaluation.bag_evaluation import run_bags
-from vla_cache_ros.evaluation.bag_figures import bag_figures
-from vla_cache_ros.evaluation.bag_figures import live_lines
-from vla_cache_ros.evaluation.bag_measures import difference
-from vla_cache_ros.evaluation.bag_moments import COUNT
-from vla_cache_ros.evaluation.bag_run import BagTask
-from vla_cache_ros.evaluation.bag_run import run_bag
-from vla_cache_ros.evaluation.comparison_entries import Entry
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.recordings.evaluate import run_bags
+from vla_cache_ros.evaluation.recordings.figures import bag_figures
+from vla_cache_ros.evaluation.recordings.figures import live_lines
+from vla_cache_ros.evaluation.recordings.measures import difference
+from vla_cache_ros.evaluation.recordings.moments import COUNT
+from vla_cache_ros.evaluation.recordings.run import BagTask
+from vla_cache_ros.evaluation.recordings.run import run_bag
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.vla.actions import Bounds
 

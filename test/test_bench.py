@@ -8,15 +8,15 @@ from bench_samples import observe
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
-from vla_cache_ros.evaluation import bench
-from vla_cache_ros.evaluation.bench import run_bench
-from vla_cache_ros.evaluation.bench import take_turns
-from vla_cache_ros.evaluation.bench_inputs import back_and_forth
-from vla_cache_ros.evaluation.bench_variants import find_saved_gate
-from vla_cache_ros.evaluation.bench_variants import list_variants
-from vla_cache_ros.evaluation.bench_variants import make_actor
-from vla_cache_ros.evaluation.bench_variants import untrained_gate
-from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.bench.bench import bench
+from vla_cache_ros.evaluation.bench.bench.bench import run_bench
+from vla_cache_ros.evaluation.bench.bench.bench import take_turns
+from vla_cache_ros.evaluation.bench.bench.inputs import back_and_forth
+from vla_cache_ros.evaluation.bench.bench.variants import find_saved_gate
+from vla_cache_ros.evaluation.bench.bench.variants import list_variants
+from vla_cache_ros.evaluation.bench.bench.variants import make_actor
+from vla_cache_ros.evaluation.bench.bench.variants import untrained_gate
+from vla_cache_ros.evaluation.bench.bench.variants import Variant
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 

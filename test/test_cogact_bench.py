@@ -10,17 +10,17 @@ import torch
 from torch.nn.attention import sdpa_kernel
 from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
-from vla_cache_ros.evaluation import bench
-from vla_cache_ros.evaluation.bench import run_bench
-from vla_cache_ros.evaluation.bench import take_turns
-from vla_cache_ros.evaluation.bench_costs import Costs
-from vla_cache_ros.evaluation.bench_costs import Work
-from vla_cache_ros.evaluation.bench_summary import make_sample
-from vla_cache_ros.evaluation.bench_summary import step_work
-from vla_cache_ros.evaluation.bench_variants import list_variants
-from vla_cache_ros.evaluation.bench_variants import make_actor
-from vla_cache_ros.evaluation.bench_variants import untrained_gate
-from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.bench.bench import bench
+from vla_cache_ros.evaluation.bench.bench.bench import run_bench
+from vla_cache_ros.evaluation.bench.bench.bench import take_turns
+from vla_cache_ros.evaluation.bench.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.bench.costs import Work
+from vla_cache_ros.evaluation.bench.bench.summary import make_sample
+from vla_cache_ros.evaluation.bench.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.bench.variants import list_variants
+from vla_cache_ros.evaluation.bench.bench.variants import make_actor
+from vla_cache_ros.evaluation.bench.bench.variants import untrained_gate
+from vla_cache_ros.evaluation.bench.bench.variants import Variant
 from vla_cache_ros.vla.shapes import random_vla
 
 

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner
 from vla_cache_ros.cli import app
 from vla_cache_ros.environments import tabletop
-from vla_cache_ros.evaluation.compare import load_policy
-from vla_cache_ros.evaluation.compare import run_compare
-from vla_cache_ros.evaluation.compare import run_summary
-from vla_cache_ros.evaluation.compare import table
-from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.comparison_figures import comparison_figures
+from vla_cache_ros.evaluation.comparison.compare import load_policy
+from vla_cache_ros.evaluation.comparison.compare import run_compare
+from vla_cache_ros.evaluation.comparison.compare import run_summary
+from vla_cache_ros.evaluation.comparison.compare import table
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.policy import Policy
 
 

@@ -5,14 +5,14 @@
 import pytest
 from vla_cache_ros.caching import gates
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
-from vla_cache_ros.evaluation.comparison_entries import DENSE
-from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.comparison_entries import expand
-from vla_cache_ros.evaluation.comparison_entries import fingerprint
-from vla_cache_ros.evaluation.comparison_entries import GATE_FOLDER
-from vla_cache_ros.evaluation.comparison_entries import parse_entry
-from vla_cache_ros.evaluation.comparison_entries import public_name
-from vla_cache_ros.evaluation.comparison_entries import RULES
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.comparison.entries import expand
+from vla_cache_ros.evaluation.comparison.entries import fingerprint
+from vla_cache_ros.evaluation.comparison.entries import GATE_FOLDER
+from vla_cache_ros.evaluation.comparison.entries import parse_entry
+from vla_cache_ros.evaluation.comparison.entries import public_name
+from vla_cache_ros.evaluation.comparison.entries import RULES
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from fake_comparison import definition
 from fake_comparison import record
 from fake_comparison import SETTINGS
 import pytest
-from vla_cache_ros.evaluation.comparison_figures import comparison_figures
-from vla_cache_ros.evaluation.comparison_figures import paired
-from vla_cache_ros.evaluation.comparison_figures import seed_ranges
-from vla_cache_ros.evaluation.comparison_plots import plot_comparison
+from vla_cache_ros.evaluation.comparison.figures import comparison_figures
+from vla_cache_ros.evaluation.comparison.figures import paired
+from vla_cache_ros.evaluation.comparison.figures import seed_ranges
+from vla_cache_ros.evaluation.comparison.plots import plot_comparison
 
 MACHINE = {'hardware': {'cpu': 'abacus'}, 'versions': {'python': '3'}}
 

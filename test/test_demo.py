@@ -12,10 +12,10 @@ from rosbags.highlevel import AnyReader
 from tiny_model import write_checkpoint
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import Cadence
-from vla_cache_ros.evaluation.bag_run import BagTask
-from vla_cache_ros.evaluation.bag_run import run_bag
-from vla_cache_ros.evaluation.compare import load_policy
-from vla_cache_ros.evaluation.comparison_entries import Entry
+from vla_cache_ros.evaluation.comparison.compare import load_policy
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.recordings.run import BagTask
+from vla_cache_ros.evaluation.recordings.run import run_bag
 from vla_cache_ros.live.demo import run_demo
 from vla_cache_ros.reports.video import CAMERA_SIZE
 

@@ -8,8 +8,8 @@ import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.caching.gates import EveryGate
 from vla_cache_ros.caching.gates import make_gate
-from vla_cache_ros.evaluation.compare import load_policy
-from vla_cache_ros.evaluation.comparison_entries import parse_entry
+from vla_cache_ros.evaluation.comparison.compare import load_policy
+from vla_cache_ros.evaluation.comparison.entries import parse_entry
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint

@@ -99,8 +99,8 @@ def compare(
     ] = False,
 ) -> None:
     """Compare gates on the same seeds, by turns; several processes may share one folder."""
-    from vla_cache_ros.evaluation.compare import run_compare
-    from vla_cache_ros.evaluation.compare import run_summary
+    from vla_cache_ros.evaluation.comparison.compare import run_compare
+    from vla_cache_ros.evaluation.comparison.compare import run_summary
 
     if summary:
         run_summary(out)
@@ -123,7 +123,7 @@ def report(
     seed: Seed = 0,
 ) -> None:
     """Show which tokens a gate recomputes in an episode, why, and what dense would have done."""
-    from vla_cache_ros.evaluation.episode_report import run_report
+    from vla_cache_ros.evaluation.episode.report import run_report
 
     run_report(checkpoint, gate, reuse, episodes, seed, out)
 

@@ -125,11 +125,11 @@ def evaluate(
         return
 
     from vla_cache_ros.bags.walk import Cadence
-    from vla_cache_ros.evaluation.bag_evaluation import run_bags
-    from vla_cache_ros.evaluation.bag_evaluation import usual_steps
-    from vla_cache_ros.evaluation.bag_run import BagTask
-    from vla_cache_ros.evaluation.bag_run import MIDDLE
-    from vla_cache_ros.evaluation.bag_run import RECORDED
+    from vla_cache_ros.evaluation.recordings.evaluate import run_bags
+    from vla_cache_ros.evaluation.recordings.evaluate import usual_steps
+    from vla_cache_ros.evaluation.recordings.run import BagTask
+    from vla_cache_ros.evaluation.recordings.run import MIDDLE
+    from vla_cache_ros.evaluation.recordings.run import RECORDED
 
     if state not in (RECORDED, MIDDLE):
         raise ValueError(f'--state: expected {RECORDED} or {MIDDLE}, got {state!r}')

@@ -281,7 +281,7 @@ def gate(
         train_on_demonstrations(checkpoint, data, out, training)
         return
     from vla_cache_ros.bags.steps import Cadence
-    from vla_cache_ros.evaluation.bag_evaluation import usual_steps
+    from vla_cache_ros.evaluation.recordings.evaluate import usual_steps
     from vla_cache_ros.training.bag_recordings import BagSource
     from vla_cache_ros.training.bag_training import train_on_bags
 

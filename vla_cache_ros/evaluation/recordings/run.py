@@ -22,11 +22,11 @@ from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import BagStep
 from vla_cache_ros.bags.walk import Cadence
 from vla_cache_ros.bags.walk import walk
-from vla_cache_ros.evaluation.bag_measures import Difference
-from vla_cache_ros.evaluation.bag_measures import difference
-from vla_cache_ros.evaluation.bag_moments import Moment
-from vla_cache_ros.evaluation.bag_moments import WorstMoments
-from vla_cache_ros.evaluation.comparison_entries import Entry
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.recordings.measures import Difference
+from vla_cache_ros.evaluation.recordings.measures import difference
+from vla_cache_ros.evaluation.recordings.moments import Moment
+from vla_cache_ros.evaluation.recordings.moments import WorstMoments
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport

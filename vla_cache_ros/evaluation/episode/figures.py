@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.environments.tabletop.phase import CONTACT
 from vla_cache_ros.environments.tabletop.phase import QUIET
-from vla_cache_ros.evaluation.episode_trace import Inference
-from vla_cache_ros.evaluation.episode_trace import Trace
+from vla_cache_ros.evaluation.episode.trace import Inference
+from vla_cache_ros.evaluation.episode.trace import Trace
 from vla_cache_ros.reports.statistics import paired_bootstrap_difference
 
 QUANTILES = {'min': 0, 'p25': 25, 'p50': 50, 'p75': 75, 'p95': 95, 'max': 100}

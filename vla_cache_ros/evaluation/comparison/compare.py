@@ -18,18 +18,18 @@ from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.comparison_entries import DENSE
-from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.comparison_entries import expand
-from vla_cache_ros.evaluation.comparison_entries import fingerprint
-from vla_cache_ros.evaluation.comparison_entries import public_name
-from vla_cache_ros.evaluation.comparison_figures import comparison_figures
-from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
-from vla_cache_ros.evaluation.comparison_folder import write_text
-from vla_cache_ros.evaluation.comparison_plots import plot_comparison
-from vla_cache_ros.evaluation.comparison_runs import missing
-from vla_cache_ros.evaluation.comparison_runs import share_seeds
-from vla_cache_ros.evaluation.comparison_runs import warm_up
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.comparison.entries import expand
+from vla_cache_ros.evaluation.comparison.entries import fingerprint
+from vla_cache_ros.evaluation.comparison.entries import public_name
+from vla_cache_ros.evaluation.comparison.figures import comparison_figures
+from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
+from vla_cache_ros.evaluation.comparison.folder import write_text
+from vla_cache_ros.evaluation.comparison.plots import plot_comparison
+from vla_cache_ros.evaluation.comparison.runs import missing
+from vla_cache_ros.evaluation.comparison.runs import share_seeds
+from vla_cache_ros.evaluation.comparison.runs import warm_up
 from vla_cache_ros.evaluation.solved_time import solved_text
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison

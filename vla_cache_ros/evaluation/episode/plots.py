@@ -17,7 +17,7 @@ from vla_cache_ros.environments.tabletop.phase import CONTACT
 from vla_cache_ros.environments.tabletop.phase import NEAR
 from vla_cache_ros.environments.tabletop.phase import QUIET
 from vla_cache_ros.evaluation.closed_loop import STAGES
-from vla_cache_ros.evaluation.episode_trace import Trace
+from vla_cache_ros.evaluation.episode.trace import Trace
 
 _BLUE, _ORANGE, _GREEN, _GREY = '#2b7fd4', '#e08a1e', '#3a9d5d', '#9aa0a8'
 _STAGE_COLORS = ('#c9ced6', '#e08a1e', '#7fb2e5', '#2b7fd4', '#1b4f85')

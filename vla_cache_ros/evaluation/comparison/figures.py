@@ -18,10 +18,10 @@ import numpy as np
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
-from vla_cache_ros.evaluation.comparison_entries import DENSE
-from vla_cache_ros.evaluation.comparison_entries import entry_name
-from vla_cache_ros.evaluation.comparison_entries import RULES
-from vla_cache_ros.evaluation.comparison_folder import Record
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import entry_name
+from vla_cache_ros.evaluation.comparison.entries import RULES
+from vla_cache_ros.evaluation.comparison.folder import Record
 from vla_cache_ros.evaluation.solved_time import solved_ratio
 from vla_cache_ros.reports.statistics import mcnemar
 from vla_cache_ros.reports.statistics import paired_bootstrap_difference

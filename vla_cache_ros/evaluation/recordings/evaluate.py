@@ -21,20 +21,20 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from vla_cache_ros.evaluation.bag_figures import bag_figures
-from vla_cache_ros.evaluation.bag_figures import live_lines
-from vla_cache_ros.evaluation.bag_figures import table
-from vla_cache_ros.evaluation.bag_moments import COUNT
-from vla_cache_ros.evaluation.bag_page import write_page
-from vla_cache_ros.evaluation.bag_run import BagResult
-from vla_cache_ros.evaluation.bag_run import BagTask
-from vla_cache_ros.evaluation.bag_run import run_bag
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.compare import load_policy
-from vla_cache_ros.evaluation.comparison_entries import DENSE
-from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.comparison_entries import expand
-from vla_cache_ros.evaluation.comparison_entries import fingerprint
+from vla_cache_ros.evaluation.comparison.compare import load_policy
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.comparison.entries import expand
+from vla_cache_ros.evaluation.comparison.entries import fingerprint
+from vla_cache_ros.evaluation.recordings.figures import bag_figures
+from vla_cache_ros.evaluation.recordings.figures import live_lines
+from vla_cache_ros.evaluation.recordings.figures import table
+from vla_cache_ros.evaluation.recordings.moments import COUNT
+from vla_cache_ros.evaluation.recordings.page import write_page
+from vla_cache_ros.evaluation.recordings.run import BagResult
+from vla_cache_ros.evaluation.recordings.run import BagTask
+from vla_cache_ros.evaluation.recordings.run import run_bag
 from vla_cache_ros.live.demo_page import as_text
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions

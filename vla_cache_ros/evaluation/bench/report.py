@@ -15,8 +15,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.comparison_folder import write_text
-from vla_cache_ros.evaluation.comparison_plots import save_figure
+from vla_cache_ros.evaluation.comparison.folder import write_text
+from vla_cache_ros.evaluation.comparison.plots import save_figure
 
 STAGE_COLORS = {
     'preprocess': '#b5b136',

@@ -17,9 +17,9 @@ from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
-from vla_cache_ros.evaluation.comparison_entries import Entry
-from vla_cache_ros.evaluation.comparison_folder import ComparisonFolder
-from vla_cache_ros.evaluation.comparison_folder import Record
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
+from vla_cache_ros.evaluation.comparison.folder import Record
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.caching.gates import VlaCacheGate
-from vla_cache_ros.evaluation.bench_costs import Costs
-from vla_cache_ros.evaluation.bench_costs import StepWork
-from vla_cache_ros.evaluation.bench_costs import Work
-from vla_cache_ros.evaluation.bench_variants import GREEDY
-from vla_cache_ros.evaluation.bench_variants import HF
-from vla_cache_ros.evaluation.bench_variants import JACOBI
-from vla_cache_ros.evaluation.bench_variants import Variant
+from vla_cache_ros.evaluation.bench.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.bench.costs import StepWork
+from vla_cache_ros.evaluation.bench.bench.costs import Work
+from vla_cache_ros.evaluation.bench.bench.roofline import Machine
+from vla_cache_ros.evaluation.bench.bench.variants import GREEDY
+from vla_cache_ros.evaluation.bench.bench.variants import HF
+from vla_cache_ros.evaluation.bench.bench.variants import JACOBI
+from vla_cache_ros.evaluation.bench.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
-from vla_cache_ros.evaluation.roofline import Machine
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation

@@ -15,7 +15,7 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from vla_cache_ros.evaluation.comparison_entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import DENSE
 
 _COLORS = (
     '#2b7fd4', '#e08a1e', '#3a9d5d', '#c2416b', '#7a5bc2', '#8a6d3b', '#2aa6a6', '#b5b136',

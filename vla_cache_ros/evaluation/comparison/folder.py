@@ -22,7 +22,7 @@ import time
 from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import Episode
-from vla_cache_ros.evaluation.comparison_entries import entry_name
+from vla_cache_ros.evaluation.comparison.entries import entry_name
 
 Key = tuple[str, float | None, int]  # label, requested reuse, seed
 

@@ -14,11 +14,11 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from vla_cache_ros.evaluation.bag_figures import live_lines
-from vla_cache_ros.evaluation.bag_figures import table
-from vla_cache_ros.evaluation.bag_measures import DIMENSIONS
-from vla_cache_ros.evaluation.bag_moments import Moment
-from vla_cache_ros.evaluation.bag_plots import plots
+from vla_cache_ros.evaluation.recordings.figures import live_lines
+from vla_cache_ros.evaluation.recordings.figures import table
+from vla_cache_ros.evaluation.recordings.measures import DIMENSIONS
+from vla_cache_ros.evaluation.recordings.moments import Moment
+from vla_cache_ros.evaluation.recordings.plots import plots
 from vla_cache_ros.reports.page import render
 from vla_cache_ros.reports.page import Table
 

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from PIL import ImageDraw
 from vla_cache_ros.environments.tabletop.phase import CONTACT
-from vla_cache_ros.evaluation.episode_trace import Inference
-from vla_cache_ros.evaluation.episode_trace import Trace
+from vla_cache_ros.evaluation.episode.trace import Inference
+from vla_cache_ros.evaluation.episode.trace import Trace
 from vla_cache_ros.reports.video import ACCENT
 from vla_cache_ros.reports.video import BAR
 from vla_cache_ros.reports.video import DIM

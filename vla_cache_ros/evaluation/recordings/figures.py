@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.evaluation.bag_measures import per_dimension
-from vla_cache_ros.evaluation.bag_measures import spread
-from vla_cache_ros.evaluation.bag_run import BagResult
-from vla_cache_ros.evaluation.bag_run import GateStep
-from vla_cache_ros.evaluation.bag_run import Step
-from vla_cache_ros.evaluation.comparison_entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.recordings.measures import per_dimension
+from vla_cache_ros.evaluation.recordings.measures import spread
+from vla_cache_ros.evaluation.recordings.run import BagResult
+from vla_cache_ros.evaluation.recordings.run import GateStep
+from vla_cache_ros.evaluation.recordings.run import Step
 from vla_cache_ros.reports.page import Table
 from vla_cache_ros.reports.statistics import percentiles
 
