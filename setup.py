@@ -25,9 +25,8 @@ setup(
     package_data={
         PACKAGE: [
             'checkpoints/**/*',
-            'evaluation/*.html',
+            '**/*.html',
             'evaluation/gpu/frames.npz',
-            'training/*.html',
         ]
     },
     data_files=[

@@ -31,7 +31,7 @@ from vla_cache_ros.reports.video import Frame
 from vla_cache_ros.reports.video import write_video
 
 OUTPUTS = ('strip.png', 'episode.mp4', 'report.html', 'report.json', 'phases.svg')
-_TEMPLATE = Path(__file__).with_name('episode_report.html')
+_TEMPLATE = Path(__file__).with_name('report.html')
 
 
 def run_report(

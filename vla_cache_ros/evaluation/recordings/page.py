@@ -22,7 +22,7 @@ from vla_cache_ros.evaluation.recordings.plots import plots
 from vla_cache_ros.reports.page import render
 from vla_cache_ros.reports.page import Table
 
-_TEMPLATE = Path(__file__).with_name('bag_report.html')
+_TEMPLATE = Path(__file__).with_name('report.html')
 
 
 def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]) -> None:
