@@ -5,18 +5,19 @@
 import numpy as np
 import pytest
 import torch
-from vla_cache_ros.training.base import BaseTrainer
-from vla_cache_ros.training.demonstrations import collect
-from vla_cache_ros.training.demonstrations import disturbed_expert
-from vla_cache_ros.training.domains import LIBERO_OBJECT
-from vla_cache_ros.training.tabletop_model import build_tokenizer
-from vla_cache_ros.training.tabletop_model import tabletop_config
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
+
+from recipes.base import BaseTrainer
+from recipes.demonstrations import collect
+from recipes.demonstrations import disturbed_expert
+from recipes.domains import LIBERO_OBJECT
+from recipes.tabletop_model import build_tokenizer
+from recipes.tabletop_model import tabletop_config
 
 
 def test_training_goes_on_from_a_checkpoint_and_resumes(tmp_path):

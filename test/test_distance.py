@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from vla_cache_ros.training.demonstrations import collect
-from vla_cache_ros.training.demonstrations import disturbed_expert
 from vla_cache_ros.training.distance import run_distance
+
+from recipes.demonstrations import collect
+from recipes.demonstrations import disturbed_expert
 
 
 @pytest.fixture(scope='module')

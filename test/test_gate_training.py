@@ -8,19 +8,20 @@ import torch
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training import gate as gate_module
 from vla_cache_ros.training import walks
-from vla_cache_ros.training.demonstrations import collect
 from vla_cache_ros.training.gate import GateTrainer
 from vla_cache_ros.training.gate_run import model_to_train_through
 from vla_cache_ros.training.gate_settings import GateTraining
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
 
+from recipes.demonstrations import collect
+
 SETTINGS = {'stage1': 2, 'stage2': 6, 'walks': 1, 'batch': 2, 'target': 0.5}
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    from vla_cache_ros.training.demonstrations import disturbed_expert
+    from recipes.demonstrations import disturbed_expert
 
     folder = tmp_path_factory.mktemp('shards')
     collect(folder, 24, 77, disturbed_expert(np.random.default_rng(0)), shard=24)

@@ -11,8 +11,9 @@ from tiny_model import write_checkpoint
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.domains import LIBERO_OBJECT
 from vla_cache_ros.types import Observation
+
+from recipes.domains import LIBERO_OBJECT
 
 needs_libero = pytest.mark.skipif(
     find_spec('libero') is None, reason='LIBERO is not installed: make test-libero'
@@ -133,8 +134,9 @@ def test_seeds_go_round_the_tasks_and_end_with_the_published_states():
 @needs_libero
 def test_the_experts_label_leaves_the_episode_as_it_was():
     from vla_cache_ros.environments.libero import Libero
-    from vla_cache_ros.training.libero_demonstrations import ExpertRollout
-    from vla_cache_ros.training.libero_demonstrations import snapshot
+
+    from recipes.libero_demonstrations import ExpertRollout
+    from recipes.libero_demonstrations import snapshot
 
     env = Libero('libero_object', Setup('openvla-oft', 2, 8, 8, ('6',)))
     try:
@@ -154,7 +156,8 @@ def test_the_experts_label_leaves_the_episode_as_it_was():
 @pytest.mark.parametrize('task', ['1', '5'])  # both stand beside something taller than the palm
 def test_the_expert_takes_an_object_without_pressing_on_its_neighbour(task):
     from vla_cache_ros.environments.libero import Libero
-    from vla_cache_ros.training.libero_expert import Expert
+
+    from recipes.libero_expert import Expert
 
     env = Libero('libero_object', Setup('openvla-oft', 1, 10**6, 8, (task,)))
     try:

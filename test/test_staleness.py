@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from vla_cache_ros.training.staleness import OLDEST
-from vla_cache_ros.training.staleness import with_stale_tokens
+
+from recipes.staleness import OLDEST
+from recipes.staleness import with_stale_tokens
 
 EPISODES = np.repeat([7, 8, 9], [1, 12, 12])
 TOKENS = 40

@@ -11,19 +11,20 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.deepen import deepen
-from vla_cache_ros.training.demonstrations import collect
-from vla_cache_ros.training.demonstrations import disturbed_expert
-from vla_cache_ros.training.demonstrations import model_actor
-from vla_cache_ros.training.sequence import decode_causal
-from vla_cache_ros.training.tabletop_model import openvla_config
-from vla_cache_ros.training.token_base import smooth_loss
-from vla_cache_ros.training.token_base import TokenTrainer
-from vla_cache_ros.training.towers import pixel_batch
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
+
+from recipes.deepen import deepen
+from recipes.demonstrations import collect
+from recipes.demonstrations import disturbed_expert
+from recipes.demonstrations import model_actor
+from recipes.sequence import decode_causal
+from recipes.tabletop_model import openvla_config
+from recipes.token_base import smooth_loss
+from recipes.token_base import TokenTrainer
+from recipes.towers import pixel_batch
 
 SHORT = LONG[:12]
 

@@ -7,24 +7,25 @@ import pytest
 import torch
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.environments.tabletop.tasks import TASKS
-from vla_cache_ros.training.demonstrations import collect
-from vla_cache_ros.training.demonstrations import disturbed_expert
-from vla_cache_ros.training.demonstrations import expert_chunk
-from vla_cache_ros.training.demonstrations import geom_classes
-from vla_cache_ros.training.domains import TABLETOP
 from vla_cache_ros.training.frames import Frames
-from vla_cache_ros.training.grounding import grounding_targets
-from vla_cache_ros.training.patch_shares import patch_shares
-from vla_cache_ros.training.patch_targets import batch_targets
-from vla_cache_ros.training.sequence import action_rows
-from vla_cache_ros.training.sequence import choose_tokens
-from vla_cache_ros.training.sequence import decode_subset
-from vla_cache_ros.training.sequence import pad_prompts
-from vla_cache_ros.training.tabletop_model import build_tokenizer
-from vla_cache_ros.training.tabletop_model import tabletop_config
-from vla_cache_ros.training.tabletop_model import VOCABULARY
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.prompt import encode_prompt
+
+from recipes.demonstrations import collect
+from recipes.demonstrations import disturbed_expert
+from recipes.demonstrations import expert_chunk
+from recipes.demonstrations import geom_classes
+from recipes.domains import TABLETOP
+from recipes.grounding import grounding_targets
+from recipes.patch_shares import patch_shares
+from recipes.patch_targets import batch_targets
+from recipes.sequence import action_rows
+from recipes.sequence import choose_tokens
+from recipes.sequence import decode_subset
+from recipes.sequence import pad_prompts
+from recipes.tabletop_model import build_tokenizer
+from recipes.tabletop_model import tabletop_config
+from recipes.tabletop_model import VOCABULARY
 
 CLASSES = TABLETOP.classes
 

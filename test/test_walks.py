@@ -10,12 +10,13 @@ from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.training import walks as module
 from vla_cache_ros.training.alignment import effect_loss
 from vla_cache_ros.training.alignment import left_out
-from vla_cache_ros.training.demonstrations import collect
-from vla_cache_ros.training.demonstrations import disturbed_expert
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.walks import Walks
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
+
+from recipes.demonstrations import collect
+from recipes.demonstrations import disturbed_expert
 
 
 @pytest.fixture(scope='module')

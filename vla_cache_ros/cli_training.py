@@ -47,13 +47,14 @@ def demos(
 ) -> None:
     """Have the scripted expert label frames of the simulated arm, or of LIBERO-Object."""
     import numpy as np
-    from vla_cache_ros.training.domains import LIBERO_OBJECT
-    from vla_cache_ros.training.domains import named_domain
+
+    from recipes.domains import LIBERO_OBJECT
+    from recipes.domains import named_domain
 
     if named_domain(env) is LIBERO_OBJECT:
-        from vla_cache_ros.training import libero_demonstrations as source
+        from recipes import libero_demonstrations as source
     else:
-        from vla_cache_ros.training import demonstrations as source
+        from recipes import demonstrations as source
 
     if student is None and (gate != 'dense' or reuse is not None):
         raise typer.BadParameter('--gate and --reuse: expected a --student that acts with it')
@@ -101,8 +102,8 @@ def towers(
     env: Env = 'tabletop',
 ) -> None:
     """Teach the vision tower what the patches show (stage 1)."""
-    from vla_cache_ros.training.domains import named_domain
-    from vla_cache_ros.training.towers import train_towers
+    from recipes.domains import named_domain
+    from recipes.towers import train_towers
 
     train_towers(named_domain(env), data, out, steps, batch, seed=seed, start=checkpoint)
 
@@ -121,7 +122,7 @@ def sight(
     seed: Seed = 0,
 ) -> None:
     """Sharpen a tower's sight of the arm; `torchrun` shares the work."""
-    from vla_cache_ros.training.front_tower import sharpen_tower
+    from recipes.front_tower import sharpen_tower
 
     sharpen_tower(data, out, until, checkpoint, batch, peak=peak, full_from=full_from, seed=seed)
 
@@ -155,9 +156,9 @@ def base(
     env: Env = 'tabletop',
 ) -> None:
     """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
-    from vla_cache_ros.training.base import BaseTrainer
-    from vla_cache_ros.training.domains import named_domain
-    from vla_cache_ros.training.token_base import TokenTrainer
+    from recipes.base import BaseTrainer
+    from recipes.domains import named_domain
+    from recipes.token_base import TokenTrainer
 
     if model == 'tabletop':
         trainer = BaseTrainer(data, out, towers, seed, checkpoint, named_domain(env), stale)

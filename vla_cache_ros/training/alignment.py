@@ -19,9 +19,10 @@ from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.teacher import batch_inputs
 from vla_cache_ros.training.teacher import Teacher
-from vla_cache_ros.training.towers import pixel_batch
 from vla_cache_ros.training.unroll import prompt_embedding
 from vla_cache_ros.vla.checkpoint import LoadedVLA
+
+from recipes.towers import pixel_batch
 
 
 def align_to_attention(

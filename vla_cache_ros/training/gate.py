@@ -37,10 +37,11 @@ from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.task_stage import TaskStage
 from vla_cache_ros.training.teacher import instruction_embeddings
 from vla_cache_ros.training.teacher import Teacher
-from vla_cache_ros.training.towers import learning_rate
 from vla_cache_ros.training.unroll import budgets
 from vla_cache_ros.training.walks import Walks
 from vla_cache_ros.vla.checkpoint import LoadedVLA
+
+from recipes.towers import learning_rate
 
 COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break

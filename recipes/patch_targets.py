@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
-from vla_cache_ros.training.domains import Domain
+
+from recipes.domains import Domain
 
 PATCH_PIXELS = 196
 SCALE = 0.2  # m, so that positions are of order one

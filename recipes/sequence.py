@@ -10,9 +10,10 @@ of the tokens is the model that runs on all of them. Knows nothing of losses.
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.training.domains import Domain
 from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.model import PrismaticVLA
+
+from recipes.domains import Domain
 
 
 def choose_tokens(

@@ -17,18 +17,19 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
-from vla_cache_ros.training.base import BaseTrainer
-from vla_cache_ros.training.deepen import deepen
-from vla_cache_ros.training.domains import TABLETOP
-from vla_cache_ros.training.grounding import grounding_targets
-from vla_cache_ros.training.sequence import choose_tokens
-from vla_cache_ros.training.sequence import decode_causal
-from vla_cache_ros.training.tabletop_model import openvla_config
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import STATISTICS
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
+
+from recipes.base import BaseTrainer
+from recipes.deepen import deepen
+from recipes.domains import TABLETOP
+from recipes.grounding import grounding_targets
+from recipes.sequence import choose_tokens
+from recipes.sequence import decode_causal
+from recipes.tabletop_model import openvla_config
 
 SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
 SPREAD = 3.0  # bins, deviation of the smoothed labels

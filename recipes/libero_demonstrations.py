@@ -22,12 +22,13 @@ from vla_cache_ros.environments.libero import RENDER_SIZE
 from vla_cache_ros.environments.libero_images import CROP
 from vla_cache_ros.environments.libero_images import SIZE
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.domains import LIBERO_OBJECT
-from vla_cache_ros.training.libero_expert import Expert
-from vla_cache_ros.training.patch_shares import patch_shares
 from vla_cache_ros.training.shards import ShardWriter
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
+
+from recipes.domains import LIBERO_OBJECT
+from recipes.libero_expert import Expert
+from recipes.patch_shares import patch_shares
 
 SUITE = 'libero_object'
 SEEN = CAMERAS[: LIBERO_OBJECT.cameras]

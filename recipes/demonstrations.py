@@ -19,11 +19,11 @@ from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.domains import TABLETOP
-from vla_cache_ros.training.patch_shares import patch_shares
 from vla_cache_ros.training.shards import ShardWriter
 from vla_cache_ros.types import Observation
 
+from recipes.domains import TABLETOP
+from recipes.patch_shares import patch_shares
 from recipes.tabletop_expert import expert_action
 from recipes.tabletop_expert import MAX_STEP
 

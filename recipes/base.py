@@ -18,23 +18,9 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
-from vla_cache_ros.training.domains import Domain
-from vla_cache_ros.training.domains import TABLETOP
 from vla_cache_ros.training.frames import Frames
-from vla_cache_ros.training.grounding import grounding_targets
-from vla_cache_ros.training.grounding import GroundingHeads
 from vla_cache_ros.training.processes import average_gradients
 from vla_cache_ros.training.processes import join_processes
-from vla_cache_ros.training.sequence import action_rows
-from vla_cache_ros.training.sequence import choose_tokens
-from vla_cache_ros.training.sequence import decode_subset
-from vla_cache_ros.training.sequence import pad_prompts
-from vla_cache_ros.training.staleness import with_stale_tokens
-from vla_cache_ros.training.tabletop_model import build_tokenizer
-from vla_cache_ros.training.tabletop_model import dataset_statistics
-from vla_cache_ros.training.tabletop_model import tabletop_config
-from vla_cache_ros.training.towers import learning_rate
-from vla_cache_ros.training.towers import pixel_batch
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
@@ -44,6 +30,21 @@ from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import encode_prompt
+
+from recipes.domains import Domain
+from recipes.domains import TABLETOP
+from recipes.grounding import grounding_targets
+from recipes.grounding import GroundingHeads
+from recipes.sequence import action_rows
+from recipes.sequence import choose_tokens
+from recipes.sequence import decode_subset
+from recipes.sequence import pad_prompts
+from recipes.staleness import with_stale_tokens
+from recipes.tabletop_model import build_tokenizer
+from recipes.tabletop_model import dataset_statistics
+from recipes.tabletop_model import tabletop_config
+from recipes.towers import learning_rate
+from recipes.towers import pixel_batch
 
 GROUNDING_LAYER = 1  # its output must already know which tokens the instruction names
 EMA = 0.998

@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from vla_cache_ros.training.domains import Domain
 from vla_cache_ros.training.frames import Frames
-from vla_cache_ros.training.patch_targets import batch_targets
-from vla_cache_ros.training.patch_targets import patch_loss
-from vla_cache_ros.training.patch_targets import PatchHead
-from vla_cache_ros.training.patch_targets import SCALE
-from vla_cache_ros.training.tabletop_model import tabletop_config
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
+
+from recipes.domains import Domain
+from recipes.patch_targets import batch_targets
+from recipes.patch_targets import patch_loss
+from recipes.patch_targets import PatchHead
+from recipes.patch_targets import SCALE
+from recipes.tabletop_model import tabletop_config
 
 
 def pixel_batch(images: np.ndarray, preprocessor: ImagePreprocessor) -> Tensor:

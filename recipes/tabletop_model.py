@@ -15,11 +15,12 @@ from tokenizers import processors
 from tokenizers import Tokenizer
 from tokenizers import trainers
 from transformers import PreTrainedTokenizerFast
-from vla_cache_ros.training.domains import Domain
-from vla_cache_ros.training.domains import TABLETOP
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.prompt import BLANK
 from vla_cache_ros.vla.prompt import build_prompt
+
+from recipes.domains import Domain
+from recipes.domains import TABLETOP
 
 VOCABULARY = 1024
 _ACTION_IDS = 256 + 64  # the last ids: action bins and padding

@@ -15,20 +15,21 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
-from vla_cache_ros.training.domains import TABLETOP
 from vla_cache_ros.training.frames import Frames
-from vla_cache_ros.training.patch_targets import batch_targets
-from vla_cache_ros.training.patch_targets import MIN_PIXELS
-from vla_cache_ros.training.patch_targets import patch_loss
-from vla_cache_ros.training.patch_targets import PATCH_PIXELS
-from vla_cache_ros.training.patch_targets import PatchHead
 from vla_cache_ros.training.processes import average_gradients
 from vla_cache_ros.training.processes import join_processes
-from vla_cache_ros.training.towers import learning_rate
-from vla_cache_ros.training.towers import pixel_batch
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.vision import VisionTower
+
+from recipes.domains import TABLETOP
+from recipes.patch_targets import batch_targets
+from recipes.patch_targets import MIN_PIXELS
+from recipes.patch_targets import patch_loss
+from recipes.patch_targets import PATCH_PIXELS
+from recipes.patch_targets import PatchHead
+from recipes.towers import learning_rate
+from recipes.towers import pixel_batch
 
 
 class SightHeads(nn.Module):

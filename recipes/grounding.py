@@ -14,10 +14,11 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional
-from vla_cache_ros.training.domains import Domain
-from vla_cache_ros.training.patch_targets import MIN_PIXELS
-from vla_cache_ros.training.patch_targets import PATCH_PIXELS
-from vla_cache_ros.training.patch_targets import SCALE
+
+from recipes.domains import Domain
+from recipes.patch_targets import MIN_PIXELS
+from recipes.patch_targets import PATCH_PIXELS
+from recipes.patch_targets import SCALE
 
 _FIRST_OBJECT = 2  # class of it, after background and arm
 
