@@ -6,7 +6,7 @@ import json
 
 import pytest
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 
 
 def edit_json(path, **changes):

@@ -41,10 +41,10 @@ from vla_cache_ros.control.messages import to_rgb
 from vla_cache_ros.control.step_report import read_report
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.json_file import read_json
-from vla_cache_ros.vla.weights import read_safetensors
-from vla_cache_ros.vla.weights import read_state_dict
-from vla_cache_ros.vla.weights import weight_files
+from vla_cache_ros.vla.files.json_file import read_json
+from vla_cache_ros.vla.files.weights import read_safetensors
+from vla_cache_ros.vla.files.weights import read_state_dict
+from vla_cache_ros.vla.files.weights import weight_files
 import zstandard
 
 

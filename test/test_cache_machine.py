@@ -27,8 +27,8 @@ from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.episode_cache import SlotLayer
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.types import StepPlan
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 

@@ -19,7 +19,7 @@ from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.selection import budget_size
 from vla_cache_ros.caching.selection import select
-from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.files.json_file import read_json
 
 SHIPPED = ['tabletop', 'libero-object']
 

@@ -18,7 +18,7 @@ import torch
 from vla_cache_ros.vla import checkpoint as checkpoint_module
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
 

@@ -30,8 +30,8 @@ from vla_cache_ros.vla import dit
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.dit import ddim_times
 from vla_cache_ros.vla.dit import finish
-from vla_cache_ros.vla.errors import NonFiniteOutputError
 from vla_cache_ros.vla.families.cogact import CogactConfig
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 
 REFERENCE = Path(__file__).parent / 'data' / 'cogact_head.npz'

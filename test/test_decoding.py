@@ -16,7 +16,7 @@ from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
 from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.model import init_model
 
 VOCABULARY = 5

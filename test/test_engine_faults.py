@@ -17,8 +17,8 @@ from tiny_model import tiny_config
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.episode_cache import SlotLayer
 from vla_cache_ros.types import StepPlan
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 

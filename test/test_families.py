@@ -24,11 +24,11 @@ from vla_cache_ros.vla import families
 from vla_cache_ros.vla.checkpoint import is_causal
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import save_checkpoint
-from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.families.cogact import SIZES
 from vla_cache_ros.vla.families.openvla import OpenVLA
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.shapes import shape_config
 
 GOLDENS = Path(__file__).parent / 'data' / 'goldens'

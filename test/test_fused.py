@@ -14,7 +14,7 @@ from tiny_model import tiny_config
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.vla import fused
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.model import init_model
 
 

@@ -18,7 +18,7 @@ import torch
 from vla_cache_ros.caching.gates import gate_folder
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import save_gate
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 
 
 @pytest.mark.parametrize('language_dim', [0, 8])

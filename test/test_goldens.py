@@ -11,7 +11,7 @@ import pytest
 from vla_cache_ros.evaluation.verify import limit
 from vla_cache_ros.evaluation.verify import run_verify
 from vla_cache_ros.evaluation.verify import verify_golden
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.images import resize
 

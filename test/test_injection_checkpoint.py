@@ -18,11 +18,11 @@ from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
-from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import PACKAGED
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.memory import enough_memory
+from vla_cache_ros.vla.files import weights
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.memory import enough_memory
 
 HERE = Path(__file__).parent
 

@@ -18,7 +18,7 @@ from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 
 
 @pytest.fixture(scope='module')

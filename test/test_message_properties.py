@@ -23,7 +23,7 @@ from vla_cache_ros.control.inputs import MAX_INSTRUCTION
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.files.errors import InputError
 
 FLOATS = st.floats(width=64)
 SIDES = st.one_of(st.integers(0, 70), st.just(2**32 - 1))

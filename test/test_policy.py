@@ -13,9 +13,9 @@ from vla_cache_ros.caching.gates import RULES
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 
 STAGES = ('preprocess', 'gate', 'vision', 'decoder', 'decode')
 

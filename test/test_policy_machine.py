@@ -28,8 +28,8 @@ from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import resize
 
 LAYERS = 2

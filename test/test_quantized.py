@@ -20,15 +20,15 @@ from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import device as devices
 from vla_cache_ros.vla import fused
-from vla_cache_ros.vla import memory
 from vla_cache_ros.vla import quantized
-from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
-from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families.cogact import CogactConfig
+from vla_cache_ros.vla.files import memory
+from vla_cache_ros.vla.files import weights
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.quantized import FP8
 from vla_cache_ros.vla.quantized import linear

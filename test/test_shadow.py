@@ -10,7 +10,7 @@ from tiny_model import write_checkpoint
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.files.errors import InputError
 
 CAMERAS = {'openvla-oft': 2, 'openvla': 1, 'cogact': 1}
 

@@ -18,9 +18,9 @@ from tiny_model import write_checkpoint
 import torch
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.json_file import LARGEST
-from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import LARGEST
+from vla_cache_ros.vla.files.json_file import read_json
 
 INDEX = 'model.safetensors.index.json'
 

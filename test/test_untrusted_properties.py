@@ -29,11 +29,11 @@ from vla_cache_ros.control.step_report import read_report
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.weights import read_modules
-from vla_cache_ros.vla.weights import read_safetensors
-from vla_cache_ros.vla.weights import read_state_dict
-from vla_cache_ros.vla.weights import weight_files
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.weights import read_modules
+from vla_cache_ros.vla.files.weights import read_safetensors
+from vla_cache_ros.vla.files.weights import read_state_dict
+from vla_cache_ros.vla.files.weights import weight_files
 
 CONFIG = tiny_config(layers=1).to_dict()
 INDEX = 'model.safetensors.index.json'

@@ -15,11 +15,11 @@ import zipfile
 from headroom import headroom
 import pytest
 import torch
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.pickled import MOST
-from vla_cache_ros.vla.pickled import PICKLE
-from vla_cache_ros.vla.weights import read_modules
-from vla_cache_ros.vla.weights import read_state_dict
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.pickled import MOST
+from vla_cache_ros.vla.files.pickled import PICKLE
+from vla_cache_ros.vla.files.weights import read_modules
+from vla_cache_ros.vla.files.weights import read_state_dict
 
 PLAIN = {'module.a': torch.arange(6.0).reshape(2, 3), 'b': torch.zeros(2, dtype=torch.bfloat16)}
 

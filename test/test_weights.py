@@ -7,12 +7,12 @@ import re
 
 import pytest
 import torch
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.weights import collect
-from vla_cache_ros.vla.weights import INDEX
-from vla_cache_ros.vla.weights import read_safetensors
-from vla_cache_ros.vla.weights import shape_of
-from vla_cache_ros.vla.weights import weight_files
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.weights import collect
+from vla_cache_ros.vla.files.weights import INDEX
+from vla_cache_ros.vla.files.weights import read_safetensors
+from vla_cache_ros.vla.files.weights import shape_of
+from vla_cache_ros.vla.files.weights import weight_files
 
 
 @pytest.mark.parametrize('shape', [[-1, -1], [1.0], ['1'], [None], 1, None])

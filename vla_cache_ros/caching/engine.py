@@ -34,8 +34,8 @@ from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
 

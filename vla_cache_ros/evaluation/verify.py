@@ -20,8 +20,8 @@ from vla_cache_ros.evaluation.golden import oft_arrays
 from vla_cache_ros.evaluation.golden import openvla_arrays
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import read_json
 
 TOLERANCE = 5e-5  # fp32, on logits, hidden states and actions; a wrong RMS epsilon gives 1.6e-4
 # Logits of every row, not only of those that actions are read from, amplify the rounding of the

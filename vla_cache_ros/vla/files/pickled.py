@@ -16,9 +16,9 @@ import re
 import zipfile
 
 import torch
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.json_file import check_size
-from vla_cache_ros.vla.memory import short_of_memory
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import check_size
+from vla_cache_ros.vla.files.memory import short_of_memory
 
 PICKLE = 8 * 2**20  # bytes; the pickle of a 7B model has 0.4 MB, and takes 60 times as much memory
 LARGEST = 2**40

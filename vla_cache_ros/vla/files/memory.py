@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import DTYPES
 

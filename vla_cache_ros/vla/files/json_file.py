@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 
 LARGEST = 4 * 2**20  # bytes; published ones have at most 0.2 MB, and text takes 30 times as memory
 

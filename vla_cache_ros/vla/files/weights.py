@@ -22,11 +22,11 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.json_file import check_size
-from vla_cache_ros.vla.json_file import mapping
-from vla_cache_ros.vla.json_file import read_json
-from vla_cache_ros.vla.pickled import read_pickled
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import check_size
+from vla_cache_ros.vla.files.json_file import mapping
+from vla_cache_ros.vla.files.json_file import read_json
+from vla_cache_ros.vla.files.pickled import read_pickled
 from vla_cache_ros.vla.quantized import held
 
 SINGLE = 'model.safetensors'
