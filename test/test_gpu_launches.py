@@ -23,7 +23,7 @@ from fake_gpu import Counts
 from fake_gpu import fake_gpu
 from fake_gpu import fake_model
 from fake_gpu import Rehearsal
-from vla_cache_ros.caching import clock
+from vla_cache_ros.caching import stopwatch as clock
 
 
 class NoClock:

@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rosbags.rosbag2 import Reader
-from vla_cache_ros.bags.mcap_salvage import mcap_records
 from vla_cache_ros.bags.records import Deserializer
 from vla_cache_ros.bags.records import Record
-from vla_cache_ros.bags.sqlite_salvage import plain
-from vla_cache_ros.bags.sqlite_salvage import sqlite_records
-from vla_cache_ros.bags.sqlite_salvage import write_ahead_log
+from vla_cache_ros.bags.salvage.mcap import mcap_records
+from vla_cache_ros.bags.salvage.sqlite import plain
+from vla_cache_ros.bags.salvage.sqlite import sqlite_records
+from vla_cache_ros.bags.salvage.sqlite import write_ahead_log
 from vla_cache_ros.bags.unfolding import AT_ONCE
 from vla_cache_ros.bags.unfolding import at_once
 from vla_cache_ros.bags.unfolding import bound_rosbags

@@ -21,7 +21,7 @@ from transformers import DynamicCache
 from transformers import GenerationConfig
 from transformers import StoppingCriteria
 from transformers import StoppingCriteriaList
-from vla_cache_ros.caching.clock import StageClock
+from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

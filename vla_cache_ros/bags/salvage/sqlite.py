@@ -14,9 +14,9 @@ import sqlite3
 from urllib.parse import quote
 
 from rosbags.interfaces import MessageDefinition
-from vla_cache_ros.bags.mcap_salvage import FORMATS
 from vla_cache_ros.bags.records import NO_DEFINITION
 from vla_cache_ros.bags.records import Record
+from vla_cache_ros.bags.salvage.mcap import FORMATS
 from vla_cache_ros.bags.unfolding import LARGEST
 from vla_cache_ros.bags.unfolding import unfold_message
 
