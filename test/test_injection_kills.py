@@ -7,11 +7,12 @@ from pathlib import Path
 import subprocess
 import sys
 
+from kill_graph import MOVING
 import numpy as np
 from vla_cache_ros.environments.tabletop.robot import Tabletop
-from vla_cache_ros.evaluation import kill_drill
 from vla_cache_ros.ros import shared_memory
-from vla_cache_ros.ros.kill_graph import MOVING
+
+from test.endurance import kill as kill_drill
 
 HERE = Path(__file__).parent
 

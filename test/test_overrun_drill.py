@@ -5,9 +5,9 @@
 from copy import deepcopy
 
 import numpy as np
+from overrun import action_ms
+from overrun import judge
 import pytest
-from vla_cache_ros.evaluation.overrun_drill import action_ms
-from vla_cache_ros.evaluation.overrun_drill import judge
 
 STAGES = ['more reuse', 'slower', 'stopped']
 

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
+from soak import run_soak
+from soak_figures import flatness
 from tiny_model import write_checkpoint
-from vla_cache_ros.evaluation.soak import run_soak
-from vla_cache_ros.evaluation.soak_figures import flatness
 from vla_cache_ros.ros.command_checks import Bounds
 from vla_cache_ros.ros.command_checks import CommandChecks
 

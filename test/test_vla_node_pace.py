@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ros_graph import Graph
 from ros_graph import VLA_PARAMETERS
+from slowed_node import FIXED
+from slowed_node import SlowedNode
+from slowed_node import SlowedPolicy
 from std_msgs.msg import Float64
 from vla_cache_ros.control import degradation
-from vla_cache_ros.ros.slowed_node import FIXED
-from vla_cache_ros.ros.slowed_node import SlowedNode
-from vla_cache_ros.ros.slowed_node import SlowedPolicy
 
 PARAMETERS = VLA_PARAMETERS | {'execute_steps': 1}  # a period of 0.1 s
 DENSE = 1.0  # s; with reuse still longer than a period at half the rate

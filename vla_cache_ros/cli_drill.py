@@ -56,7 +56,7 @@ def kill(
     gate: Gate = 'learned',
 ) -> None:
     """Kill the policy's or the robot's process (SIGKILL) at random moments, and start it again."""
-    from vla_cache_ros.evaluation.kill_drill import drill_kill
+    from kill import drill_kill
 
     raise typer.Exit(0 if drill_kill(out, times, seed, checkpoint, gate)['ok'] else 1)
 
@@ -64,7 +64,7 @@ def kill(
 @drill.command()
 def overrun(out: Out, checkpoint: Checkpoint = 'tabletop', gate: Gate = 'learned') -> None:
     """Slow the model in steps: more reuse, a lower rate, a stop, and back; some minutes."""
-    from vla_cache_ros.evaluation.overrun_drill import drill_overrun
+    from overrun import drill_overrun
 
     raise typer.Exit(0 if drill_overrun(out, checkpoint, gate)['ok'] else 1)
 
@@ -77,6 +77,6 @@ def soak(
     gate: Gate = 'learned',
 ) -> None:
     """Run robot and policy over ROS, disturb them at random, and see whether all stays flat."""
-    from vla_cache_ros.evaluation.soak import run_soak
+    from soak import run_soak
 
     raise typer.Exit(0 if run_soak(out, steps, seed, checkpoint, gate)['ok'] else 1)

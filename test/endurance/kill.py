@@ -180,8 +180,8 @@ def _spread(values: list[float]) -> dict[str, float]:
 @contextmanager
 def _running(out: Path, checkpoint: str, gate: str) -> Iterator[_Drill]:
     """Yield a drill whose robot and policy have been started."""
+    from kill_graph import KillGraph
     from vla_cache_ros.live.isolation import isolated_domain
-    from vla_cache_ros.ros.kill_graph import KillGraph
 
     out.mkdir(parents=True, exist_ok=True)
     ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]

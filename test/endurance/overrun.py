@@ -33,10 +33,10 @@ def drill_overrun(out: Path, checkpoint: str, gate: str) -> dict[str, Any]:
 
     Raises ChildProcessError when a process died or a stage was not reached in time.
     """
-    from vla_cache_ros.ros.overrun_graph import OverrunGraph
-    from vla_cache_ros.ros.slowed_node import FIXED
+    from overrun_graph import OverrunGraph
+    from slowed_node import FIXED
 
-    node = ['vla_cache_ros.ros.slowed_node', '-p', f'reuse:={REUSE}']
+    node = ['slowed_node', '-p', f'reuse:={REUSE}']
     for timeout in OTHERS:
         node += ['-p', f'{timeout}:={TIMEOUT}']
     with running(out, checkpoint, gate, node, OverrunGraph) as (_, graph):

@@ -16,11 +16,11 @@ import time
 from typing import Any
 
 import numpy as np
+from soak_figures import draw
+from soak_figures import flatness
 from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
 from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.soak_figures import draw
-from vla_cache_ros.evaluation.soak_figures import flatness
 from vla_cache_ros.live.processes import ProcessDied
 from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.reports.hardware import hardware
@@ -107,9 +107,9 @@ class Soak:
 
     def run(self, checkpoint: str, gate: str) -> None:
         """Start the processes and go on until the robot has made its steps."""
+        from soak_graph import SoakGraph
         from vla_cache_ros.live.isolation import isolated_domain
         from vla_cache_ros.ros.command_checks import Bounds
-        from vla_cache_ros.ros.soak_graph import SoakGraph
 
         rng = np.random.default_rng(self._seed)
         ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
