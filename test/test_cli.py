@@ -10,7 +10,7 @@ from vla_cache_ros import __version__
 
 
 def vla_cache(*arguments):
-    code = 'from vla_cache_ros.cli import main; main()'
+    code = 'from vla_cache_ros.cli.main import main; main()'
     return subprocess.run(
         [sys.executable, '-c', code, *arguments], capture_output=True, text=True, check=False
     )

@@ -12,7 +12,7 @@ from paper_samples import evaluation
 from paper_samples import write
 import pytest
 import typer
-from vla_cache_ros import cli
+from vla_cache_ros.cli.main import main as cli
 from vla_cache_ros.evaluation import paper_rows
 from vla_cache_ros.evaluation import paper_tables
 from vla_cache_ros.evaluation.closed_loop import summarize

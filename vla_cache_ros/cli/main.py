@@ -15,18 +15,18 @@ from typing import Annotated
 
 import typer
 from vla_cache_ros import __version__
-from vla_cache_ros.cli_bench import bench
-from vla_cache_ros.cli_bench import growth
-from vla_cache_ros.cli_drift import drift
-from vla_cache_ros.cli_drill import drill
-from vla_cache_ros.cli_drill import soak
-from vla_cache_ros.cli_evaluate import Environment
-from vla_cache_ros.cli_evaluate import evaluate
-from vla_cache_ros.cli_evaluate import Tasks
-from vla_cache_ros.cli_paper import paper
-from vla_cache_ros.cli_training import demos
-from vla_cache_ros.cli_training import distance
-from vla_cache_ros.cli_training import train
+from vla_cache_ros.cli.main.bench import bench
+from vla_cache_ros.cli.main.bench import growth
+from vla_cache_ros.cli.main.drift import drift
+from vla_cache_ros.cli.main.drill import drill
+from vla_cache_ros.cli.main.drill import soak
+from vla_cache_ros.cli.main.evaluate import Environment
+from vla_cache_ros.cli.main.evaluate import evaluate
+from vla_cache_ros.cli.main.evaluate import Tasks
+from vla_cache_ros.cli.main.paper import paper
+from vla_cache_ros.cli.main.training import demos
+from vla_cache_ros.cli.main.training import distance
+from vla_cache_ros.cli.main.training import train
 
 DEFAULT_GATE = 'learned'  # what the demo shows beside dense
 TRACEBACK_VARIABLE = 'VLA_CACHE_TRACEBACK'
