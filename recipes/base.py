@@ -18,6 +18,9 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.training.batches import learning_rate
+from vla_cache_ros.training.batches import pad_prompts
+from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.training.processes import average_gradients
 from vla_cache_ros.training.processes import join_processes
@@ -38,13 +41,10 @@ from recipes.grounding import GroundingHeads
 from recipes.sequence import action_rows
 from recipes.sequence import choose_tokens
 from recipes.sequence import decode_subset
-from recipes.sequence import pad_prompts
 from recipes.staleness import with_stale_tokens
 from recipes.tabletop_model import build_tokenizer
 from recipes.tabletop_model import dataset_statistics
 from recipes.tabletop_model import tabletop_config
-from recipes.towers import learning_rate
-from recipes.towers import pixel_batch
 
 GROUNDING_LAYER = 1  # its output must already know which tokens the instruction names
 EMA = 0.998

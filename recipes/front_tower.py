@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.training.batches import learning_rate
+from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.training.processes import average_gradients
 from vla_cache_ros.training.processes import join_processes
@@ -28,8 +30,6 @@ from recipes.patch_targets import MIN_PIXELS
 from recipes.patch_targets import patch_loss
 from recipes.patch_targets import PATCH_PIXELS
 from recipes.patch_targets import PatchHead
-from recipes.towers import learning_rate
-from recipes.towers import pixel_batch
 
 
 class SightHeads(nn.Module):

@@ -7,9 +7,9 @@ Every token keeps the position it has in the full sequence, so the model that tr
 of the tokens is the model that runs on all of them. Knows nothing of losses.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.training.batches import pad_prompts
 from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.model import PrismaticVLA
 
@@ -39,17 +39,6 @@ def choose_tokens(
         (noise + 2.0 * targets + 0.7 * destinations + arm_first * arm).topk(keep, dim=1).indices
     )
     return order.sort(1).values
-
-
-def pad_prompts(prompts: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Return right-padded ids [B, T] and their mask [B, T]."""
-    width = max(map(len, prompts))
-    ids = np.zeros((len(prompts), width), np.int64)
-    mask = np.zeros((len(prompts), width), bool)
-    for row, prompt in enumerate(prompts):
-        ids[row, : len(prompt)] = prompt
-        mask[row, : len(prompt)] = True
-    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def decode_subset(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
+from vla_cache_ros.training.batches import learning_rate
+from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
@@ -26,21 +27,6 @@ from recipes.patch_targets import patch_loss
 from recipes.patch_targets import PatchHead
 from recipes.patch_targets import SCALE
 from recipes.tabletop_model import tabletop_config
-
-
-def pixel_batch(images: np.ndarray, preprocessor: ImagePreprocessor) -> Tensor:
-    """Normalise uint8 [B, cams, 224, 224, 3] to float32 [B, cams * 3, 224, 224]."""
-    flat = preprocessor.normalize(images.reshape(-1, *images.shape[2:]))  # [1, B*cams*3, ..]
-    return flat.view(len(images), -1, *flat.shape[2:])
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Return a linear warm-up over 3 % of the steps, then a cosine down to 2 % of the peak."""
-    warm = max(1, steps * 3 // 100)
-    if step < warm:
-        return peak * (step + 1) / warm
-    progress = (step - warm) / max(1, steps - warm)
-    return float(peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress))))
 
 
 def train_towers(

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
-from vla_cache_ros.cli.main.main import app
+from vla_cache_ros.cli.main import app
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training import gate_report
 from vla_cache_ros.training import walks

@@ -11,7 +11,7 @@ from fake_comparison import record
 from fake_comparison import SETTINGS
 import pytest
 from typer.testing import CliRunner
-from vla_cache_ros.cli.main.main import app
+from vla_cache_ros.cli.main import app
 from vla_cache_ros.environments import tabletop
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.compare import run_compare

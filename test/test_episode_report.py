@@ -14,7 +14,7 @@ from PIL import Image
 import pytest
 from tiny_model import write_checkpoint
 from typer.testing import CliRunner
-from vla_cache_ros.cli.main.main import app
+from vla_cache_ros.cli.main import app
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.episode.figures import inference_record

@@ -5,13 +5,13 @@
 import csv
 import json
 
+from command_checks import Bounds
+from command_checks import CommandChecks
 import numpy as np
 import pytest
 from soak import run_soak
 from soak_figures import flatness
 from tiny_model import write_checkpoint
-from vla_cache_ros.ros.command_checks import Bounds
-from vla_cache_ros.ros.command_checks import CommandChecks
 
 MS = 1_000_000
 BOUNDS = Bounds(0.4, 0.9, 50.0, 100.0)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 CODE = (
-    'import vla_cache_ros.environments.tabletop.environment; from mujoco.gl_context import GLContext; '
+    'import vla_cache_ros.environments.tabletop; from mujoco.gl_context import GLContext; '
     'print(GLContext.__module__)'
 )
 

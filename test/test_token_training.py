@@ -11,6 +11,7 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
@@ -24,7 +25,6 @@ from recipes.sequence import decode_causal
 from recipes.tabletop_model import openvla_config
 from recipes.token_base import smooth_loss
 from recipes.token_base import TokenTrainer
-from recipes.towers import pixel_batch
 
 SHORT = LONG[:12]
 

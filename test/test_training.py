@@ -7,6 +7,7 @@ import pytest
 import torch
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.environments.tabletop.tasks import TASKS
+from vla_cache_ros.training.batches import pad_prompts
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.prompt import encode_prompt
@@ -22,7 +23,6 @@ from recipes.patch_targets import batch_targets
 from recipes.sequence import action_rows
 from recipes.sequence import choose_tokens
 from recipes.sequence import decode_subset
-from recipes.sequence import pad_prompts
 from recipes.tabletop_model import build_tokenizer
 from recipes.tabletop_model import tabletop_config
 from recipes.tabletop_model import VOCABULARY

@@ -107,9 +107,9 @@ class Soak:
 
     def run(self, checkpoint: str, gate: str) -> None:
         """Start the processes and go on until the robot has made its steps."""
+        from command_checks import Bounds
         from soak_graph import SoakGraph
         from vla_cache_ros.live.isolation import isolated_domain
-        from vla_cache_ros.ros.command_checks import Bounds
 
         rng = np.random.default_rng(self._seed)
         ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]

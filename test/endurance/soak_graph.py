@@ -13,6 +13,8 @@ import json
 import time
 from typing import Any
 
+from command_checks import Bounds
+from command_checks import CommandChecks
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 import numpy as np
@@ -31,8 +33,6 @@ from vla_cache_ros.live.operator import ACTIVATE
 from vla_cache_ros.live.operator import CONFIGURE
 from vla_cache_ros.live.operator import DEACTIVATE
 from vla_cache_ros.live.operator import Operator
-from vla_cache_ros.ros.command_checks import Bounds
-from vla_cache_ros.ros.command_checks import CommandChecks
 from vla_cache_ros.ros.qos import LATCHED
 
 ODD_INSTRUCTIONS = (

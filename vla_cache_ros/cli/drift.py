@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from vla_cache_ros.cli.main.evaluate import Environment
-from vla_cache_ros.cli.main.evaluate import Tasks
+from vla_cache_ros.cli.evaluate import Environment
+from vla_cache_ros.cli.evaluate import Tasks
 
 
 def drift(

@@ -15,18 +15,18 @@ from typing import Annotated
 
 import typer
 from vla_cache_ros import __version__
-from vla_cache_ros.cli.main.bench import bench
-from vla_cache_ros.cli.main.bench import growth
-from vla_cache_ros.cli.main.drift import drift
-from vla_cache_ros.cli.main.drill import drill
-from vla_cache_ros.cli.main.drill import soak
-from vla_cache_ros.cli.main.evaluate import Environment
-from vla_cache_ros.cli.main.evaluate import evaluate
-from vla_cache_ros.cli.main.evaluate import Tasks
-from vla_cache_ros.cli.main.paper import paper
-from vla_cache_ros.cli.main.training import demos
-from vla_cache_ros.cli.main.training import distance
-from vla_cache_ros.cli.main.training import train
+from vla_cache_ros.cli.bench import bench
+from vla_cache_ros.cli.bench import growth
+from vla_cache_ros.cli.drift import drift
+from vla_cache_ros.cli.drill import drill
+from vla_cache_ros.cli.drill import soak
+from vla_cache_ros.cli.evaluate import Environment
+from vla_cache_ros.cli.evaluate import evaluate
+from vla_cache_ros.cli.evaluate import Tasks
+from vla_cache_ros.cli.paper import paper
+from vla_cache_ros.cli.training import demos
+from vla_cache_ros.cli.training import distance
+from vla_cache_ros.cli.training import train
 
 DEFAULT_GATE = 'learned'  # what the demo shows beside dense
 TRACEBACK_VARIABLE = 'VLA_CACHE_TRACEBACK'

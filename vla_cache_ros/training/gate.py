@@ -26,6 +26,7 @@ from vla_cache_ros.training import gate_curve
 from vla_cache_ros.training.alignment import align_to_attention
 from vla_cache_ros.training.alignment import effect_loss
 from vla_cache_ros.training.alignment import left_out
+from vla_cache_ros.training.batches import learning_rate
 from vla_cache_ros.training.calibration import calibrate
 from vla_cache_ros.training.gate_settings import check_fit
 from vla_cache_ros.training.gate_settings import GateTraining
@@ -40,8 +41,6 @@ from vla_cache_ros.training.teacher import Teacher
 from vla_cache_ros.training.unroll import budgets
 from vla_cache_ros.training.walks import Walks
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from recipes.towers import learning_rate
 
 COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break
