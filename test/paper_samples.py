@@ -11,8 +11,8 @@ from fake_comparison import definition
 from fake_comparison import record
 from fake_comparison import SETTINGS
 from vla_cache_ros.evaluation.bench.bench import summary as bench_summary
-from vla_cache_ros.evaluation.bench.bench.variants import HF
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.variants import HF
+from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 

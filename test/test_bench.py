@@ -11,12 +11,12 @@ from tiny_model import write_checkpoint
 from vla_cache_ros.evaluation.bench.bench import bench
 from vla_cache_ros.evaluation.bench.bench.bench import run_bench
 from vla_cache_ros.evaluation.bench.bench.bench import take_turns
-from vla_cache_ros.evaluation.bench.bench.inputs import back_and_forth
-from vla_cache_ros.evaluation.bench.bench.variants import find_saved_gate
-from vla_cache_ros.evaluation.bench.bench.variants import list_variants
-from vla_cache_ros.evaluation.bench.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.bench.variants import untrained_gate
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.inputs import back_and_forth
+from vla_cache_ros.evaluation.bench.variants import find_saved_gate
+from vla_cache_ros.evaluation.bench.variants import list_variants
+from vla_cache_ros.evaluation.bench.variants import make_actor
+from vla_cache_ros.evaluation.bench.variants import untrained_gate
+from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 

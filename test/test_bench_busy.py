@@ -3,7 +3,7 @@
 """Busy processes compute while the block runs, and are gone after it."""
 
 import pytest
-from vla_cache_ros.evaluation.bench.bench.busy import busy_processes
+from vla_cache_ros.evaluation.bench.busy import busy_processes
 
 
 def test_they_run_within_the_block_and_end_with_it_even_on_an_error():

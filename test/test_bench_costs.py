@@ -11,13 +11,13 @@ from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import make_gate
-from vla_cache_ros.evaluation.bench.bench.costs import StepWork
-from vla_cache_ros.evaluation.bench.bench.costs import Work
-from vla_cache_ros.evaluation.bench.bench.hf_loop import HFLoop
-from vla_cache_ros.evaluation.bench.bench.summary import make_sample
-from vla_cache_ros.evaluation.bench.bench.summary import step_work
-from vla_cache_ros.evaluation.bench.bench.variants import GREEDY
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.costs import StepWork
+from vla_cache_ros.evaluation.bench.costs import Work
+from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
+from vla_cache_ros.evaluation.bench.summary import make_sample
+from vla_cache_ros.evaluation.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.variants import GREEDY
+from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 

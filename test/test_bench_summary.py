@@ -7,15 +7,15 @@ from bench_samples import MACHINE
 from bench_samples import sample
 import numpy as np
 import pytest
-from vla_cache_ros.evaluation.bench.bench.report import draw
-from vla_cache_ros.evaluation.bench.bench.report import tables
-from vla_cache_ros.evaluation.bench.bench.summary import beside
-from vla_cache_ros.evaluation.bench.bench.summary import step_work
-from vla_cache_ros.evaluation.bench.bench.summary import summarize
-from vla_cache_ros.evaluation.bench.bench.variants import GREEDY
-from vla_cache_ros.evaluation.bench.bench.variants import JACOBI
-from vla_cache_ros.evaluation.bench.bench.variants import list_variants
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.report import draw
+from vla_cache_ros.evaluation.bench.report import tables
+from vla_cache_ros.evaluation.bench.summary import beside
+from vla_cache_ros.evaluation.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.summary import summarize
+from vla_cache_ros.evaluation.bench.variants import GREEDY
+from vla_cache_ros.evaluation.bench.variants import JACOBI
+from vla_cache_ros.evaluation.bench.variants import list_variants
+from vla_cache_ros.evaluation.bench.variants import Variant
 
 HF, LOOSE, DENSE = Variant('hf', capture=False), Variant('dense', capture=False), Variant('dense')
 FIXED = Variant('learned-fixed', 0.5)

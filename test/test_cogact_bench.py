@@ -13,14 +13,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from vla_cache_ros.evaluation.bench.bench import bench
 from vla_cache_ros.evaluation.bench.bench.bench import run_bench
 from vla_cache_ros.evaluation.bench.bench.bench import take_turns
-from vla_cache_ros.evaluation.bench.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.bench.costs import Work
-from vla_cache_ros.evaluation.bench.bench.summary import make_sample
-from vla_cache_ros.evaluation.bench.bench.summary import step_work
-from vla_cache_ros.evaluation.bench.bench.variants import list_variants
-from vla_cache_ros.evaluation.bench.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.bench.variants import untrained_gate
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.costs import Work
+from vla_cache_ros.evaluation.bench.summary import make_sample
+from vla_cache_ros.evaluation.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.variants import list_variants
+from vla_cache_ros.evaluation.bench.variants import make_actor
+from vla_cache_ros.evaluation.bench.variants import untrained_gate
+from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.vla.shapes import random_vla
 
 

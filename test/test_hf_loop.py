@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.caching.gates import make_gate
-from vla_cache_ros.evaluation.bench.bench.hf_loop import HFLoop
+from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint

@@ -8,11 +8,11 @@ from bench_samples import MACHINE
 import pytest
 from tiny_model import tiny_config
 import torch
-from vla_cache_ros.evaluation.bench.bench.costs import Work
-from vla_cache_ros.evaluation.bench.bench.roofline import best
-from vla_cache_ros.evaluation.bench.bench.roofline import Machine
-from vla_cache_ros.evaluation.bench.bench.roofline import matrices
-from vla_cache_ros.evaluation.bench.bench.roofline import measure
+from vla_cache_ros.evaluation.bench.costs import Work
+from vla_cache_ros.evaluation.bench.roofline import best
+from vla_cache_ros.evaluation.bench.roofline import Machine
+from vla_cache_ros.evaluation.bench.roofline import matrices
+from vla_cache_ros.evaluation.bench.roofline import measure
 
 
 def test_the_longer_of_the_two_counts():

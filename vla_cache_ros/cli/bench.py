@@ -54,6 +54,6 @@ def growth(
     seed: Seed = 0,
 ) -> None:
     """Time steps as cameras are added, and as one episode grows very long."""
-    from vla_cache_ros.evaluation.bench.bench.growth import run_growth
+    from vla_cache_ros.evaluation.bench.growth import run_growth
 
     run_growth(out, steps, seed)

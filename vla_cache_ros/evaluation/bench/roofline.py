@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import time
 
 import torch
-from vla_cache_ros.evaluation.bench.bench.costs import Work
+from vla_cache_ros.evaluation.bench.costs import Work
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import LARGEST

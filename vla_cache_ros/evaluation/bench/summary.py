@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.caching.gates import VlaCacheGate
-from vla_cache_ros.evaluation.bench.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.bench.costs import StepWork
-from vla_cache_ros.evaluation.bench.bench.costs import Work
-from vla_cache_ros.evaluation.bench.bench.roofline import Machine
-from vla_cache_ros.evaluation.bench.bench.variants import GREEDY
-from vla_cache_ros.evaluation.bench.bench.variants import HF
-from vla_cache_ros.evaluation.bench.bench.variants import JACOBI
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.costs import StepWork
+from vla_cache_ros.evaluation.bench.costs import Work
+from vla_cache_ros.evaluation.bench.roofline import Machine
+from vla_cache_ros.evaluation.bench.variants import GREEDY
+from vla_cache_ros.evaluation.bench.variants import HF
+from vla_cache_ros.evaluation.bench.variants import JACOBI
+from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.types import ActionChunk

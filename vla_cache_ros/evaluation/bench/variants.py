@@ -29,8 +29,8 @@ from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.graphs import Recorder
-from vla_cache_ros.evaluation.bench.bench.hf_loop import HFLoop
-from vla_cache_ros.evaluation.bench.bench.hf_loop import NAME as HF
+from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
+from vla_cache_ros.evaluation.bench.hf_loop import NAME as HF
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation

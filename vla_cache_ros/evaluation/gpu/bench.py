@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.graphs import Recorder
-from vla_cache_ros.evaluation.bench.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.bench.roofline import Machine
-from vla_cache_ros.evaluation.bench.bench.roofline import measure
-from vla_cache_ros.evaluation.bench.bench.summary import make_sample
-from vla_cache_ros.evaluation.bench.bench.summary import Sample
-from vla_cache_ros.evaluation.bench.bench.summary import step_work
-from vla_cache_ros.evaluation.bench.bench.variants import HF
-from vla_cache_ros.evaluation.bench.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.bench.variants import untrained_gate
-from vla_cache_ros.evaluation.bench.bench.variants import Variant
+from vla_cache_ros.evaluation.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.roofline import Machine
+from vla_cache_ros.evaluation.bench.roofline import measure
+from vla_cache_ros.evaluation.bench.summary import make_sample
+from vla_cache_ros.evaluation.bench.summary import Sample
+from vla_cache_ros.evaluation.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.variants import HF
+from vla_cache_ros.evaluation.bench.variants import make_actor
+from vla_cache_ros.evaluation.bench.variants import untrained_gate
+from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.gpu.compiled_loop import CompiledLoop
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
