@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.evaluation.bench.bench import bench
-from vla_cache_ros.evaluation.bench.bench.bench import run_bench
-from vla_cache_ros.evaluation.bench.bench.bench import take_turns
+from vla_cache_ros.evaluation.bench.bench import run_bench
+from vla_cache_ros.evaluation.bench.bench import take_turns
 from vla_cache_ros.evaluation.bench.inputs import back_and_forth
 from vla_cache_ros.evaluation.bench.variants import find_saved_gate
 from vla_cache_ros.evaluation.bench.variants import list_variants

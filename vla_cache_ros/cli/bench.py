@@ -42,7 +42,7 @@ def bench(
     ] = 0,
 ) -> None:
     """Time the plain Hugging Face loop and every variant of the engine, by turns."""
-    from vla_cache_ros.evaluation.bench.bench.bench import run_bench
+    from vla_cache_ros.evaluation.bench.bench import run_bench
 
     figures = run_bench(out, checkpoint, shape, steps, reuses or (), dtype, device, seed, busy)
     raise typer.Exit(0 if figures['checks']['ok'] else 1)

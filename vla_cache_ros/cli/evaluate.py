@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
-from vla_cache_ros.cli.main import bags as cli_bags
+from vla_cache_ros.cli import bags as cli_bags
 
 Environment = Annotated[
     str,

@@ -223,7 +223,3 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name in ('rclpy', 'rosbags'):
         return f'{text}: source a ROS 2 install, or pip install -r requirements-ros.txt'
     return text or type(error).__name__
-
-
-if __name__ == '__main__':
-    main()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from vla_cache_ros.cli.main import bags as cli_bags
+from vla_cache_ros.cli import bags as cli_bags
 
 _OF_BAGS = (
     'image_topics', 'instruction', 'instruction_topic', 'joint_topic', 'pose_topic',
