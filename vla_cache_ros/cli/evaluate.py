@@ -12,8 +12,8 @@ from typing import Annotated
 from typing import Any
 
 import typer
-from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli import bags as cli_bags
+from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 
 Environment = Annotated[
     str,
