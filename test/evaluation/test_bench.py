@@ -8,7 +8,7 @@ from bench_samples import observe
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
-from vla_cache_ros.evaluation.bench.bench import bench
+from vla_cache_ros.evaluation.bench import bench
 from vla_cache_ros.evaluation.bench.bench import run_bench
 from vla_cache_ros.evaluation.bench.bench import take_turns
 from vla_cache_ros.evaluation.bench.inputs import back_and_forth

@@ -10,7 +10,7 @@ import torch
 from torch.nn.attention import sdpa_kernel
 from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
-from vla_cache_ros.evaluation.bench.bench import bench
+from vla_cache_ros.evaluation.bench import bench
 from vla_cache_ros.evaluation.bench.bench import run_bench
 from vla_cache_ros.evaluation.bench.bench import take_turns
 from vla_cache_ros.evaluation.bench.costs import Costs

@@ -6,13 +6,12 @@ import json
 import subprocess
 import sys
 
+import kill as kill_drill
 from kill_graph import MOVING
 import numpy as np
 from paths import ROOT
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.ros import shared_memory
-
-from test.endurance import kill as kill_drill
 
 SUPPORT = ROOT / 'test' / 'support'
 

@@ -10,7 +10,7 @@ from bench_samples import sample
 from fake_comparison import definition
 from fake_comparison import record
 from fake_comparison import SETTINGS
-from vla_cache_ros.evaluation.bench.bench import summary as bench_summary
+from vla_cache_ros.evaluation.bench import summary as bench_summary
 from vla_cache_ros.evaluation.bench.variants import HF
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import summarize
