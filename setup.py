@@ -27,6 +27,7 @@ setup(
             'checkpoints/**/*',
             'evaluation/*.html',
             'evaluation/gpu/frames.npz',
+            'evaluation/paper.yaml',
             'training/*.html',
         ]
     },
