@@ -247,8 +247,10 @@ def page(paper: Paper, results: Sequence[Result], ours: str) -> str:
     parts += _section(paper.times, *_numbered(paper, benches), missing)
     alone = [result for result in results if result.env and result.file not in placed]
     parts += _section(paper.others, *_numbered(paper, alone), set())
-    left = (f'Left out: {file}, withdrawn: {why}' for file, why in paper.withdrawn.items())
-    return '\n\n'.join([*parts, *map(_wrap, left)])
+    for file, why in paper.withdrawn.items():
+        if (RESULTS / file).is_file():
+            parts.append(_wrap(f'Left out: {file}, withdrawn: {why}.'))
+    return '\n\n'.join(parts)
 
 
 def _best(results: Sequence[Result]) -> dict[tuple[str, ...], tuple[Result, Any, list[str]]]:
