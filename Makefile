@@ -43,10 +43,10 @@ test: lint  ## style, then every test
 	$(BIN)/python -m pytest
 
 test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulator, minutes
-	$(BIN)/python -m pytest test/test_libero.py
+	$(BIN)/python -m pytest test/environments/test_libero.py
 
 test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/simpler.md
-	$(BIN)/python -m pytest test/test_simpler.py
+	$(BIN)/python -m pytest test/environments/test_simpler.py
 
 properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twenty times as many
 	VLA_CACHE_EXAMPLES=$(EXAMPLES) VLA_CACHE_PROPERTIES=runs/properties.json \
@@ -56,15 +56,15 @@ coverage: $(VENV)/.test  ## lines and branches of cache, safety filter and loade
 	VLA_CACHE_EXAMPLES=0.2 $(BIN)/coverage run -m pytest -q $(ROOMS:%=test/test_%.py)
 	$(BIN)/coverage json -q -o runs/covered.json
 	$(BIN)/coverage report -m --skip-covered
-	$(BIN)/python test/coverage_table.py runs/covered.json
+	$(BIN)/python test/support/coverage_table.py runs/covered.json
 
 mutation: $(VENV)/.test  ## is each small change to safety filter and cache noticed? minutes
 	OMP_NUM_THREADS=1 VLA_CACHE_EXAMPLES=0.3 $(BIN)/mutmut run --max-children 1 \
 		$(MUTANTS:%='vla_cache_ros.%')
-	$(BIN)/python test/mutation_table.py mutants
+	$(BIN)/python test/support/mutation_table.py mutants
 
 fuzz: $(VENV)/.fuzz  ## the parsers that take bytes, FUZZ_SECONDS each; see docs/security.md
-	$(BIN)/python test/fuzz_parsers.py --out fuzz_out --seconds $(FUZZ_SECONDS)
+	$(BIN)/python test/support/fuzz_parsers.py --out fuzz_out --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

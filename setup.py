@@ -25,10 +25,9 @@ setup(
     package_data={
         PACKAGE: [
             'checkpoints/**/*',
-            'evaluation/*.html',
+            '**/*.html',
             'evaluation/gpu/frames.npz',
             'evaluation/paper.yaml',
-            'training/*.html',
         ]
     },
     data_files=[
@@ -57,7 +56,7 @@ setup(
     keywords=['ROS 2', 'VLA', 'OpenVLA', 'key-value cache', 'manipulation'],
     entry_points={
         'console_scripts': [
-            'vla-cache = vla_cache_ros.cli:main',
+            'vla-cache = vla_cache_ros.cli.main:main',
             'gz_arm_node = vla_cache_ros.ros.gz_arm_node:main',
             'recorder = vla_cache_ros.ros.recorder:main',
             'vla_node = vla_cache_ros.ros.vla_node:main',

@@ -12,9 +12,9 @@ from launch import LaunchContext
 from launch import LaunchDescription
 from launch import LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
+from vla_cache_ros.control.parameters import SimRobotParameters
 from vla_cache_ros.ros import launching
 from vla_cache_ros.ros.bag_launching import recording
-from vla_cache_ros.ros.parameters import SimRobotParameters
 
 ROBOT = ('seed', 'task')
 

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that several tests share."""
 
-from pathlib import Path
-
 from gate_samples import write_gate
+from paths import DATA
 from property_counts import pytest_collection_modifyitems  # noqa: F401 - hooks, for all tests
 from property_counts import pytest_runtest_call  # noqa: F401
 from property_counts import pytest_terminal_summary  # noqa: F401
 import pytest
-import vla_cache_ros.simulation  # noqa: F401 - says how MuJoCo renders, before MuJoCo comes
+import vla_cache_ros.environments.tabletop  # noqa: F401 - says how MuJoCo renders, before MuJoCo comes
 
-GOLDENS = Path(__file__).parent / 'data' / 'goldens'
+GOLDENS = DATA / 'goldens'
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
-from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.images import resize
 from vla_cache_ros.vla.quantized import DTYPES

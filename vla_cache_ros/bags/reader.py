@@ -18,18 +18,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rosbags.rosbag2 import Reader
+from vla_cache_ros.bags.records import Deserializer
+from vla_cache_ros.bags.records import Record
+from vla_cache_ros.bags.salvage.mcap import mcap_records
+from vla_cache_ros.bags.salvage.sqlite import plain
+from vla_cache_ros.bags.salvage.sqlite import sqlite_records
+from vla_cache_ros.bags.salvage.sqlite import write_ahead_log
+from vla_cache_ros.bags.unfolding import AT_ONCE
+from vla_cache_ros.bags.unfolding import at_once
+from vla_cache_ros.bags.unfolding import bound_rosbags
+from vla_cache_ros.bags.unfolding import unfold_file
 import yaml
-
-from .mcap_salvage import mcap_records
-from .records import Deserializer
-from .records import Record
-from .sqlite_salvage import plain
-from .sqlite_salvage import sqlite_records
-from .sqlite_salvage import write_ahead_log
-from .unfolding import AT_ONCE
-from .unfolding import at_once
-from .unfolding import bound_rosbags
-from .unfolding import unfold_file
 
 SUFFIXES = ('.mcap', '.db3', '.mcap.zstd', '.db3.zstd')
 METADATA = 2**20  # bytes; YAML takes a hundred times as much memory

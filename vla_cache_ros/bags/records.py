@@ -15,8 +15,7 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 from rosbags.typesys.store import Typestore
-
-from .definitions import types_of
+from vla_cache_ros.bags.definitions import types_of
 
 NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, '')
 # What is made of messages of these types needs their fields.

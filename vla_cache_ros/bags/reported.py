@@ -12,15 +12,14 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vla_cache_ros.ros.inputs import Frame
-from vla_cache_ros.ros.inputs import FrameSet
-from vla_cache_ros.ros.inputs import stamp_of
-from vla_cache_ros.ros.step_report import read_report
-
-from .reader import Bag
-from .reader import BagMessage
-from .steps import BagStep
-from .topics import BagTopics
+from vla_cache_ros.bags.reader import Bag
+from vla_cache_ros.bags.reader import BagMessage
+from vla_cache_ros.bags.steps import BagStep
+from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.control.inputs import Frame
+from vla_cache_ros.control.inputs import FrameSet
+from vla_cache_ros.control.inputs import stamp_of
+from vla_cache_ros.control.step_report import read_report
 
 PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its images
 

@@ -9,14 +9,13 @@ Knows nothing of what was inferred or commanded while the bag was recorded.
 from collections import Counter
 from collections.abc import Iterator
 
-from vla_cache_ros.ros.inputs import Inputs
-from vla_cache_ros.ros.inputs import stamp_of
-
-from .reader import Bag
-from .reader import BagMessage
-from .steps import BagStep
-from .steps import Cadence
-from .topics import BagTopics
+from vla_cache_ros.bags.reader import Bag
+from vla_cache_ros.bags.reader import BagMessage
+from vla_cache_ros.bags.steps import BagStep
+from vla_cache_ros.bags.steps import Cadence
+from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.control.inputs import Inputs
+from vla_cache_ros.control.inputs import stamp_of
 
 CLOCKS = 1.0  # s between header stamp and recording time, above which a clock is not believed
 

@@ -8,7 +8,7 @@ Knows names and types of topics; reads no message.
 
 from dataclasses import dataclass
 
-from .reader import Bag
+from vla_cache_ros.bags.reader import Bag
 
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 STRING = 'std_msgs/msg/String'

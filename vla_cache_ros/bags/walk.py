@@ -10,13 +10,13 @@ Knows no model: whether a missing state matters is the caller's business.
 from collections import Counter
 from collections.abc import Iterator
 
-from .reader import Bag
-from .reported import reported_steps
-from .reported import usable_reports
-from .steps import BagStep
-from .steps import Cadence
-from .timed import timed_steps
-from .topics import BagTopics
+from vla_cache_ros.bags.reader import Bag
+from vla_cache_ros.bags.reported import reported_steps
+from vla_cache_ros.bags.reported import usable_reports
+from vla_cache_ros.bags.steps import BagStep
+from vla_cache_ros.bags.steps import Cadence
+from vla_cache_ros.bags.timed import timed_steps
+from vla_cache_ros.bags.topics import BagTopics
 
 
 def walk(

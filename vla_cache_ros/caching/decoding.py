@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 
 
 @dataclass(frozen=True)

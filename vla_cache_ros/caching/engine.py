@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.caching.clock import StageClock
 from vla_cache_ros.caching.decoding import Continue
 from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
@@ -32,10 +31,11 @@ from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.slot_decoder import SlotDecoder
 from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.step import StepResult
+from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.files.errors import InputError
 
 TEXT_CAPACITY = 64
 BOS = 0

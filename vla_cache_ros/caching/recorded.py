@@ -17,7 +17,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.caching.clock import StageClock
 from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.decoding import summary
 from vla_cache_ros.caching.engine import SlotEngine
@@ -28,6 +27,7 @@ from vla_cache_ros.caching.layers import FusedLayers
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.staging import Staging
 from vla_cache_ros.caching.step import StepInputs
+from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.pointwise import compiled
 from vla_cache_ros.vla.pointwise import PLAIN

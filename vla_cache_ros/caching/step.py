@@ -9,8 +9,8 @@ from dataclasses import field
 
 import numpy as np
 from torch import Tensor
-from vla_cache_ros.caching.clock import StageClock
 from vla_cache_ros.caching.prompt_slots import PromptSlots
+from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import StepPlan
 
 

@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.benchmarks import Actor
-from vla_cache_ros.benchmarks import Environment
-from vla_cache_ros.benchmarks import make_environment
-from vla_cache_ros.benchmarks import Setup
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.environments import Actor
+from vla_cache_ros.environments import Environment
+from vla_cache_ros.environments import make_environment
+from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
-from vla_cache_ros.evaluation.statistics import percentiles
-from vla_cache_ros.evaluation.statistics import wilson_interval
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.statistics import wilson_interval
 from vla_cache_ros.types import StepReport
 
 STAGES = ('total', 'preprocess', 'gate', 'vision', 'decoder', 'decode')
@@ -199,7 +199,7 @@ def run_evaluate(
     """
     Evaluate a checkpoint in an environment, print the figures and write them as JSON.
 
-    Episode i has seed + i. env, tasks: see `benchmarks`. Raises ValueError for bad arguments
+    Episode i has seed + i. env, tasks: see `environments`. Raises ValueError for bad arguments
     before anything is loaded, OSError where the file can't be written.
     """
     if episodes < 1:

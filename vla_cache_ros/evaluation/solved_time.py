@@ -15,7 +15,7 @@ import math
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.evaluation.statistics import bootstrap_sums
+from vla_cache_ros.reports.statistics import bootstrap_sums
 
 Outcome = tuple[float, bool]  # seconds of an episode, whether it succeeded
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 
 WINDOW = 500  # steps compared at either end
 _WARMUP = 50  # steps at the start that do not count
@@ -52,9 +52,9 @@ def run_steady(
     """
     if steps < 2 * WINDOW:
         raise ValueError(f'steps: expected at least {2 * WINDOW}, got {steps}')
+    from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
+    from vla_cache_ros.environments.tabletop.robot import Tabletop
     from vla_cache_ros.policy import Policy
-    from vla_cache_ros.simulation.tabletop import EXECUTE_STEPS
-    from vla_cache_ros.simulation.tabletop import Tabletop
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
     dense = Policy.from_pretrained(checkpoint, gate='dense')

@@ -13,13 +13,12 @@ from typing import Any
 from launch import LaunchContext
 from launch.actions import ExecuteProcess
 import launch.logging
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.launching import renamed
+from vla_cache_ros.ros.launching import share
+from vla_cache_ros.ros.launching import text_of
 import yaml
-
-from .launching import renamed
-from .launching import share
-from .launching import text_of
-from .parameters import RecorderParameters
-from .vla_parameters import VLAParameters
 
 # What other nodes say about the robot: absolute, since no namespace changes them.
 SURROUNDINGS = ('/tf', '/tf_static', '/rosout', '/parameter_events')

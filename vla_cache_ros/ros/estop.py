@@ -11,9 +11,8 @@ from collections.abc import Callable
 from rclpy.node import Node
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
-
-from .qos import LATCHED
-from .qos import NEWEST
+from vla_cache_ros.ros.qos import LATCHED
+from vla_cache_ros.ros.qos import NEWEST
 
 
 class EmergencyStop:

@@ -11,9 +11,8 @@ from typing import Any
 from rclpy.action import ActionClient
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Float64MultiArray
-
-from .qos import COMMAND
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.qos import COMMAND
 
 STEP = 0.02  # of the way from closed to open; a smaller change is no new goal
 

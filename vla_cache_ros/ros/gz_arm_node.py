@@ -16,17 +16,16 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
-from vla_cache_ros.simulation.arm import Arm
-from vla_cache_ros.simulation.arm import ARM_JOINTS
-from vla_cache_ros.simulation.arm import FINGER_JOINTS
-
-from .declaration import declare
-from .parameters import GzArmParameters
-from .process import run
-from .qos import COMMAND
-from .qos import NEWEST
-from .servo_inputs import ServoInputs
-from .servo_inputs import TICK
+from vla_cache_ros.control.parameters import GzArmParameters
+from vla_cache_ros.environments.tabletop.arm import Arm
+from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
+from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
+from vla_cache_ros.ros.declaration import declare
+from vla_cache_ros.ros.process import run
+from vla_cache_ros.ros.qos import COMMAND
+from vla_cache_ros.ros.qos import NEWEST
+from vla_cache_ros.ros.servo_inputs import ServoInputs
+from vla_cache_ros.ros.servo_inputs import TICK
 
 LAG = 10 * TICK  # ns; a driver that was called less often than this lets the time go
 

@@ -27,9 +27,8 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
+from vla_cache_ros.control.vla_parameters import VLAParameters
 import yaml
-
-from .vla_parameters import VLAParameters
 
 PACKAGE = 'vla_cache_ros'
 POLICY_PARAMETERS = ('model_path', 'unnorm_key', 'gate', 'reuse', 'device', 'dry_run')

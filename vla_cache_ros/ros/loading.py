@@ -9,10 +9,9 @@ Runs on the worker's thread. Knows the policy's outside only.
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.types import Observation
-
-from .safety import check_actions
-from .vla_parameters import VLAParameters
 
 
 def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401

@@ -12,14 +12,13 @@ import numpy as np
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
-
-from .gripper import GripperAction
-from .gripper import GripperTopic
-from .limits import Command
-from .limits import WAIT
-from .pose_target import PoseTarget
-from .qos import COMMAND
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.limits import Command
+from vla_cache_ros.control.limits import WAIT
+from vla_cache_ros.control.pose_target import PoseTarget
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.gripper import GripperAction
+from vla_cache_ros.ros.gripper import GripperTopic
+from vla_cache_ros.ros.qos import COMMAND
 
 STOP_TIMEOUT = 0.5  # s; a listener that has gone without a word shall not hold the end up
 

@@ -16,8 +16,7 @@ import rclpy
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-
-from .shared_memory import remove_dead_segments
+from vla_cache_ros.ros.shared_memory import remove_dead_segments
 
 stop_requested = threading.Event()
 

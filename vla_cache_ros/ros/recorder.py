@@ -33,11 +33,10 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
-
-from .declaration import declare
-from .parameters import RecorderParameters
-from .process import run
-from .process import stop_requested
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.ros.declaration import declare
+from vla_cache_ros.ros.process import run
+from vla_cache_ros.ros.process import stop_requested
 
 DEPTH = 100  # messages that may wait while one is written
 SEARCH_PERIOD = 0.1  # s between two looks for new publishers

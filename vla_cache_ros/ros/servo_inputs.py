@@ -15,10 +15,9 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
-
-from .command_log import CommandLog
-from .parameters import DriverParameters
-from .qos import COMMAND
+from vla_cache_ros.control.command_log import CommandLog
+from vla_cache_ros.control.parameters import DriverParameters
+from vla_cache_ros.ros.qos import COMMAND
 
 TICK = 20_000_000  # ns, the servo period
 OPEN = 1.0  # of the gripper; 0 is closed

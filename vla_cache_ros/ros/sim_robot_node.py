@@ -23,14 +23,13 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from std_msgs.msg import String
-
-from .declaration import declare
-from .parameters import SimRobotParameters
-from .process import run
-from .process import stop_requested
-from .qos import LATCHED
-from .servo_inputs import ServoInputs
-from .servo_inputs import TICK
+from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.ros.declaration import declare
+from vla_cache_ros.ros.process import run
+from vla_cache_ros.ros.process import stop_requested
+from vla_cache_ros.ros.qos import LATCHED
+from vla_cache_ros.ros.servo_inputs import ServoInputs
+from vla_cache_ros.ros.servo_inputs import TICK
 
 LAG = 2e9  # ns, simulated; a simulator that falls further behind lets the time go
 STATUS_TICKS = 5
@@ -39,7 +38,7 @@ FRAMES = ('camera_optical_frame', 'wrist_camera_optical_frame')
 
 def make_tabletop() -> Any:  # noqa: ANN401
     """Return the embedded robot; MuJoCo is imported here, on the thread that will render."""
-    from vla_cache_ros.simulation.tabletop import Tabletop
+    from vla_cache_ros.environments.tabletop.robot import Tabletop
 
     return Tabletop()
 

@@ -18,10 +18,9 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-
-from .qos import LATCHED
-from .qos import NEWEST
-from .vla_parameters import VLAParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.qos import LATCHED
+from vla_cache_ros.ros.qos import NEWEST
 
 STATES = {'joint_states': JointState, 'end_effector_pose': PoseStamped}
 

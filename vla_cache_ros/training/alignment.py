@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.training.batches import pixel_batch
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.teacher import batch_inputs
+from vla_cache_ros.training.teacher import Teacher
+from vla_cache_ros.training.unroll import prompt_embedding
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from .recordings import Recordings
-from .teacher import batch_inputs
-from .teacher import Teacher
-from .towers import pixel_batch
-from .unroll import prompt_embedding
 
 
 def align_to_attention(

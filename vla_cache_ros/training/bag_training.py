@@ -11,22 +11,21 @@ import sys
 import time
 
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
-
-from . import gate_curve
-from .bag_recordings import BagSource
-from .bag_recordings import facts_of
-from .bag_recordings import record_bags
-from .gate import GateTrainer
-from .gate_page import as_text
-from .gate_page import write_page
-from .gate_report import before_and_after
-from .gate_run import model_to_train_through
-from .gate_settings import GateTraining
-from .processes import join_processes
-from .processes import mean_over_processes
-from .recordings import Recordings
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.training import gate_curve
+from vla_cache_ros.training.bag_recordings import BagSource
+from vla_cache_ros.training.bag_recordings import facts_of
+from vla_cache_ros.training.bag_recordings import record_bags
+from vla_cache_ros.training.gate import GateTrainer
+from vla_cache_ros.training.gate_page import as_text
+from vla_cache_ros.training.gate_page import write_page
+from vla_cache_ros.training.gate_report import before_and_after
+from vla_cache_ros.training.gate_run import model_to_train_through
+from vla_cache_ros.training.gate_settings import GateTraining
+from vla_cache_ros.training.processes import join_processes
+from vla_cache_ros.training.processes import mean_over_processes
+from vla_cache_ros.training.recordings import Recordings
 
 HELD_OUT = 0.2  # share of the episodes: they are few, and the report is on them alone
 

@@ -14,8 +14,7 @@ from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.provenance import Provenance
-
-from .recordings import Recordings
+from vla_cache_ros.training.recordings import Recordings
 
 REQUESTS = tuple(round(0.3 + 0.05 * i, 2) for i in range(12))  # 0.30 to 0.85
 RECORDINGS = 40

@@ -14,22 +14,21 @@ import numpy as np
 import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.training.masked import masked_step
+from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.sensitivity import EXECUTED
+from vla_cache_ros.training.sensitivity import precision
+from vla_cache_ros.training.sensitivity import sensitivity
+from vla_cache_ros.training.teacher import batch_inputs
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
-
-from .masked import masked_step
-from .masked import StaleCache
-from .recordings import Recordings
-from .sensitivity import EXECUTED
-from .sensitivity import precision
-from .sensitivity import sensitivity
-from .teacher import batch_inputs
 
 # Where between the cached (0) and the new (1) keys and values the effect is measured.
 KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}

@@ -22,26 +22,25 @@ from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import save_gate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.training import gate_curve
+from vla_cache_ros.training.alignment import align_to_attention
+from vla_cache_ros.training.alignment import effect_loss
+from vla_cache_ros.training.alignment import left_out
+from vla_cache_ros.training.batches import learning_rate
+from vla_cache_ros.training.calibration import calibrate
+from vla_cache_ros.training.gate_settings import check_fit
+from vla_cache_ros.training.gate_settings import GateTraining
+from vla_cache_ros.training.predictor_losses import PREDICTORS
+from vla_cache_ros.training.processes import average_gradients
+from vla_cache_ros.training.processes import join_processes
+from vla_cache_ros.training.processes import mean_over_processes
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.task_stage import TaskStage
+from vla_cache_ros.training.teacher import instruction_embeddings
+from vla_cache_ros.training.teacher import Teacher
+from vla_cache_ros.training.unroll import budgets
+from vla_cache_ros.training.walks import Walks
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from . import gate_curve
-from .alignment import align_to_attention
-from .alignment import effect_loss
-from .alignment import left_out
-from .calibration import calibrate
-from .gate_settings import check_fit
-from .gate_settings import GateTraining
-from .predictor_losses import PREDICTORS
-from .processes import average_gradients
-from .processes import join_processes
-from .processes import mean_over_processes
-from .recordings import Recordings
-from .task_stage import TaskStage
-from .teacher import instruction_embeddings
-from .teacher import Teacher
-from .towers import learning_rate
-from .unroll import budgets
-from .walks import Walks
 
 COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.evaluation.report import line_plot
-from vla_cache_ros.evaluation.report import Plot
-from vla_cache_ros.evaluation.report import render
-from vla_cache_ros.evaluation.report import Table
+from vla_cache_ros.reports.page import line_plot
+from vla_cache_ros.reports.page import Plot
+from vla_cache_ros.reports.page import render
+from vla_cache_ros.reports.page import Table
 
 FEW = 20  # episodes below which the page warns
 _TEMPLATE = Path(__file__).with_name('gate_report.html')

@@ -19,14 +19,13 @@ from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.calibration import calibrate
+from vla_cache_ros.training.distance import Answers
+from vla_cache_ros.training.distance import answers
+from vla_cache_ros.training.distance import summary
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.teacher import instruction_embeddings
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from .calibration import calibrate
-from .distance import Answers
-from .distance import answers
-from .distance import summary
-from .recordings import Recordings
-from .teacher import instruction_embeddings
 
 REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
 DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'

@@ -9,13 +9,12 @@ Joins what the others do. Knows where recordings come from, and not how a gate l
 from dataclasses import replace
 from pathlib import Path
 
+from vla_cache_ros.training.gate import GateTrainer
+from vla_cache_ros.training.gate_settings import GateTraining
+from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
-
-from .gate import GateTrainer
-from .gate_settings import GateTraining
-from .recordings import Recordings
 
 
 def train_on_demonstrations(

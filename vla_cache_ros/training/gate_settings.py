@@ -5,11 +5,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from vla_cache_ros.training.predictor_losses import PREDICTORS
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.sensitivity import EXECUTED
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from .predictor_losses import PREDICTORS
-from .recordings import Recordings
-from .sensitivity import EXECUTED
 
 LOSSES = ('distill', 'demonstrations')
 ALIGNMENTS = ('effects', 'attention')

@@ -12,9 +12,8 @@ against the same price. Source: arXiv 2602.00686; docs/method.md tells how both 
 import torch
 from torch import Tensor
 import torch.nn.functional as F
-
-from .relaxation import sample_ratio
-from .unroll import Unrolled
+from vla_cache_ros.training.relaxation import sample_ratio
+from vla_cache_ros.training.unroll import Unrolled
 
 TEMPERATURE = 1.0
 ENTROPY = 0.02  # keeps the relaxed predictor from settling before the selector is good

@@ -12,8 +12,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-
-from .frames import Frames
+from vla_cache_ros.training.frames import Frames
 
 HELD_OUT = 0.1  # share of the recordings that calibration and validation use
 IDENTITY = ('episode', 'proprio', 'offset', 'stamp')  # columns that tell recordings from others
@@ -90,6 +89,6 @@ class Recordings:
 
 def _task_instructions(tasks: np.ndarray) -> np.ndarray:
     """Return the texts `[N]` that the simulator's tasks `[N]` stand for."""
-    from vla_cache_ros.simulation.tasks import TASKS  # bags need no simulator
+    from vla_cache_ros.environments.tabletop.tasks import TASKS  # bags need no simulator
 
     return np.array([task.instruction for task in TASKS.values()])[tasks]

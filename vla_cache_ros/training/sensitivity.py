@@ -14,11 +14,10 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from vla_cache_ros.training.masked import masked_step
+from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.token_actions import expected_actions
 from vla_cache_ros.vla.model import PrismaticVLA
-
-from .masked import masked_step
-from .masked import StaleCache
-from .token_actions import expected_actions
 
 EXECUTED = 4  # actions of a chunk that the robot carries out, where nothing else is said
 SLOW = 0.1  # normalised translation per action, below which an error does not count more

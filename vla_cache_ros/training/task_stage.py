@@ -14,18 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.training.gate_settings import GateTraining
+from vla_cache_ros.training.predictor_losses import Regressed
+from vla_cache_ros.training.predictor_losses import Relaxed
+from vla_cache_ros.training.processes import mean_over_processes
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.sensitivity import precision
+from vla_cache_ros.training.teacher import batch_inputs
+from vla_cache_ros.training.teacher import batch_labels
+from vla_cache_ros.training.teacher import Teacher
+from vla_cache_ros.training.unroll import Unroll
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from .gate_settings import GateTraining
-from .predictor_losses import Regressed
-from .predictor_losses import Relaxed
-from .processes import mean_over_processes
-from .recordings import Recordings
-from .sensitivity import precision
-from .teacher import batch_inputs
-from .teacher import batch_labels
-from .teacher import Teacher
-from .unroll import Unroll
 
 # Loss and what is shown of it: mean cost, covered (unknown here), reuse, distance to dense.
 Update = tuple[Tensor, tuple[float, float, float, float]]

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
+from vla_cache_ros.training.batches import pad_prompts
+from vla_cache_ros.training.batches import pixel_batch
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.unroll import prompt_embedding
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.model import PrismaticVLA
-
-from .recordings import Recordings
-from .sequence import pad_prompts
-from .towers import pixel_batch
-from .unroll import prompt_embedding
 
 BATCH = 4
 

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import VLAConfig
-
-from .recordings import Recordings
 
 
 class DenseTokens:

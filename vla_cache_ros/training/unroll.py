@@ -27,12 +27,11 @@ from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.provenance import Provenance
 from vla_cache_ros.caching.selection import budget_size
 from vla_cache_ros.caching.selection import select
+from vla_cache_ros.training.masked import masked_step
+from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.relaxation import soft_mask
+from vla_cache_ros.training.relaxation import straight_through
 from vla_cache_ros.vla.model import PrismaticVLA
-
-from .masked import masked_step
-from .masked import StaleCache
-from .relaxation import soft_mask
-from .relaxation import straight_through
 
 # Share of steps with a random ratio: the selector must serve every one, and what a ratio costs is
 # learned only where it is taken.

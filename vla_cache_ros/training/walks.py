@@ -14,17 +14,16 @@ import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.training.masked import masked_step
+from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.sensitivity import EXECUTED
+from vla_cache_ros.training.sensitivity import precision
+from vla_cache_ros.training.sensitivity import sensitivity
+from vla_cache_ros.training.teacher import batch_inputs
+from vla_cache_ros.training.teacher import batch_labels
+from vla_cache_ros.training.token_actions import DenseTokens
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-
-from .masked import masked_step
-from .masked import StaleCache
-from .recordings import Recordings
-from .sensitivity import EXECUTED
-from .sensitivity import precision
-from .sensitivity import sensitivity
-from .teacher import batch_inputs
-from .teacher import batch_labels
-from .token_actions import DenseTokens
 
 STREAMS, STEPS = 8, 40  # of a piece
 # Share of tokens recomputed at a step, and by what they are chosen: their effect, as a good gate

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.json_file import mapping
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.json_file import mapping
 
 # OpenVLA-OFT's guard against a zero range; OpenVLA has none.
 OFT_EPSILON = 1e-8

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 from transformers import LlamaConfig
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import flag
+from vla_cache_ros.vla.files.json_file import mapping
+from vla_cache_ros.vla.files.json_file import number
+from vla_cache_ros.vla.files.json_file import read_json
+from vla_cache_ros.vla.files.json_file import whole
 from vla_cache_ros.vla.heads import HeadConfig
-from vla_cache_ros.vla.json_file import flag
-from vla_cache_ros.vla.json_file import mapping
-from vla_cache_ros.vla.json_file import number
-from vla_cache_ros.vla.json_file import read_json
-from vla_cache_ros.vla.json_file import whole
 from vla_cache_ros.vla.tower_config import TowerConfig
 
 IMAGE_SIZE = 224

@@ -18,7 +18,7 @@ from torch import nn
 from torch import Tensor
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.pointwise import PLAIN
 from vla_cache_ros.vla.pointwise import Pointwise
 from vla_cache_ros.vla.quantized import linear

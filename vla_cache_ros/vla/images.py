@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from vla_cache_ros.vla.config import IMAGE_SIZE
 from vla_cache_ros.vla.config import TowerConfig
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.errors import InputError
-from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import InputError
+from vla_cache_ros.vla.files.json_file import read_json
 
 # The published conversion ran in bfloat16, so its ImageNet constants are rounded: these, not
 # 0.485 / 0.229, are what the weights were used with.

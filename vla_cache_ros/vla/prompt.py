@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.errors import InputError
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.errors import InputError
 
 BLANK = '▁'
 

@@ -25,8 +25,8 @@ from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
+from vla_cache_ros.vla.files.memory import check_room
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.memory import check_room
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import lighten

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.json_file import flag
-from vla_cache_ros.vla.json_file import number
-from vla_cache_ros.vla.json_file import whole
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import flag
+from vla_cache_ros.vla.files.json_file import number
+from vla_cache_ros.vla.files.json_file import whole
 
 # Full sizes of the towers that Prismatic models use, by timm id without its pretraining tag.
 _TOWERS: dict[str, dict[str, Any]] = {

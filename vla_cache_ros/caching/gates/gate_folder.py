@@ -26,9 +26,9 @@ import torch
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.gates.network import TOKENS
-from vla_cache_ros.vla import weights
-from vla_cache_ros.vla.errors import CheckpointError
-from vla_cache_ros.vla.json_file import read_json
+from vla_cache_ros.vla.files import weights
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import read_json
 
 FORMAT = 2
 FOLDER = 'gate'  # within a checkpoint

@@ -27,8 +27,8 @@ from vla_cache_ros.evaluation.gpu.checks import small
 from vla_cache_ros.evaluation.gpu.checks import summary
 from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.evaluation.gpu.table import tables
-from vla_cache_ros.evaluation.hardware import hardware
-from vla_cache_ros.evaluation.hardware import versions
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8
 from vla_cache_ros.vla.shapes import SHAPES

@@ -26,7 +26,7 @@ from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.errors import NonFiniteOutputError
+from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import SHAPES

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from vla_cache_ros.evaluation.hf_loop import HFLoop
+from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 MODE = 'reduce-overhead'

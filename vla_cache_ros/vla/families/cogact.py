@@ -20,21 +20,21 @@ from typing import Any
 from typing import ClassVar
 
 from torch import Tensor
-from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.dit import ddim_times
 from vla_cache_ros.vla.dit import DiffusionHead
 from vla_cache_ros.vla.dit import DiT
-from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families.source import hugging_face
 from vla_cache_ros.vla.families.source import Source
 from vla_cache_ros.vla.families.source import statistics
+from vla_cache_ros.vla.files import weights
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import mapping
+from vla_cache_ros.vla.files.json_file import number
+from vla_cache_ros.vla.files.json_file import whole
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.json_file import mapping
-from vla_cache_ros.vla.json_file import number
-from vla_cache_ros.vla.json_file import whole
 
 SIZES = {  # width, depth, heads
     'DiT-S': (384, 6, 4),

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.config import OftConfig
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.errors import CheckpointError
 from vla_cache_ros.vla.families.source import base_tensors
 from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
 from vla_cache_ros.vla.families.source import Source
 from vla_cache_ros.vla.families.source import split_modules
 from vla_cache_ros.vla.families.source import statistics
+from vla_cache_ros.vla.files import weights
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.images import ImagePreprocessor
 
 

@@ -17,11 +17,11 @@ from typing import Any
 from typing import Protocol
 
 from torch import Tensor
-from vla_cache_ros.vla import weights
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.errors import CheckpointError
+from vla_cache_ros.vla.files import weights
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.json_file import read_json
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.json_file import read_json
 
 HEADS = 'heads.safetensors'
 STATISTICS = 'dataset_statistics.json'

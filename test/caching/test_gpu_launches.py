@@ -1,0 +1,92 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+On a GPU a step copies pixels and a plan up and actions down, and waits once.
+
+Counted on fake CUDA tensors, which need a CUDA build of torch and no GPU.
+"""
+
+import numpy as np
+import pytest
+import torch
+from vla_cache_ros.caching.plans import full_plan
+from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.types import StepPlan
+from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.shapes import SHAPES
+
+if torch.version.cuda is None:
+    pytest.skip('needs a CUDA build of torch (it needs no GPU)', allow_module_level=True)
+
+from fake_gpu import Copies
+from fake_gpu import Counts
+from fake_gpu import fake_gpu
+from fake_gpu import fake_model
+from fake_gpu import Rehearsal
+from vla_cache_ros.caching import stopwatch as clock
+
+
+class NoClock:
+    """Events of a GPU need one."""
+
+    def __init__(self, device):
+        pass
+
+    def lap(self, name):
+        pass
+
+    def laps(self):
+        return dict.fromkeys(('vision', 'wait', 'decoder', 'decode'), 0.0)
+
+
+@pytest.fixture
+def no_clock(monkeypatch):
+    from vla_cache_ros.caching import engine
+    from vla_cache_ros.caching import recorded
+
+    for module in (engine, recorded, clock):
+        monkeypatch.setattr(module, 'StageClock', NoClock)
+
+
+@pytest.mark.parametrize('name', SHAPES)
+def test_a_step_copies_three_times_and_launches_graphs_alone(name, no_clock, monkeypatch):
+    config, prompt = (
+        SHAPES[name],
+        [1, *range(100, 135), *getattr(SHAPES[name].head, 'prompt_end', ())],
+    )
+    pixels = np.zeros((config.cameras, 224, 224, 3), dtype=np.uint8)
+    proprio = np.zeros(8) if config.proprio_dim else None
+    images = ImagePreprocessor.for_towers(config.towers)
+    assert len(images.levels) == 6  # kept: they can't be made among fake tensors
+    # made here: what is made inside has no numbers to draw
+    noise = None if config.head is None else torch.zeros(1, config.chunk, config.action_dim)
+    counts, copies = Counts(), Copies()
+    with fake_gpu(), copies:
+        model = fake_model(config)
+        if noise is not None:
+            monkeypatch.setattr(model.action_head, 'noise', lambda seed, step: noise)
+        engine = RecordedEngine(model, recorder=Rehearsal(counts), images=images)
+        tokens = engine.layout.visual_tokens
+        active = np.arange(tokens) % 3 == 0
+
+        def step(plan):
+            features = engine.look(engine.encode(pixels))
+            return engine.step(
+                pixels, engine.encode(pixels), prompt, proprio, plan, features=features
+            )
+
+        # numbers that never come: finite ones, and no token that is guessed
+        engine._out.host['out'][:] = 1
+        step(full_plan(tokens, 'first_step'))
+        first = dict(copies.found)
+        copies.found.clear()
+        with counts:
+            result = step(StepPlan(active))
+    assert first  # the instruction is copied once
+    # a pass of parallel decoding copies tokens up and what is said down
+    passes = result.passes
+    assert copies.found == {'cpu to cuda': 2 + passes, 'cuda to cpu': 1 + passes}
+    assert counts.outside == 0, counts.names
+    assert not counts.waits
+    assert counts.inside > 500
+    assert set(engine.recorder.names) >= {'look', 'head'}

@@ -1,0 +1,237 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Gates are measured against dense along recordings, and what went wrong with a bag is told."""
+
+import json
+from types import SimpleNamespace
+
+from bag_samples import MS
+from bag_samples import recording
+from bag_samples import report
+from bag_samples import START
+from bag_samples import write_bag
+from fake_policy import FakePolicy
+import numpy as np
+import pytest
+from test_bags_walk import live
+from test_bags_walk import strange
+from tiny_model import write_checkpoint
+from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.bags.walk import Cadence
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.recordings.evaluate import run_bags
+from vla_cache_ros.evaluation.recordings.figures import bag_figures
+from vla_cache_ros.evaluation.recordings.figures import live_lines
+from vla_cache_ros.evaluation.recordings.measures import difference
+from vla_cache_ros.evaluation.recordings.moments import COUNT
+from vla_cache_ros.evaluation.recordings.run import BagTask
+from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.vla.actions import Bounds
+
+DENSE, OTHER = Entry('dense', 'dense'), Entry('other', 'other')
+
+
+def bounds(low, high):
+    low = np.asarray(low, float)
+    return Bounds(low, np.asarray(high, float), np.ones(len(low), bool))
+
+
+class Recorded(FakePolicy):
+    """A fake policy with the statistics that a comparison asks for."""
+
+    statistics = SimpleNamespace(
+        action=bounds([-1] * 6 + [0], [1] * 7), proprio=bounds([0] * 8, [2] * 8)
+    )
+
+
+def task(path, **other):
+    fields = {'topics': BagTopics(), 'cadence': Cadence(0.4), 'executed': 4} | other
+    return BagTask(path, **fields)
+
+
+def policies():
+    """Return a dense policy and one that goes 1 mm further along x and closes the gripper."""
+    dense, other = Recorded(), Recorded()
+    other.action = dense.action + np.array([0.001, 0, 0, 0, 0, 0, -1.0])
+    return {DENSE: dense, OTHER: other}
+
+
+def test_difference_is_what_the_arm_is_off_when_it_looks_again():
+    dense = np.zeros((8, 7))
+    ours = dense.copy()
+    ours[:, 0] = [0.003, -0.001, 0.003, -0.001] + [1.0] * 4  # the last four are not executed
+    ours[:, 4] = np.radians(2)
+    ours[1, 6] = 0.9
+    found = difference(ActionChunk(ours, ours / 2), ActionChunk(dense, dense), 4, 0.5)
+    assert found.millimetres == pytest.approx(4.0)
+    assert found.degrees == pytest.approx(8.0)
+    assert found.flips == 1
+    assert found.absolute.shape == (4, 7)
+    assert found.absolute[:, 0] == pytest.approx([0.003, 0.001, 0.003, 0.001])
+    assert found.normalized == pytest.approx(np.abs(ours[:4] / 2).mean())
+
+
+def test_every_policy_sees_the_recorded_observations_and_the_figures_tell_them_apart(tmp_path):
+    actors = policies()
+    calls = []
+    result = run_bag(
+        task(write_bag(tmp_path / 'bag', recording(2))), actors, lambda: calls.append(1)
+    )
+    assert len(calls) == len(result.steps) == 5
+    dense, other = (policy.observations[1:] for policy in actors.values())  # the first warms up
+    assert all(a is b for a, b in zip(dense, other, strict=True)) and len(dense) == 5
+    assert actors[OTHER].resets == ['episode_reset']
+    figures = bag_figures([result], ['dense', 'other'])
+    gate = figures['gates'][1]
+    assert gate['displacement_mm']['mean'] == pytest.approx(4.0)
+    assert gate['action_error']['x'] == pytest.approx({'mean': 0.001, 'p95': 0.001})
+    assert gate['gripper_flips'] == 1.0
+    assert gate['reuse_mean'] == 0.5 and gate['age_max'] == 1
+    assert gate['latency_ratio']['p50'] == 1.0
+    assert figures['observations'] == 5 and figures['episodes'] == 1
+    assert figures['gates'][0]['displacement_mm']['max'] == 0
+    assert live_lines(figures) == []
+
+
+def test_live_actions_are_compared_where_the_same_gate_ran(tmp_path):
+    def said(step, ms, action, gate):
+        stamps = [START + ms * MS] * 2
+        return (ms + 100, report(1, step, stamps, stamps, gate=gate, actions=[action] * 8))
+
+    same = FakePolicy().action.tolist()
+    other = (np.array(same) + 0.5).tolist()
+    messages = live(
+        [said(0, 400, same, 'dense'), said(1, 800, other, 'dense'), said(0, 1200, same, 'x')]
+    )
+    result = run_bag(task(write_bag(tmp_path / 'bag', messages)), policies())
+    assert [step.gates['dense'].live for step in result.steps] == [0, pytest.approx(0.5), None]
+    assert result.chosen_live
+    lines = live_lines(bag_figures([result], ['dense', 'other']))
+    assert len(lines) == 1 and 'at 1 of them' in lines[0]
+
+
+def test_a_gap_within_an_episode_drops_the_cache_as_it_does_live(tmp_path):
+    messages = recording(1)
+    later = [(time + 6 * 10**9, topic, message) for time, topic, message in recording(1)]
+    for _, topic, message in later:
+        if topic != '/instruction':
+            message.header.stamp.sec += 6
+    reports = []
+    for step, ms in enumerate((400, 6400)):
+        stamps = [START + ms * MS] * 2
+        reports.append((ms + 100, report(1, step, stamps, stamps)))
+    actors = policies()
+    run_bag(task(write_bag(tmp_path / 'bag', live(reports, messages + later))), actors)
+    assert actors[OTHER].resets == ['episode_reset', 'gap_too_long']
+
+
+def test_worst_moments_are_the_worst_ones_with_both_actions_and_a_picture(tmp_path):
+    actors = policies()
+    shift = {}
+
+    def act(observation, inner=actors[OTHER].act):
+        chunk, said = inner(observation)
+        shift[len(shift)] = off = 0.001 * (len(shift) % 7)
+        actions = actors[DENSE].action + np.array([off, 0, 0, 0, 0, 0, 0])
+        return ActionChunk(np.tile(actions, (8, 1)), np.tile(actions, (8, 1))), said
+
+    actors[OTHER].act = act
+    folder = write_bag(tmp_path / 'bag', recording(8))
+    moments = run_bag(task(folder), actors).moments
+    sizes = [moment.millimetres for moment in moments]
+    assert len(moments) == COUNT
+    assert sizes == sorted(sizes, reverse=True)
+    expected = sorted((4e3 * off for index, off in shift.items() if index), reverse=True)[:COUNT]
+    assert sizes == pytest.approx(expected)
+    first = moments[0]
+    assert first.picture.startswith(b'\xff\xd8')  # JPEG
+    assert (first.actions - first.dense)[:, 0] == pytest.approx([0.006] * 4)
+    assert (first.bag, first.instruction) == (str(folder), 'put it there')
+
+
+@pytest.mark.parametrize(
+    ('other', 'expected'),
+    [
+        ({}, '--state middle'),
+        ({'executed': 9}, '--execute-steps of at most 8'),
+        ({'topics': BagTopics(('/cam',), text='wave'), 'named_images': True}, '2 --image-topic'),
+        ({'topics': BagTopics()}, '--instruction'),
+    ],
+)
+def test_what_a_bag_lacks_is_told_in_one_line(tmp_path, other, expected):
+    folder = write_bag(tmp_path / 'bag', strange())
+    fields = {'topics': BagTopics(('/cam', '/cam2'), text='wave')} | other
+    with pytest.raises(ValueError) as error:
+        run_bag(task(folder, **fields), policies())
+    assert expected in str(error.value) and '\n' not in str(error.value)
+
+
+def test_the_middle_of_the_range_stands_in_for_a_state(tmp_path):
+    folder = write_bag(tmp_path / 'bag', strange())
+    actors = policies()
+    topics = BagTopics(('/cam', '/cam2'), text='wave')
+    run_bag(task(folder, topics=topics, state='middle'), actors)
+    assert actors[DENSE].observations[1].proprio == pytest.approx([1.0] * 8)
+
+
+def test_without_any_observation_the_reason_is_told(tmp_path):
+    folder = write_bag(tmp_path / 'bag', recording(1))
+    with pytest.raises(ValueError, match='no observation could be made: .*expected the joints t'):
+        run_bag(task(folder, topics=BagTopics(finger_joints=('thumb',))), policies())
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp('checkpoint'))
+
+
+def test_several_bags_become_one_report_and_a_broken_one_stops_no_other(
+    checkpoint, tmp_path, capsys
+):
+    first = write_bag(tmp_path / 'first', recording(1))
+    second = write_bag(tmp_path / 'second', recording(1, instruction='and back'), 'sqlite3')
+    (first / 'metadata.yaml').unlink()
+    broken = tmp_path / 'broken.mcap'
+    broken.write_bytes(b'no recording')
+    tasks = [task(path) for path in (first, broken, second)]
+    out = tmp_path / 'out'
+    figures = run_bags(tasks, str(checkpoint), ['motion'], [0.3, 0.6], out, processes=1)
+    assert json.loads((out / 'report.json').read_text()) == json.loads(json.dumps(figures))
+    names = [gate['name'] for gate in figures['gates']]
+    assert names == ['dense', 'motion at 30 %', 'motion at 60 %']
+    assert [bag['damage'] for bag in figures['bags']] == ['metadata.yaml is missing', '']
+    assert list(figures['failed']) == [str(broken)]
+    assert figures['observations'] == 6
+    assert figures['gates'][1]['reuse_mean_cached'] == pytest.approx(0.3, abs=0.01)
+    assert figures['gates'][2]['displacement_mm']['mean'] > 0
+    assert {'hardware', 'versions', 'checkpoint_fingerprint'} <= set(figures)
+    page = (out / 'report.html').read_text(encoding='utf-8')
+    for part in (
+        'and back',
+        'metadata.yaml is missing',
+        'broken.mcap',
+        '<svg',
+        'image/jpeg;base64',
+    ):
+        assert part in page
+    assert 'src="http' not in page and 'href="http' not in page
+    printed = capsys.readouterr()
+    assert 'motion at 60 %' in printed.out and 'broken.mcap: not evaluated' in printed.err
+
+
+def test_two_processes_share_the_bags_and_give_the_same(checkpoint, tmp_path):
+    tasks = [task(write_bag(tmp_path / name, recording(1))) for name in ('first', 'second')]
+    figures = run_bags(tasks, str(checkpoint), ['motion'], [], tmp_path / 'out', processes=2)
+    first, second = ([s['gates']['motion'] for s in bag['steps']] for bag in figures['bags'])
+    assert [s['displacement_mm'] for s in first] == [s['displacement_mm'] for s in second]
+    assert len(first) == 3 and first[1]['displacement_mm'] > 0
+
+
+def test_arguments_are_checked_before_anything_is_read(checkpoint, tmp_path):
+    tasks = [task(tmp_path / 'none')]
+    with pytest.raises(ValueError, match='telepathy'):
+        run_bags(tasks, str(checkpoint), ['telepathy'], [], tmp_path / 'out')
+    with pytest.raises(ValueError, match='dtype'):
+        run_bags(tasks, str(checkpoint), ['motion'], [], tmp_path / 'out', dtype='float8')
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,147 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model and the engine reproduce what the reference implementation wrote down."""
+
+import json
+import shutil
+
+import numpy as np
+from paths import DATA
+import pytest
+from vla_cache_ros.evaluation import verify
+from vla_cache_ros.evaluation.verify import compare
+from vla_cache_ros.evaluation.verify import limit
+from vla_cache_ros.evaluation.verify import run_verify
+from vla_cache_ros.evaluation.verify import verify_golden
+from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.images import resize
+
+GOLDENS = DATA / 'goldens'
+OPENVLA = ('traj0', 'traj1', 'traj2', 'traj3', 'noise', 'nonsquare')
+OFT = ('l1_step0', 'l1_step1', 'l1_step2', 'l1_1img_noproprio', 'discrete_2img')
+
+
+@pytest.fixture(scope='module')
+def reports():
+    """Return the report of each family, and the names of all arrays computed for it."""
+    found = {}
+    for family in ('openvla', 'oft'):
+        known = set()
+
+        def spy(wanted, computed, known=known):
+            known.update(computed)
+            return compare(wanted, computed)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verify, 'compare', spy)
+            found[family] = verify_golden(GOLDENS / family), known
+    return found
+
+
+@pytest.fixture(params=['openvla', 'oft'])
+def report(request, reports):
+    return reports[request.param][0]
+
+
+def compared(report):
+    """Return the names of all arrays that some sample holds."""
+    return {name for sample in report['samples'].values() for name in sample['arrays']}
+
+
+def copy_golden(family, folder, change=None, samples=1):
+    """Copy a golden folder with its first samples; `change` edits the parsed config.json."""
+    shutil.copytree(GOLDENS / family, folder)
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    manifest['samples'] = manifest['samples'][:samples]
+    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    if change:
+        config = json.loads((folder / 'config.json').read_text())
+        change(config)
+        (folder / 'config.json').write_text(json.dumps(config))
+    return folder
+
+
+def test_every_sample_agrees_with_the_reference(report):
+    assert tuple(report['samples']) == (OPENVLA if report['family'] == 'openvla' else OFT)
+    for name, sample in report['samples'].items():
+        far = {array: gap for array, gap in sample['arrays'].items() if gap > limit(array)}
+        assert far == {}, name
+        assert sample['ok'] and 'unchecked' not in sample
+    assert report['ok']
+
+
+def test_tokens_and_actions_are_among_what_agrees(report):
+    for name, sample in report['samples'].items():
+        discrete = report['family'] == 'openvla' or name.startswith('discrete')
+        assert {'actions', 'actions_bridge_orig'} & set(sample['arrays']), name
+        assert sample['tokens_match'] is (True if discrete else None)
+
+
+def test_every_array_that_can_be_compared_is_compared(reports):
+    for report, known in reports.values():
+        assert compared(report) == known
+    named = {*verify.TOKENS, *verify.WIDER}
+    assert named <= set().union(*(compared(report) for report, _ in reports.values()))
+
+
+def test_another_shape_and_what_is_not_finite_are_too_far():
+    wanted = {name: np.zeros((2, 3)) for name in ('kept', 'longer', 'invalid', 'strange')}
+    invalid = np.array([[0.0, np.nan, 0.0]] * 2)
+    result = compare(
+        wanted, {'kept': np.zeros((2, 3)), 'longer': np.zeros((1, 2, 3)), 'invalid': invalid}
+    )
+    assert result['arrays'] == {'kept': 0.0, 'longer': np.inf, 'invalid': np.inf}
+    assert not result['ok'] and result['unchecked'] == ['strange']
+
+
+def test_a_wrong_rms_epsilon_is_found(tmp_path):
+    def change(config):
+        config['text_config']['rms_norm_eps'] = 1e-5
+
+    assert not verify_golden(copy_golden('openvla', tmp_path / 'eps', change))['ok']
+
+
+def test_unrounded_image_constants_are_found(tmp_path):
+    folder = copy_golden('openvla', tmp_path / 'means')
+    path = folder / 'preprocessor_config.json'
+    raw = json.loads(path.read_text())
+    raw['tvf_normalize_params'][0]['mean'] = [0.485, 0.456, 0.406]
+    path.write_text(json.dumps(raw))
+    assert not verify_golden(folder)['ok']
+
+
+def test_an_unknown_variant_is_skipped_aloud_and_never_counts_as_success(tmp_path, capsys):
+    folder = copy_golden('oft', tmp_path / 'film')
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    manifest['samples'] = [{**manifest['samples'][0], 'mode': 'film'}]
+    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    assert run_verify(folder, tmp_path / 'report.json') is False
+    assert "skipped, this package does not run the 'film' variant" in capsys.readouterr().out
+    assert (
+        'film'
+        in json.loads((tmp_path / 'report.json').read_text())['samples']['l1_step0']['skipped']
+    )
+
+
+def test_a_folder_without_manifest_and_a_damaged_sample_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match='manifest.json'):
+        verify_golden(tmp_path)
+    with pytest.raises(CheckpointError, match='expected a folder'):
+        verify_golden(tmp_path / 'nowhere')
+    folder = copy_golden('oft', tmp_path / 'cut')
+    sample = folder / 'l1_step0.npz'
+    sample.write_bytes(sample.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match='l1_step0.npz'):
+        verify_golden(folder)
+
+
+def test_preprocessing_takes_the_files_constants_and_read_only_images():
+    images = ImagePreprocessor.from_pretrained(GOLDENS / 'openvla', 2)
+    assert images.means[0] == (0.484375, 0.455078125, 0.40625)
+    with np.load(GOLDENS / 'openvla' / 'nonsquare.npz') as sample:
+        pixels = resize(sample['image'])
+    pixels.flags.writeable = False
+    values = images.normalize(pixels[None])
+    assert tuple(values.shape) == (1, 6, 224, 224)
+    assert values[0, 3, 0, 0] == pytest.approx((pixels[0, 0, 0] / 255 - 0.5) / 0.5, abs=1e-6)

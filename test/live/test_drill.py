@@ -1,0 +1,61 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The drills run to their end, measure what they say and leave nothing behind."""
+
+import json
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
+from tiny_model import write_checkpoint
+from vla_cache_ros.live.drill import _images
+from vla_cache_ros.live.drill import drill_recorder
+from vla_cache_ros.live.drill import drill_stream
+
+MINUTES = 0.1
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    return str(write_checkpoint(tmp_path_factory.mktemp('checkpoint')))
+
+
+def test_stream_counts_commands_their_gaps_and_ages(checkpoint, tmp_path):
+    figures = drill_stream(tmp_path, MINUTES, checkpoint, 'motion')
+    assert figures == json.loads((tmp_path / 'stream.json').read_text())
+    assert 0.5 * 60 * MINUTES * 50 < figures['commands'] < 1.2 * 60 * MINUTES * 50
+    assert 10 < figures['gap_ms']['p50'] < 50
+    assert 0 < figures['age_at_arrival_ms']['p50'] < 250  # command_timeout
+    assert figures['ok'] == (figures['gap_ms']['max'] <= 100)
+
+
+def test_recorder_counts_images_and_compares_inference_with_and_without(checkpoint, tmp_path):
+    figures = drill_recorder(tmp_path, 2 * MINUTES, checkpoint, 'motion')
+    assert figures == json.loads((tmp_path / 'recorder.json').read_text())
+    expected = 2 * 30 * 60 * 2 * MINUTES
+    assert figures['images'] + figures['lost'] == pytest.approx(expected, rel=0.5)
+    assert figures['images'] > 0.3 * expected
+    assert figures['bytes'] > 1e6
+    assert min(figures['inferences'].values()) > 0
+    assert figures['slowdown_p50'] > 0
+    assert not (tmp_path / 'bag').exists()
+
+
+def test_images_that_a_bag_lacks_are_counted(tmp_path):
+    types = get_typestore(Stores.ROS2_JAZZY)
+    image, header = types.types['sensor_msgs/msg/Image'], types.types['std_msgs/msg/Header']
+    time = types.types['builtin_interfaces/msg/Time']
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for topic, lacking in (('/image_raw', {3, 4, 9}), ('/wrist/image_raw', set())):
+            connection = writer.add_connection(topic, image.__msgtype__, typestore=types)
+            for index in set(range(30)) - lacking:
+                stamp = round(index * 1e9 / 30)
+                data = types.types['sensor_msgs/msg/Image'](
+                    header(time(5, stamp), ''), 1, 1, 'mono8', 0, 1, np.zeros(1, np.uint8)
+                )
+                raw = types.serialize_cdr(data, image.__msgtype__)
+                writer.write(connection, stamp, raw)
+    assert _images(tmp_path / 'bag') == (57, 3)

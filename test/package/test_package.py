@@ -1,0 +1,166 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package builds as colcon and pip expect, and what it declares is there."""
+
+import ast
+from importlib import util
+from pathlib import Path
+import subprocess
+import sys
+from zipfile import ZipFile
+
+from catkin_pkg.package import parse_package
+from paths import ROOT
+import pytest
+import vla_cache_ros
+
+EXECUTABLES = {'vla-cache', 'vla_node', 'sim_robot_node', 'gz_arm_node', 'recorder'}
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """Build the wheel in a copy-free way: pip leaves nothing in the tree but build/."""
+    folder = tmp_path_factory.mktemp('wheel')
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder)]
+        + ['bdist_wheel', '--dist-dir', str(folder), '--bdist-dir', str(folder / 'tree')]
+        + ['build', '--build-base', str(folder / 'build')],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    with ZipFile(next(folder.glob('*.whl'))) as archive:
+        yield archive
+
+
+def test_package_xml_is_valid():
+    package = parse_package(str(ROOT / 'package.xml'))
+    package.validate()
+    assert package.package_format == 3
+    assert package.get_build_type() == 'ament_python'
+    assert (ROOT / str(package.licenses[0].file)).is_file()
+
+
+def test_versions_agree(wheel):
+    version = vla_cache_ros.__version__
+    assert parse_package(str(ROOT / 'package.xml')).version == version
+    assert f'vla_cache_ros-{version}.dist-info/METADATA' in wheel.namelist()
+
+
+def test_declared_ros_packages_are_the_imported_ones():
+    declared = {d.name for d in parse_package(str(ROOT / 'package.xml')).exec_depends}
+    imported = set()
+    for path in [*(ROOT / 'vla_cache_ros').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split('.')[0])
+    used = {name for name in imported if name.endswith(('_msgs', '_srvs', '_interfaces'))}
+    assert used | {'rclpy', 'launch', 'launch_ros'} <= declared
+    assert {'launch', 'launch_ros'} <= imported
+
+
+@pytest.mark.parametrize(
+    ('word', 'package'),
+    [
+        ('ros_gz_sim', 'ros_gz_sim'),
+        ('ros_gz_bridge', 'ros_gz_bridge'),
+        ('mcap', 'rosbag2_storage_mcap'),
+        ("'bag'", 'ros2bag'),
+    ],
+)
+def test_what_launch_files_start_is_declared(word, package):
+    files = [*(ROOT / 'launch').glob('*.py'), *(ROOT / 'vla_cache_ros' / 'ros').glob('*.py')]
+    assert any(word in path.read_text(encoding='utf-8') for path in files)
+    declared = {d.name for d in parse_package(str(ROOT / 'package.xml')).exec_depends}
+    assert package in declared
+
+
+@pytest.fixture(scope='module')
+def prefix(tmp_path_factory):
+    """Install as colcon does, into a folder of its own."""
+    folder = tmp_path_factory.mktemp('prefix')
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder)]
+        + ['build', '--build-base', str(folder / 'build'), 'install', '--prefix', str(folder)]
+        + ['--record', str(folder / 'files'), '--single-version-externally-managed'],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+def test_install_tree_is_that_of_a_ros_package(prefix):
+    share = prefix / 'share' / 'vla_cache_ros'
+    assert (share / 'package.xml').is_file()
+    for folder, pattern in (
+        ('launch', '*.launch.py'), ('config', '*.yaml'), ('worlds', '*.sdf'),
+    ):  # fmt: skip
+        installed = {path.name for path in (share / folder).iterdir()}
+        assert installed == {path.name for path in (ROOT / folder).glob(pattern)}
+        assert installed
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    assert [path.name for path in index.iterdir()] == ['vla_cache_ros']
+
+
+def test_ros2_run_finds_the_executables(prefix):
+    programs = prefix / 'lib' / 'vla_cache_ros'
+    assert {path.name for path in programs.iterdir()} == EXECUTABLES
+    for path in programs.iterdir():
+        assert path.stat().st_mode & 0o111
+        first = path.read_text(encoding='utf-8').splitlines()[0]
+        assert first == '#!/usr/bin/env python3'  # of the environment that is active
+
+
+def test_entry_points_exist(wheel):
+    version = vla_cache_ros.__version__
+    text = wheel.read(f'vla_cache_ros-{version}.dist-info/entry_points.txt').decode()
+    points = dict(line.split(' = ') for line in text.splitlines() if ' = ' in line)
+    assert set(points) == EXECUTABLES
+    for target in points.values():
+        module, function = target.split(':')
+        tree = ast.parse(Path(util.find_spec(module).origin).read_text(encoding='utf-8'))
+        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        'share/ament_index/resource_index/packages/vla_cache_ros',
+        'share/vla_cache_ros/package.xml',
+        'share/vla_cache_ros/launch/sim.launch.py',
+        'vla_cache_ros/evaluation/episode_report.html',
+        'vla_cache_ros/evaluation/paper.yaml',
+        'vla_cache_ros/evaluation/report.html',
+        'vla_cache_ros/checkpoints/tabletop/config.json',
+        'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',
+        'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',
+        'vla_cache_ros/checkpoints/tabletop-openvla/model.safetensors',
+        'vla_cache_ros/checkpoints/tabletop-openvla/tokenizer.json',
+        'vla_cache_ros/checkpoints/libero-object/model.safetensors',
+        'vla_cache_ros/checkpoints/libero-object/gate/gate.json',
+    ],
+)
+def test_wheel_carries_data(wheel, path):
+    assert any(name == path or name.endswith(f'.data/data/{path}') for name in wheel.namelist())
+
+
+def test_wheel_carries_every_config_file(wheel):
+    shipped = {name.split('/')[-1] for name in wheel.namelist() if '/config/' in name}
+    assert shipped == {path.name for path in (ROOT / 'config').glob('*.yaml')}
+    assert shipped
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'requirements.txt',
+        'requirements-ros.txt',
+        'requirements-libero.txt',
+        'requirements-simpler.txt',
+    ],
+)
+def test_requirements_are_pinned(name):
+    lines = (ROOT / name).read_text(encoding='utf-8').splitlines()
+    free = [line for line in lines if line and not line.startswith('#') and '==' not in line]
+    assert free in ([], ['numpy>=1.26'])  # numpy: see the comment in requirements.txt

@@ -1,0 +1,88 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped parameter files suit their nodes, alone and laid over one another."""
+
+from dataclasses import fields
+
+from paths import ROOT
+import pytest
+from vla_cache_ros.control.parameters import GzArmParameters
+from vla_cache_ros.control.parameters import RecorderParameters
+from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.declaration import check
+import yaml
+
+KINDS = {
+    'vla_node': VLAParameters,
+    'sim_robot_node': SimRobotParameters,
+    'gz_arm_node': GzArmParameters,
+    'recorder': RecorderParameters,
+}
+ROBOTS = ('ur5e_servo', 'franka_pose')
+MODELS = ('openvla_7b', 'openvla_oft_libero')
+COMPLETE = ('tabletop', 'tabletop-openvla')
+OTHERS = ('gz_bridge', 'bag_qos')  # not parameters of this package's nodes
+
+
+def entries(name):
+    """Return the parameters of a file by node."""
+    content = yaml.safe_load((ROOT / 'config' / f'{name}.yaml').read_text(encoding='utf-8'))
+    return {t.rsplit('/', 1)[-1]: entry['ros__parameters'] for t, entry in content.items()}
+
+
+def test_every_config_file_is_of_a_known_sort():
+    found = {path.stem for path in (ROOT / 'config').iterdir()}
+    assert found == {*ROBOTS, *MODELS, *COMPLETE, *OTHERS}
+
+
+@pytest.mark.parametrize('name', [*ROBOTS, *MODELS, *COMPLETE])
+def test_parameter_file_names_known_parameters_and_repeats_no_default(name):
+    for node, values in entries(name).items():
+        known = {one.name: one for one in fields(KINDS[node])}
+        for parameter, value in values.items():
+            assert check(known[parameter], value) == ''
+            assert type(known[parameter].default)(value) != known[parameter].default, parameter
+
+
+@pytest.mark.parametrize(
+    'names',
+    [(name,) for name in (*ROBOTS, *MODELS, *COMPLETE)]
+    + [(robot, model) for robot in ROBOTS for model in MODELS],
+    ids='+'.join,
+)
+def test_parameters_of_a_robot_and_a_model_do_not_contradict_one_another(names):
+    merged = {}
+    for name in names:
+        merged |= entries(name)['vla_node']
+    lists = {key: tuple(v) if isinstance(v, list) else v for key, v in merged.items()}
+    assert VLAParameters(**lists).contradiction() == ''
+
+
+@pytest.mark.parametrize('robot', ROBOTS)
+@pytest.mark.parametrize('model', MODELS)
+def test_model_file_leaves_the_robots_parameters_alone(robot, model):
+    assert not set(entries(robot)['vla_node']) & set(entries(model)['vla_node'])
+
+
+@pytest.mark.parametrize('robot', ROBOTS)
+def test_file_of_a_real_robot_bounds_the_arm_and_leaves_it_in_a_dry_run(robot):
+    values = entries(robot)['vla_node']
+    assert {'workspace', 'max_linear_velocity', 'max_angular_velocity'} <= set(values)
+    assert 'dry_run' not in values
+    assert VLAParameters().dry_run
+
+
+@pytest.mark.parametrize('name', [*MODELS, *COMPLETE])
+def test_cameras_of_a_file_are_recorded(name):
+    values = entries(name)
+    recorded = values.get('recorder', {}).get('topics', RecorderParameters().topics)
+    images = values['vla_node'].get('image_topics', VLAParameters().image_topics)
+    assert set(images) <= set(recorded)
+
+
+@pytest.mark.parametrize('name', [*ROBOTS, *MODELS, *COMPLETE])
+def test_file_says_what_each_of_the_seven_numbers_means(name):
+    text = (ROOT / 'config' / f'{name}.yaml').read_text(encoding='utf-8')
+    for numbers in ('#   1-3  ', '#   4-6  ', '#   7    '):
+        assert numbers in text

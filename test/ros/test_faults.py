@@ -1,0 +1,270 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Whatever breaks while the arm moves: it stops at once, says why, and goes on once it is mended.
+
+VLA_CACHE_FAULTS=FILE writes the measured times, for docs/bring_up.md, and holds them to 150 ms; on
+a machine that is busy with other things a stop may come later.
+"""
+
+from dataclasses import dataclass
+from dataclasses import field
+import json
+import os
+from pathlib import Path
+import time
+
+from fake_policy import FakePolicy
+import numpy as np
+from paths import ROOT
+import pytest
+from rclpy.time import Time
+from ros_graph import CAMERAS
+from ros_graph import Graph
+from ros_graph import picture
+from ros_graph import VLA_PARAMETERS
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.ros.qos import LATCHED
+from vla_cache_ros.ros.vla_node import VLANode
+
+RECORD = os.environ.get('VLA_CACHE_FAULTS')
+LIMIT = 0.15 if RECORD else 1.0  # s
+PARAMETERS = VLA_PARAMETERS | {
+    'execution': 'asynchronous',  # the arm moves without a pause, so that a stop is a stop
+    'image_timeout': 0.12,
+    'state_timeout': 0.12,
+    'inference_timeout': 0.12,
+    'command_timeout': 0.12,
+}
+DOCUMENT = ROOT / 'docs' / 'bring_up.md'
+
+
+class Scene:
+    """A moving arm, and every way to spoil what it depends on."""
+
+    def __init__(self, graph, policy):
+        self.outside, self.graph, self.policy = graph.outside, graph, policy
+        self.second, self.ticking, self.clock = 0.0, False, None
+
+    def silence(self, topic):
+        self.outside.pictures[topic] = None
+
+    def show(self, message):
+        self.outside.pictures['image_raw'] = message
+
+    def freeze(self):
+        self.outside.frozen = True
+
+    def shorten(self):
+        message = picture()
+        message.data = message.data[:-5]
+        self.show(message)
+
+    def shift(self, seconds, topics=CAMERAS):
+        self.outside.offsets = dict.fromkeys(topics, seconds)
+
+    def unstamp(self):
+        self.outside.unstamped = True
+
+    def fingers(self, names, values):
+        self.outside.names, self.outside.fingers = names, values
+
+    def press(self):
+        self.button = self.outside.create_publisher(Bool, 'estop', LATCHED)
+        self.button.publish(Bool(data=True))
+
+    def mend(self):
+        """Undo all of it."""
+        outside, policy = self.outside, self.policy
+        outside.pictures = {topic: picture() for topic in CAMERAS}
+        outside.frozen = outside.unstamped = False
+        outside.offsets, outside.silent, outside.turn = {}, set(), 1.0
+        outside.names, outside.fingers = ['finger_joint1', 'finger_joint2'], [0.04, 0.03]
+        policy.delay, policy.error, policy.action = 0.0, None, FakePolicy().action
+        self.ticking = True
+
+    def release(self):
+        self.button.publish(Bool(data=False))
+        assert self.graph.wait(lambda: self.graph.call(Trigger, 'vla_node/estop_reset').success)
+
+    def instruct(self, text='go on'):
+        self.outside.instruct(text)
+
+    def start_clock(self):
+        """Publish /clock at 100 Hz from now on, ever later, while ticking."""
+        self.ticking = True
+        self.clock = self.outside.create_publisher(Clock, '/clock', 1)
+        self.outside.create_timer(0.01, self.tick)
+
+    def tick(self):
+        self.second += 0.01 * self.ticking
+        self.outside.now = Time(seconds=100 + self.second)
+        if self.ticking:
+            self.clock.publish(Clock(clock=self.outside.now.to_msg()))
+
+    def stop_clock(self):
+        self.ticking = False
+
+    def set_clock_back(self):
+        self.second -= 50
+
+
+@dataclass(frozen=True)
+class Fault:
+    """
+    One thing that breaks.
+
+    breaks, mends: what is done to a Scene. cause: what diagnostics shall name. inside: whether
+    the time begins with the first inference that is spoiled rather than with the spoiling.
+    limit: s to the stop.
+    """
+
+    name: str
+    cause: str
+    breaks: object
+    mends: object = Scene.mend
+    inside: bool = False
+    limit: float = LIMIT
+    parameters: dict = field(default_factory=dict)
+
+
+SIMULATED = {'use_sim_time': True}
+# one action at a time, and nothing to give up before the stop
+SLOWED = {'execute_steps': 1, 'min_control_frequency': 10.0, 'inference_timeout': 2.0}
+FAULTS = [
+    Fault('a camera dies', 'stale_image', lambda s: s.silence('image_raw')),
+    Fault('the other camera dies', 'stale_image', lambda s: s.silence('wrist/image_raw')),
+    Fault('a camera repeats its last picture', 'stale_image', Scene.freeze),
+    Fault('a camera sends half a picture', 'bad_image', Scene.shorten),
+    Fault('a camera changes to depth', 'bad_image', lambda s: s.show(picture(encoding='32FC1'))),
+    Fault('a camera sends black pictures', 'bad_image', lambda s: s.show(picture(value=3))),
+    Fault('a camera stops stamping', 'unstamped_image', Scene.unstamp),
+    Fault("the cameras' clock is ahead", 'future_stamp_image', lambda s: s.shift(30.0)),
+    Fault("the cameras' clock is behind", 'stale_image', lambda s: s.shift(-1.0)),
+    Fault(
+        "one camera's clock is behind the other's",
+        'unsynchronised_images',
+        lambda s: s.shift(-1.0, ['wrist/image_raw']),
+        parameters={'image_timeout': 2.0},
+    ),
+    Fault('joint states end', 'stale_state', lambda s: s.outside.silent.add('joint_states')),
+    Fault('poses end', 'stale_state', lambda s: s.outside.silent.add('end_effector_pose')),
+    Fault(
+        'a joint reports NaN',
+        'bad_state',
+        lambda s: s.fingers(['finger_joint1', 'finger_joint2'], [0.04, float('nan')]),
+    ),
+    Fault('a finger joint disappears', 'bad_state', lambda s: s.fingers(['elbow'], [0.1])),
+    Fault(
+        "a pose's quaternion is no rotation",
+        'bad_state',
+        lambda s: setattr(s.outside, 'turn', float('nan')),
+    ),
+    Fault(
+        'the model hangs', 'worker_silent', lambda s: setattr(s.policy, 'delay', 1.0), inside=True
+    ),
+    Fault(
+        'the model takes longer than its actions',
+        'overrun',
+        lambda s: setattr(s.policy, 'delay', 0.15),
+        inside=True,
+        parameters=SLOWED,
+        limit=2.0,  # one that is late now and then shall not stop the arm
+    ),
+    Fault(
+        'the model raises',
+        'inference_failed',
+        lambda s: setattr(s.policy, 'error', RuntimeError('out of memory')),
+        inside=True,
+    ),
+    Fault(
+        'the model raises what ends a thread',
+        'inference_failed',
+        lambda s: setattr(s.policy, 'error', SystemExit('from a library')),
+        inside=True,
+    ),
+    Fault(
+        'the model says NaN',
+        'unsafe_action',
+        lambda s: setattr(s.policy, 'action', np.full(7, np.nan)),
+        inside=True,
+    ),
+    Fault(
+        'the model says six numbers',
+        'unsafe_action',
+        lambda s: setattr(s.policy, 'action', np.zeros(6)),
+        inside=True,
+    ),
+    Fault(
+        'the instruction is emptied',
+        'bad_instruction',
+        lambda s: s.instruct(' '),
+        Scene.instruct,
+    ),
+    Fault('the emergency stop is pressed', 'emergency_stop', Scene.press, Scene.release),
+    Fault('the clock stops', 'clock_stalled', Scene.stop_clock, parameters=SIMULATED),
+    Fault(
+        'the clock is set back', 'clock_jumped_back', Scene.set_clock_back, parameters=SIMULATED
+    ),
+]
+
+
+@pytest.fixture(scope='module')
+def measured():
+    """Collect times; write them where the environment says."""
+    rows = []
+    yield rows
+    if RECORD:
+        facts = {'hardware': hardware(), 'limit_ms': 1e3 * LIMIT, 'faults': rows}
+        Path(RECORD).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
+
+
+@pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: fault.name)
+def test_arm_stops_says_why_and_goes_on_once_the_fault_ends(fault, measured):
+    policy = FakePolicy()
+    parameters = PARAMETERS | fault.parameters
+    with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
+        scene = Scene(graph, policy)
+        if fault.parameters is SIMULATED:
+            scene.start_clock()
+        graph.healthy_start()
+        assert graph.wait(lambda: len(graph.outside.reports) >= 2)
+        broken, spoiled = time.monotonic(), len(policy.began)
+        fault.breaks(scene)
+        if fault.inside:
+            assert graph.wait(lambda: len(policy.began) > spoiled)
+            broken = policy.began[spoiled]
+        assert graph.wait(lambda: _stopped_at(graph, broken) is not None)
+        took = _stopped_at(graph, broken) - broken
+        assert took < fault.limit
+        assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
+        if fault.cause == 'clock_jumped_back':  # over as soon as it is noticed
+            told = 'invalidations clock_jumped_back'
+            assert graph.wait(lambda: graph.outside.health and told in graph.outside.health[-1])
+        else:
+            assert graph.wait(lambda: graph.told_of(fault.cause))
+            assert int(graph.outside.health[-1][f'stops {fault.cause}']) >= 1
+            assert graph.wait(graph.outside.still, 0.5)
+        fault.mends(scene)
+        mended = time.monotonic()
+        assert graph.wait(lambda: graph.outside.moving() and graph.outside.twists[-1][2] > mended)
+        measured.append(
+            {'fault': fault.name, 'cause': fault.cause, 'stop_ms': round(1e3 * took, 1)}
+        )
+
+
+def _stopped_at(graph, since):
+    """Return when the first twist without motion came after an instant, else None."""
+    for _, twist, came, _ in list(graph.outside.twists):
+        if came > since and not np.any(twist):
+            return came
+    return None
+
+
+def test_every_fault_is_in_the_documentation():
+    text = DOCUMENT.read_text(encoding='utf-8')
+    missing = [f.name for f in FAULTS if f'| {f.name} | `{f.cause}` |' not in text]
+    assert missing == []

@@ -1,0 +1,195 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The parsers that take bytes, each as a function that a fuzzer calls, with inputs to begin with.
+
+A target returns whatever comes of its bytes, or raises ValueError in one line; anything else is
+a crash.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import struct
+
+from bag_samples import MS
+from bag_samples import report
+from bag_samples import START
+from bag_samples import string
+from bag_samples import write_bag
+from gate_samples import FINGERPRINT
+from gate_samples import write_gate
+from rosbags.interfaces import MessageDefinition
+from rosbags.interfaces import MessageDefinitionFormat as Format
+from sensor_msgs.msg import CompressedImage
+from test_bags_reader import read
+from test_bags_reader import storage_file
+from test_untrusted_bags import record
+from test_untrusted_bags import text
+from test_untrusted_images import WHOLE
+from test_untrusted_weights import content as members_of
+from test_untrusted_weights import rewrite
+from tiny_model import tiny_config
+from tiny_model import tiny_statistics
+import torch
+from vla_cache_ros.bags.reader import Bag
+from vla_cache_ros.bags.records import Deserializer
+from vla_cache_ros.bags.records import Record
+from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
+from vla_cache_ros.control.messages import to_rgb
+from vla_cache_ros.control.step_report import read_report
+from vla_cache_ros.vla.actions import DatasetStatistics
+from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.files.json_file import read_json
+from vla_cache_ros.vla.files.weights import read_safetensors
+from vla_cache_ros.vla.files.weights import read_state_dict
+from vla_cache_ros.vla.files.weights import weight_files
+import zstandard
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser, what it may begin with, and how long an input may be."""
+
+    parse: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+    longest: int
+
+
+def make_targets(folder: Path) -> dict[str, Target]:
+    """Return the targets by name; they write their files into the folder."""
+    targets = {
+        'step_report': Target(
+            lambda data: read_report(data.decode('utf-8', 'replace')),
+            (report(1, 2, [START], [START]).data.encode(),),
+            4096,
+        ),
+        'image': Target(
+            lambda data: to_rgb(CompressedImage(data=data), 'camera'), tuple(WHOLE), 8192
+        ),
+        'definition': Target(_define, DEFINITIONS, 4096),
+    }
+    return targets | _json_targets(folder) | _weight_targets(folder) | _bag_targets(folder)
+
+
+def _json_targets(folder: Path) -> dict[str, Target]:
+    def through(name, function):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+
+        def parse(data):
+            path.write_bytes(data)
+            return function(path)
+
+        return parse
+
+    gate = write_gate(folder / 'gate')
+    described = (gate / 'gate.json').read_bytes()
+    index = json.dumps({'weight_map': {'a': 'one.safetensors', 'b': 'two.safetensors'}})
+    return {
+        'config': Target(
+            through('config.json', lambda path: VLAConfig.from_dict(read_json(path)).llama()),
+            (json.dumps(tiny_config(layers=1).to_dict()).encode(),),
+            8192,
+        ),
+        'statistics': Target(
+            through('statistics.json', lambda path: DatasetStatistics.select(read_json(path))),
+            (json.dumps(tiny_statistics()).encode(),),
+            4096,
+        ),
+        'index': Target(
+            through('index/model.safetensors.index.json', lambda path: weight_files(path.parent)),
+            (index.encode(),),
+            4096,
+        ),
+        'gate': Target(
+            through(
+                'gate/gate.json',
+                lambda path: load_gate_folder(path.parent, fingerprint=FINGERPRINT, cameras=2),
+            ),
+            (described,),
+            4096,
+        ),
+    }
+
+
+def _weight_targets(folder: Path) -> dict[str, Target]:
+    tensors = folder / 'tensors.pt'
+    torch.save({'a': torch.arange(4.0), 'b': torch.zeros(2, 2, dtype=torch.bfloat16)}, tensors)
+    whole, members = tensors.read_bytes(), members_of(tensors)
+    (pickle,) = (name for name in members if name.endswith('data.pkl'))
+    header = (folder / 'gate' / 'gate.safetensors').read_bytes()
+
+    def file(data):
+        tensors.write_bytes(data)
+        return read_state_dict(tensors)
+
+    def pickled(data):
+        return read_state_dict(rewrite(tensors, {**members, pickle: data}))
+
+    def safetensors(data):
+        path = folder / 'x.safetensors'
+        path.write_bytes(data)
+        return dict(read_safetensors(path))
+
+    return {
+        'safetensors': Target(safetensors, (header,), len(header)),
+        'pt': Target(file, (whole,), 4096),
+        'pt_pickle': Target(pickled, (members[pickle],), 2048),
+    }
+
+
+def _bag_targets(folder: Path) -> dict[str, Target]:
+    messages = [(START + i * MS, '/instruction', string('go')) for i in range(3)]
+    written = {
+        name: write_bag(folder / name, messages, name, zstd=False) for name in ('mcap', 'sqlite3')
+    }
+    mcap, sqlite3 = (storage_file(one).read_bytes() for one in written.values())
+    chunk = 8
+    while mcap[chunk] != 6:
+        chunk += 9 + int.from_bytes(mcap[chunk + 1 : chunk + 9], 'little')
+    size = int.from_bytes(mcap[chunk + 41 : chunk + 49], 'little')
+    content = mcap[chunk + 49 : chunk + 49 + size]
+
+    def file(suffix):
+        path = folder / f'x{suffix}'
+
+        def parse(data):
+            path.write_bytes(data)
+            return read(Bag(path))
+
+        return parse
+
+    def chunks(data):
+        packed = zstandard.compress(data)
+        fields = struct.pack('<QQQI', START, START, len(data), 0) + text(b'zstd')
+        fields += struct.pack('<Q', len(packed)) + packed
+        return file('.mcap')(mcap[:chunk] + record(6, fields))
+
+    def metadata(data):
+        (written['mcap'] / 'metadata.yaml').write_bytes(data)
+        return read(Bag(written['mcap']))
+
+    described = (written['mcap'] / 'metadata.yaml').read_bytes()
+    return {
+        'mcap': Target(file('.mcap'), (mcap,), 8192),
+        'mcap_chunk': Target(chunks, (content,), 4096),
+        'sqlite': Target(file('.db3'), (sqlite3,), 65536),
+        'bag_metadata': Target(metadata, (described,), 8192),
+    }
+
+
+DEFINITIONS = (
+    b'm# remark\nuint8 A=1\nstring<=5[3] b\nfloat64[] c 1\nstd_msgs/Header h\n',
+    b'muint8 x\n' + b'=' * 80 + b'\nMSG: a/C\nB[2] y\n',
+    b'imodule a { module msg { module B_Constants { const uint8 A = 1; };\n'
+    b'@verbatim (language="comment", text="x")\n'
+    b'struct B { sequence<double, 3> x; string y; }; }; };',
+)
+
+
+def _define(data: bytes) -> object:
+    kind = Format.IDL if data[:1] == b'i' else Format.MSG
+    definition = MessageDefinition(kind, data[1:].decode('utf-8', 'replace'))
+    return Deserializer()(Record('/t', 'a/msg/B', definition, 0, bytes([0, 1]) + bytes(62)))

@@ -1,0 +1,318 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Observe, infer, play the chunk, observe again; stand still whenever anything is missing or wrong.
+
+Synchronously the arm waits for the policy; asynchronously the next chunk is inferred while this
+one plays, and joins at the action that is due. The control loop without ROS: time, sending and
+logging are given to it. All methods belong to one thread; only _think runs on the worker's. It
+knows neither the types of messages nor what a token is.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+import functools
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.control.drift_check import DriftWatch
+from vla_cache_ros.control.inference import infer
+from vla_cache_ros.control.inputs import CAUSES
+from vla_cache_ros.control.inputs import FrameSet
+from vla_cache_ros.control.inputs import Inputs
+from vla_cache_ros.control.limits import Command
+from vla_cache_ros.control.limits import Limiter
+from vla_cache_ros.control.limits import STOP
+from vla_cache_ros.control.limits import WAIT
+from vla_cache_ros.control.playback import Due
+from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.rate_control import Pace
+from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.safety import StopCauses
+from vla_cache_ros.control.surroundings import Outcome
+from vla_cache_ros.control.surroundings import Surroundings
+from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import Worker
+
+# Stops that end with the next good inference; those of the inputs end with the next good message.
+RETRIED = {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}
+# Stops during which the policy goes on inferring: its inferences tell when they can end.
+PROBED = RETRIED | {'overrun'}
+
+
+class Controller:
+    """The loop: consider -> infer -> collect -> tick ... tick -> consider."""
+
+    def __init__(
+        self,
+        policy: Any,  # noqa: ANN401
+        worker: Worker,
+        parameters: VLAParameters,
+        surroundings: Surroundings,
+    ):
+        """Start inactive; parameters may be replaced at any time."""
+        self.parameters = parameters
+        self.causes = StopCauses()
+        needs_pose = parameters.output == 'pose' or parameters.workspace
+        self.inputs = Inputs(
+            parameters.image_topics,
+            parameters.finger_joints,
+            needs_state=policy.proprio_size > 0,
+            pose_frame=parameters.frame_id if needs_pose else '',
+        )
+        self.active = False
+        self.episode = 0
+        self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
+        self.last_image = 0  # ns
+        self.invalidations: dict[str, int] = {}
+        self.drift = DriftWatch(policy, worker, surroundings)
+        self._policy = policy
+        self._worker = worker
+        self._world = surroundings
+        self._waits = parameters.execution == 'synchronous'
+        self._timeout = round(1e9 * parameters.command_timeout)  # ns
+        self._playback = Playback(
+            period=round(1e9 / parameters.control_frequency),
+            tolerance=round(0.5e9 / parameters.publish_rate),
+            timeout=self._timeout,
+            decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
+        )
+        self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
+        self._limiter = Limiter()
+        self._sent = self._ticked = 0  # ns, the last command and the last tick
+        self._stopped = 0  # ticks for which there has been a reason to stand still
+        self._outcome: Outcome | None = None
+        self._inference_begin: int | None = None  # ns; None: the worker has no observation
+        self._epoch = 0  # results that belong to an earlier one are thrown away
+        self._after = 0  # ns; messages stamped earlier show the past
+
+    def activate(self) -> None:
+        """Begin an episode and let commands pass."""
+        self.active = True
+        self._ticked = self._world.now()
+        self.pace.restart(self._ticked)
+        self.new_episode()
+
+    def deactivate(self) -> None:
+        """Stop, and send nothing from then on."""
+        if not self.active:
+            return
+        self.halt()
+        self.active = False
+        self._have(self._policy.reset, 'deactivated')
+        self.causes.clear(self.causes.names() - {'paused', 'emergency_stop'})
+
+    def new_episode(self, cause: str = 'episode_reset') -> None:
+        """Stop, drop the policy's memory and go on; a latched instruction stays."""
+        self.halt()
+        self.episode += 1
+        self.last_image = 0
+        self.causes.clear(PROBED)
+        self.pace.resume(self._world.now())
+        self.drift.guard.reset()
+        self._have(self._policy.reset, cause)
+
+    def clock_jumped(self) -> None:
+        """Begin an episode: messages, cache and held command belong to another time."""
+        self.inputs.forget()
+        self.new_episode('clock_jumped_back')
+
+    def pause(self, hold: bool) -> None:
+        """Hold commands back or let them pass again; cache and policy stay."""
+        if hold:
+            self._stop('paused', 'held by the pause service')
+        else:
+            self.causes.clear({'paused'})
+            self._after = self._world.now()
+
+    def emergency_stop(self, latched: bool) -> None:
+        """Stop at once and stay so, or let commands pass again."""
+        if latched:
+            self._stop('emergency_stop', 'pressed; release it and call the service estop_reset')
+        else:
+            self.causes.clear({'emergency_stop'})
+            self._after = self._world.now()
+
+    def clock_stalled(self, stalled: bool) -> None:
+        """Stop while the clock that stamps and ages are measured by stands still."""
+        if stalled and 'clock_stalled' not in self.causes.names():
+            self._stop(
+                'clock_stalled',
+                'expected the ROS clock to advance; see who publishes /clock, or whether '
+                'use_sim_time should be false',
+            )
+        elif not stalled:
+            self.causes.clear({'clock_stalled'})
+
+    def duplicated(self, message: str) -> None:
+        """Stop while a second node commands the same arm; an empty message says it is gone."""
+        stopped = 'duplicate_node' in self.causes.names()
+        if message and self.active and not stopped:
+            self._stop('duplicate_node', message)
+        elif stopped and not message:
+            self.causes.clear({'duplicate_node'})
+            self._after = self._world.now()
+
+    def halt(self) -> None:
+        """Drop what is played or inferred; send a stop. Only newer messages count from here."""
+        self._epoch += 1
+        self._inference_begin = None
+        self._worker.withdraw()
+        self._playback.stop()
+        self._after = self._world.now()
+        if self.active:
+            self._send(STOP)
+
+    def consider(self) -> None:
+        """Stop if an input is missing or wrong; else infer if the arm waits for it."""
+        if not self.active:
+            return
+        now, parameters = self._world.now(), self.parameters
+        problems = self.inputs.problems(
+            now, parameters.image_timeout, parameters.state_timeout, parameters.sync_slop
+        )
+        new = self.causes.replace(problems, CAUSES)
+        for message in new:
+            self._world.warn(f'stop: {message}')
+        if new:
+            self.halt()
+        begin = self._inference_begin
+        if begin is not None and now - begin > parameters.inference_timeout * 1e9:
+            self._stop(
+                'worker_silent',
+                f'expected an inference within {parameters.inference_timeout:g} s '
+                '(inference_timeout); its result will be dropped',
+            )
+        if self._inference_begin is None and not (self._waits and self._playback.playing):
+            self._infer(now)
+
+    def tick(self) -> None:
+        """Renew the held command, or hold still; a stop is not repeated for ever."""
+        if not self.active:
+            return
+        self.consider()
+        self._ticked = self._world.now()
+        if self.causes:
+            self._stopped += 1
+            # in ticks, which go on when the ROS clock does not
+            if self._stopped <= self.parameters.stop_pub_timeout * self.parameters.publish_rate:
+                self._send(STOP)
+            return
+        self._stopped = 0
+        self._play(self._world.now())
+
+    def collect(self) -> bool:
+        """Play the worker's outcome unless it is outdated; return whether the pace changed."""
+        outcome, self._outcome = self._outcome, None
+        if self.active and self._world.now() - self._ticked > self._timeout:
+            self._lapse()  # the process was frozen: what was observed before is long past
+        if self.drift.parted(self._epoch, self.parameters):
+            self._have(self._policy.invalidate, 'drift')
+        self.consider()
+        if outcome is None or outcome.epoch != self._epoch or not self.active:
+            return False
+        self._inference_begin = None
+        if outcome.error:
+            self._stop(outcome.cause, outcome.error)
+            self._after = outcome.frames.stamp + 1  # again, with newer images
+            return False
+        self.causes.clear(RETRIED)
+        actions, now = check_actions(outcome.chunk.actions), self._world.now()
+        changed = self.pace.note(now - outcome.began, now)
+        stamp = self._start(outcome, actions, now)
+        self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
+        self.consider()  # an observation that is due goes before a check
+        self.drift.follow(outcome, self.parameters, idle=self._inference_begin is None)
+        return changed
+
+    def _start(self, outcome: Outcome, actions: np.ndarray, now: int) -> int:
+        """Play actions [n, 7] from now (ns) on; return the stamp of the first command, or 0."""
+        steps = self.parameters.execute_steps
+        next_due = outcome.frames.stamp + steps * self.pace.period
+        if self.pace.stopped:  # and the next inference tells whether it still has to be
+            if self.causes.raise_cause('overrun', self.pace.message()):
+                self.halt()
+            self._after = next_due
+            return 0
+        self.causes.clear({'overrun'})
+        if self._waits:
+            self._playback.start(actions[:steps], now)
+        else:
+            self._playback.start(actions, now, since=outcome.frames.stamp)
+            self._after = next_due
+        stamp = self._play(now)
+        self._world.renew()
+        return stamp
+
+    def _play(self, now: int) -> int:
+        """Send what is due at now (ns); return its stamp."""
+        due = self._playback.due(now)
+        if isinstance(due, np.ndarray):
+            return self._send_action(due)
+        stamp = self._send(WAIT)
+        if due is Due.LAPSED:
+            self._lapse()
+        elif due is Due.FINISHED:
+            if self._waits:
+                self._after = stamp
+            self.consider()
+        return stamp
+
+    def _lapse(self) -> None:
+        self._stop(
+            'command_timeout',
+            f'expected to renew the command within {self.parameters.command_timeout:g} s; '
+            'what is played or inferred is dropped',
+        )
+        self.causes.clear({'command_timeout'})
+
+    def _infer(self, now: int) -> None:
+        if self.causes.names() - PROBED:
+            return
+        frames = self.inputs.newest_set(self._after, self.parameters.sync_slop)
+        if frames is None:
+            return
+        if self.last_image and frames.stamp - self.last_image > self.parameters.max_gap * 1e9:
+            self._have(self._policy.invalidate, 'gap_too_long')
+        self.last_image, self._inference_begin = frames.stamp, now
+        self._worker.offer(functools.partial(self._think, frames, self._epoch))
+
+    def _think(self, frames: FrameSet, epoch: int) -> None:
+        """Make one inference; on the worker."""
+        outcome = infer(self._policy, frames, epoch, self._world.now())
+        self.invalidations = dict(self._policy.invalidations)
+        self._outcome = outcome
+        self._world.wake()
+
+    def _have(self, what: Callable[[Any], None], argument: Any) -> None:  # noqa: ANN401
+        """Have the policy do something before the next inference."""
+
+        def do() -> None:
+            try:
+                what(argument)
+            except Exception as error:  # noqa: BLE001 - the next inference will tell
+                self._world.warn(f'{argument}: {error}\n{traceback.format_exc()}')
+
+        self._worker.order(do)
+
+    def _send_action(self, action: np.ndarray) -> int:
+        pose = self.inputs.pose() if self.parameters.workspace else None
+        elapsed = (self._world.now() - self._sent) * 1e-9
+        command = self._limiter(
+            self.pace.slowed(action), self.parameters, elapsed, None if pose is None else pose[:3]
+        )
+        self.limited.update(command.limited)
+        return self._send(command)
+
+    def _send(self, command: Command) -> int:
+        if command is WAIT or command is STOP:
+            self._limiter.rest()
+        self._sent = self._world.send(command)
+        return self._sent
+
+    def _stop(self, cause: str, message: str) -> None:
+        if self.causes.raise_cause(cause, message):
+            self._world.warn(f'stop: {cause}: {message}')
+        self.halt()

@@ -1,0 +1,231 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Keep the newest message of every input and say whether an observation can be made of them.
+
+Pure Python: takes messages with the time they came, so that a bag can be walked through as a
+live graph is. It does not know how messages arrive.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from vla_cache_ros.control.messages import check_image
+from vla_cache_ros.control.messages import finger_positions
+from vla_cache_ros.control.messages import position_and_axis_angle
+from vla_cache_ros.control.messages import to_proprio
+from vla_cache_ros.control.messages import to_rgb
+from vla_cache_ros.control.safety import lateness
+from vla_cache_ros.types import Observation
+
+MAX_INSTRUCTION = 1000  # characters
+# Every cause that problems() can name.
+CAUSES = {
+    'no_instruction', 'bad_instruction', 'no_image', 'bad_image', 'stale_image',
+    'unstamped_image', 'future_stamp_image', 'no_state', 'bad_state', 'stale_state',
+    'unstamped_state', 'future_stamp_state', 'unsynchronised_images',
+}  # fmt: skip
+HISTORY = 10  # images of each camera: a fast one's older image may belong to a slow one's newest
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A message, its header stamp (ns) and when it was received (perf_counter, s)."""
+
+    message: object
+    stamp: int
+    received: float
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The messages of one observation, not decoded yet."""
+
+    topics: tuple[str, ...]
+    images: tuple[Frame, ...]
+    instruction: str
+    pose: Frame | None
+    joints: Frame | None
+    finger_joints: tuple[str, ...]
+
+    @property
+    def stamp(self) -> int:
+        """Return when the oldest image was taken (ns)."""
+        return min(frame.stamp for frame in self.images)
+
+    @property
+    def received(self) -> float:
+        """Return when the last image came (perf_counter, s)."""
+        return max(frame.received for frame in self.images)
+
+    def observation(self) -> Observation:
+        """Decode the messages; raises ValueError for one that cannot be used."""
+        pairs = zip(self.topics, self.images, strict=True)
+        images = tuple(to_rgb(frame.message, topic) for topic, frame in pairs)
+        proprio = None
+        if self.joints is not None:
+            proprio = to_proprio(self.pose.message, self.joints.message, self.finger_joints)
+        return Observation(images, self.instruction, proprio)
+
+
+def stamp_of(message: object) -> int:
+    """Return the header stamp of a message in ns."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+class Inputs:
+    """The newest of everything, and what is wrong with it."""
+
+    def __init__(
+        self,
+        image_topics: tuple[str, ...],
+        finger_joints: tuple[str, ...],
+        needs_state: bool,
+        pose_frame: str = '',
+    ):
+        """
+        Expect one image per topic, and what of the state is needed.
+
+        needs_state: joint states and a pose, for the policy. pose_frame: of a pose that limits or
+        outputs need; another one would put the workspace elsewhere. Empty: they need none.
+        """
+        self.image_topics = image_topics
+        self.finger_joints = finger_joints
+        self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
+        self._pose_frame = pose_frame
+        if pose_frame and not needs_state:
+            self.states = ('end_effector_pose',)
+        self.instruction = ''
+        self._frames: dict[str, deque[Frame]] = {}
+        self._paired: tuple[float, tuple[Frame, ...] | None] | None = None  # None: not known
+        self._faults: dict[str, tuple[str, str]] = {}
+
+    def take_image(self, topic: str, message: object, received: float) -> None:
+        """Keep an image unless its header is wrong; a wrong one is a problem until the next."""
+        self._take(topic, message, received, 'bad_image')
+
+    def take_state(self, topic: str, message: object, received: float) -> None:
+        """Keep a joint state or pose unless it is not finite or lacks a finger joint."""
+        self._take(topic, message, received, 'bad_state')
+
+    def take_instruction(self, text: str) -> bool:
+        """Keep an instruction; return whether it differs from the one before."""
+        before, self.instruction = self.instruction, ''
+        self._faults.pop('instruction', None)
+        text = text.strip()
+        if 0 < len(text) <= MAX_INSTRUCTION:
+            self.instruction = text
+        else:
+            self._faults['instruction'] = (
+                'bad_instruction',
+                f'instruction: expected 1 to {MAX_INSTRUCTION} characters, came {len(text)}; '
+                'publish a new one',
+            )
+        return self.instruction != before
+
+    def forget(self) -> None:
+        """Forget images and states, but not the instruction: it is latched."""
+        self._frames.clear()
+        self._paired = None
+        self._faults = {k: v for k, v in self._faults.items() if k == 'instruction'}
+
+    def pose(self) -> np.ndarray | None:
+        """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
+        frames = self._frames.get('end_effector_pose')
+        return position_and_axis_angle(frames[-1].message) if frames else None
+
+    def problems(
+        self, now: int, image_timeout: float, state_timeout: float, slop: float
+    ) -> dict[tuple[str, str], str]:
+        """
+        Return (cause, source) -> message for whatever forbids an observation at now (ns).
+
+        Ages and slop (largest spread of the image stamps) in s.
+        """
+        found = {(cause, source): text for source, (cause, text) in self._faults.items()}
+        if not self.instruction and 'instruction' not in self._faults:
+            found['no_instruction', 'instruction'] = 'waiting for a message on instruction'
+        for topics, kind, timeout in (
+            (self.image_topics, 'image', image_timeout),
+            (self.states, 'state', state_timeout),
+        ):
+            for topic in topics:
+                frames = self._frames.get(topic)
+                if topic in self._faults:
+                    continue
+                if frames is None:
+                    found[f'no_{kind}', topic] = f'waiting for {kind} {topic}'
+                elif late := lateness(topic, frames[-1].stamp, now, timeout):
+                    found[f'{late[0]}_{kind}', topic] = late[1]
+        if not found:
+            images = self._images(slop)
+            if images is None or now - min(f.stamp for f in images) > image_timeout * 1e9:
+                stamps = [self._frames[topic][-1].stamp for topic in self.image_topics]
+                found['unsynchronised_images', ', '.join(self.image_topics)] = (
+                    f'expected images stamped within {slop:g} s of each other (sync_slop), the '
+                    f'newest are {(max(stamps) - min(stamps)) * 1e-9:.3f} s apart; '
+                    "synchronise the cameras' clocks or raise sync_slop"
+                )
+        return found
+
+    def newest_set(self, after: int, slop: float) -> FrameSet | None:
+        """
+        Return the newest messages that go together if none is older than after (ns), else None.
+
+        slop: largest spread of the image stamps, s.
+        """
+        states = {topic: self._frames.get(topic, (None,))[-1] for topic in self.states}
+        images = self._images(slop)
+        needed = (*(images or (None,)), *states.values())
+        if any(frame is None or frame.stamp < after for frame in needed):
+            return None
+        joints = states.get('joint_states')
+        pose = states.get('end_effector_pose')
+        return FrameSet(
+            self.image_topics, images, self.instruction, pose, joints, self.finger_joints
+        )
+
+    def _images(self, slop: float) -> tuple[Frame, ...] | None:
+        """Return the newest images of all cameras whose stamps spread by no more than slop (s)."""
+        if self._paired is None or self._paired[0] != slop:
+            self._paired = (slop, self._pair(slop))  # asked for far more often than images come
+        return self._paired[1]
+
+    def _pair(self, slop: float) -> tuple[Frame, ...] | None:
+        kept = [self._frames.get(topic, ()) for topic in self.image_topics]
+        spread = round(slop * 1e9)  # ns; stamps are too large for floats
+        for newest in sorted((f.stamp for frames in kept for f in frames), reverse=True):
+            near = [
+                next((f for f in reversed(frames) if f.stamp <= newest), None) for frames in kept
+            ]
+            if all(frame and frame.stamp >= newest - spread for frame in near):
+                return tuple(near)
+        return None
+
+    def _check_frame(self, message: object) -> None:
+        if self._pose_frame and message.header.frame_id != self._pose_frame:
+            raise ValueError(
+                f'end_effector_pose: expected frame {self._pose_frame} (frame_id), '
+                f'came {message.header.frame_id!r}; have the driver publish it there'
+            )
+
+    def _take(self, topic: str, message: object, received: float, fault: str) -> None:
+        try:
+            if topic == 'joint_states':
+                finger_positions(message, self.finger_joints)
+            elif topic == 'end_effector_pose':
+                position_and_axis_angle(message)
+                self._check_frame(message)
+            elif hasattr(message, 'encoding'):
+                check_image(message, topic)
+        except ValueError as error:
+            self._faults[topic] = (fault, str(error))
+            return
+        self._faults.pop(topic, None)
+        frames = self._frames.setdefault(topic, deque(maxlen=HISTORY))
+        frame = Frame(message, stamp_of(message), received)
+        if frames and frame.stamp < frames[-1].stamp:
+            frames.clear()  # the source began anew, or its clock was set
+        frames.append(frame)
+        self._paired = None

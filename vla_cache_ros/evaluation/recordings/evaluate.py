@@ -1,0 +1,226 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Evaluate gates on recordings: a process per bag at a time, then figures, page and table.
+
+A bag that fails is reported, and the others go on. Knows no model; `bag_run` does the work.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+from dataclasses import asdict
+from dataclasses import dataclass
+import multiprocessing
+from pathlib import Path
+import sys
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.evaluation.comparison.compare import load_policy
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.comparison.entries import expand
+from vla_cache_ros.evaluation.comparison.entries import fingerprint
+from vla_cache_ros.evaluation.recordings.figures import bag_figures
+from vla_cache_ros.evaluation.recordings.figures import live_lines
+from vla_cache_ros.evaluation.recordings.figures import table
+from vla_cache_ros.evaluation.recordings.moments import COUNT
+from vla_cache_ros.evaluation.recordings.page import write_page
+from vla_cache_ros.evaluation.recordings.run import BagResult
+from vla_cache_ros.evaluation.recordings.run import BagTask
+from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.live.demo_page import as_text
+from vla_cache_ros.reports.hardware import hardware
+from vla_cache_ros.reports.hardware import versions
+
+OUTPUTS = ('report.html', 'report.json')
+_LOOK = 0.3  # s between two looks at how far the processes are
+
+
+@dataclass(frozen=True)
+class Model:
+    """Say which policies are loaded: a checkpoint with several gates, dense first."""
+
+    checkpoint: str
+    entries: tuple[Entry, ...]
+    device: str = 'cpu'
+    dtype: str = 'float32'
+
+
+def run_bags(
+    tasks: Sequence[BagTask],
+    checkpoint: str,
+    gates: Sequence[str],
+    reuses: Sequence[float],
+    out: Path,
+    processes: int | None = None,
+    device: str = 'cpu',
+    dtype: str = 'float32',
+) -> dict[str, Any]:
+    """
+    Evaluate gates on bags, write `OUTPUTS` to `out`, print the table; return the figures.
+
+    gates: entries as `parse_entry` reads them; dense is always run beside them. processes: at a
+    time; None for one per core, or one where the model is on a GPU. Raises ValueError for what is
+    wrong with the arguments, before anything is loaded.
+    """
+    model = _model(checkpoint, gates, reuses, device, dtype)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'out: expected a folder or a new name, found a file: {out}')
+    out.mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:  # a failed run shall not stand beside an earlier one's figures
+        (out / name).unlink(missing_ok=True)
+    cores = hardware()['cores'] or 1
+    processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
+    results, failed = _run(tasks, model, processes, max(1, cores // processes))
+    for path, reason in failed.items():
+        print(f'{path}: not evaluated: {reason}', file=sys.stderr)
+    if not results:
+        return {'bags': [], 'failed': failed}
+    figures = _figures(tasks, model, results, failed, processes)
+    moments = [moment for result in results for moment in result.moments]
+    moments = sorted(moments, key=lambda moment: -moment.normalized)[:COUNT]
+    write_json(out / 'report.json', figures)
+    write_page(out / 'report.html', figures, moments)
+    print(as_text(table(figures)))
+    for line in live_lines(figures):
+        print(line)
+    for bag in figures['bags']:
+        if bag['damage']:
+            print(f'{bag["path"]}: damaged: {bag["damage"]}')
+    print(
+        f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
+        f'{len(results)} of {len(tasks)} bags; mm and degrees over the actions '
+        f'executed between two looks ({figures["execute_steps"]})'
+    )
+    for name in OUTPUTS:
+        print(out / name)
+    return figures
+
+
+def usual_steps(checkpoint: str) -> int:
+    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
+    from vla_cache_ros.vla.checkpoint import is_causal
+    from vla_cache_ros.vla.checkpoint import resolve
+
+    return 1 if is_causal(resolve(checkpoint)) else 4
+
+
+def _model(
+    checkpoint: str, gates: Sequence[str], reuses: Sequence[float], device: str, dtype: str
+) -> Model:
+    from vla_cache_ros.caching.gates import LEARNED
+    from vla_cache_ros.caching.gates import split_gate
+    from vla_cache_ros.caching.gates.gate_folder import find_gate
+    from vla_cache_ros.caching.gates.gate_folder import FOLDER
+    from vla_cache_ros.vla.checkpoint import resolve
+    from vla_cache_ros.vla.device import check_device
+    from vla_cache_ros.vla.device import check_dtype
+    from vla_cache_ros.vla.quantized import DTYPES
+
+    entries = [entry for entry in expand(gates, reuses) if entry.gate != DENSE]
+    if dtype not in DTYPES:
+        raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
+    check_device(device)
+    check_dtype(DTYPES[dtype], device)
+    path = resolve(checkpoint)
+    for entry in entries:
+        name, folder = split_gate(entry.gate_argument, entry.reuse)
+        if name in LEARNED:
+            find_gate(folder or path / FOLDER)
+    return Model(checkpoint, (Entry(DENSE, DENSE), *entries), device, dtype)
+
+
+def _figures(
+    tasks: Sequence[BagTask],
+    model: Model,
+    results: Sequence[BagResult],
+    failed: Mapping[str, str],
+    processes: int,
+) -> dict[str, Any]:
+    from vla_cache_ros.vla.checkpoint import resolve
+
+    folder = resolve(model.checkpoint)
+    figures = bag_figures(results, [entry.name for entry in model.entries])
+    for gate, entry in zip(figures['gates'], model.entries, strict=True):
+        gate.update(entry.definition(folder))
+    return {
+        'checkpoint': folder.resolve().name,
+        'checkpoint_fingerprint': fingerprint(folder),
+        'execute_steps': tasks[0].executed,
+        'state': tasks[0].state,
+        'cadence': asdict(tasks[0].cadence),
+        'topics': asdict(tasks[0].topics),
+        'device': model.device,
+        'dtype': model.dtype,
+        'processes': processes,
+        **figures,
+        'failed': dict(failed),
+        'hardware': hardware(),
+        'versions': versions(),
+    }
+
+
+def _run(
+    tasks: Sequence[BagTask], model: Model, processes: int, threads: int
+) -> tuple[list[BagResult], dict[str, str]]:
+    """Return the results in the order of the tasks, and why the others failed."""
+    spawn = multiprocessing.get_context('spawn')  # a forked torch may deadlock
+    done = spawn.Value('q', 0)
+    begin = {'initializer': _begin, 'initargs': (model, threads, done)}
+    if processes == 1:  # in this process, which has loaded torch already
+        executor = ThreadPoolExecutor(1, **begin)
+    else:
+        executor = ProcessPoolExecutor(processes, spawn, **begin)
+    with tqdm(unit=' observations') as bar, executor as pool:
+        futures = [pool.submit(_work, task) for task in tasks]
+        waiting = set(futures)
+        try:
+            while waiting:
+                waiting = wait(waiting, _LOOK, FIRST_COMPLETED).not_done
+                bar.update(done.value - bar.n)
+                ended = len(tasks) - len(waiting)
+                bar.set_description_str(f'bags: {ended} of {len(tasks)} done')
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    results: list[BagResult] = []
+    failed: dict[str, str] = {}
+    for task, future in zip(tasks, futures, strict=True):
+        error = future.exception()
+        if error is None:
+            results.append(future.result())
+        else:
+            reason = ' '.join(str(error).split()) or type(error).__name__
+            failed[str(task.path)] = reason.removeprefix(f'{task.path}: ')
+    return results, failed
+
+
+_worker: dict[str, Any] = {}  # what all bags of a process share
+
+
+def _begin(model: Model, threads: int, done: Any) -> None:
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    _worker.clear()
+    _worker.update(model=model, done=done)
+
+
+def _work(task: BagTask) -> BagResult:
+    if 'policies' not in _worker:  # here, so that an error belongs to a bag and is told
+        model: Model = _worker['model']
+        _worker['policies'] = {
+            entry: load_policy(entry, model.checkpoint, model.device, model.dtype)
+            for entry in model.entries
+        }
+    return run_bag(task, _worker['policies'], _count)
+
+
+def _count() -> None:
+    with _worker['done'].get_lock():
+        _worker['done'].value += 1

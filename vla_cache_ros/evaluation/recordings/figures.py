@@ -1,0 +1,178 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Sum up what gates did along recordings as plain JSON figures and as a table.
+
+The first gate of a step is dense, which all others are compared with. Runs nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.evaluation.recordings.measures import per_dimension
+from vla_cache_ros.evaluation.recordings.measures import spread
+from vla_cache_ros.evaluation.recordings.run import BagResult
+from vla_cache_ros.evaluation.recordings.run import GateStep
+from vla_cache_ros.evaluation.recordings.run import Step
+from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports.statistics import percentiles
+
+PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic may leave
+
+
+def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
+    """Return the figures of one gate over steps of one or several bags."""
+    found = [step.gates[name] for step in steps]
+    differences = [item.difference for item in found]
+    executed = sum(len(d.absolute) for d in differences)
+    cached = [item.reuse for item in found if not item.refresh]
+    milliseconds = [item.milliseconds for item in found]
+    return {
+        'name': name,
+        'action_error': per_dimension([d.absolute for d in differences]),
+        'action_error_normalized': spread([d.normalized for d in differences]),
+        'displacement_mm': spread([d.millimetres for d in differences]),
+        'displacement_degrees': spread([d.degrees for d in differences]),
+        'gripper_flips': sum(d.flips for d in differences) / executed,
+        'reuse_mean': float(np.mean([item.reuse for item in found])),
+        'reuse_mean_cached': float(np.mean(cached)) if cached else None,
+        'age_mean': float(np.mean([item.age_mean for item in found])),
+        'age_max': max(item.age_max for item in found),
+        'refreshes': dict(sorted(Counter(i.refresh for i in found if i.refresh).items())),
+        'latency_ms': percentiles(milliseconds),
+        'live': _live(found),
+    }
+
+
+def bag_figures(results: Sequence[BagResult], names: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of all bags together, of every bag, and of every episode."""
+    steps = [step for result in results for step in result.steps]
+    gates = [gate_figures(name, steps) for name in names]
+    dense = gates[0]['latency_ms']
+    for gate in gates:
+        gate['latency_ratio'] = {q: gate['latency_ms'][q] / dense[q] for q in dense}
+    return {
+        'observations': len(steps),
+        'episodes': sum(_episodes(result) for result in results),
+        'gates': gates,
+        'bags': [_bag(result, names) for result in results],
+    }
+
+
+def table(figures: Mapping[str, Any]) -> Table:
+    """Return the main figures, one row a gate."""
+    columns = (
+        'gate', 'mm off, mean', 'p95', 'degrees', 'gripper flips', 'reuse', 'of cached steps',
+        'age, mean', 'oldest', 'p50 ms', 'p95 ms',
+    )  # fmt: skip
+    return Table(columns, [_row(gate) for gate in figures['gates']])
+
+
+def live_lines(figures: Mapping[str, Any]) -> list[str]:
+    """Return how the offline actions compare with those of the live node, in sentences."""
+    lines = []
+    for gate in figures['gates']:
+        live = gate['live']
+        if live is None:
+            continue
+        count, same = live['observations'], live['same']
+        verdict = 'the same actions' if same == count else f'the same actions at {same} of them'
+        lines.append(
+            f'{gate["name"]} ran live at {count} observations: {verdict} here, within {PARITY:g} '
+            f'(largest difference {live["max"]:.1g})'
+        )
+    return lines
+
+
+def _row(gate: Mapping[str, Any]) -> list[str]:
+    latency, ratio = gate['latency_ms'], gate['latency_ratio']
+    cached, dense = gate['reuse_mean_cached'], gate['name'] == DENSE
+    off, turned = gate['displacement_mm'], gate['displacement_degrees']
+    return [
+        gate['name'],
+        *(('', '', '', '') if dense else (
+            f'{off["mean"]:.2f}', f'{off["p95"]:.2f}', f'{turned["mean"]:.2f}',
+            f'{gate["gripper_flips"]:.1%}',
+        )),
+        f'{gate["reuse_mean"]:.1%}',
+        '' if cached is None or dense else f'{cached:.1%}',
+        f'{gate["age_mean"]:.1f}',
+        str(gate['age_max']),
+        *(f'{latency[q]:.1f}' + ('' if dense else f' ({ratio[q]:.2f})') for q in ('p50', 'p95')),
+    ]  # fmt: skip
+
+
+def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
+    numbers = sorted({step.episode for step in result.steps})
+    groups = [[s for s in result.steps if s.episode == number] for number in numbers]
+    return {
+        'path': str(result.path),
+        'damage': result.damage,
+        'notes': dict(result.notes),
+        'observations_of_live_node': result.chosen_live,
+        'observations': len(result.steps),
+        'seconds': result.steps[-1].seconds,
+        'episodes': [
+            {
+                'episode': group[0].episode,
+                'seconds': group[0].seconds,
+                'instruction': group[0].instruction,
+                'live_gate': group[0].live_gate,
+                'observations': len(group),
+                'displacement_mm': _means(names[1:], group, _millimetres),
+                'reuse': _means(names[1:], group, lambda step: step.reuse),
+            }
+            for group in groups
+        ],
+        'steps': [_step(step, names) for step in result.steps],
+    }
+
+
+def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        'episode': step.episode,
+        'seconds': round(step.seconds, 3),
+        'gates': {
+            name: {
+                'action_error_normalized': round(item.difference.normalized, 6),
+                'displacement_mm': round(item.difference.millimetres, 4),
+                'displacement_degrees': round(item.difference.degrees, 4),
+                'gripper_flips': item.difference.flips,
+                'reuse': round(item.reuse, 4),
+                'refresh': item.refresh,
+                'age_mean': round(item.age_mean, 2),
+                'age_max': item.age_max,
+                'milliseconds': round(item.milliseconds, 3),
+                'live_difference': item.live,
+            }
+            for name, item in ((name, step.gates[name]) for name in names)
+        },
+    }
+
+
+def _means(names: Sequence[str], group: Iterable[Step], value: Any) -> dict[str, float]:
+    return {name: float(np.mean([value(step.gates[name]) for step in group])) for name in names}
+
+
+def _millimetres(step: GateStep) -> float:
+    return step.difference.millimetres
+
+
+def _episodes(result: BagResult) -> int:
+    return len({step.episode for step in result.steps})
+
+
+def _live(found: Sequence[GateStep]) -> dict[str, Any] | None:
+    differences = [item.live for item in found if item.live is not None]
+    if not differences:
+        return None
+    return {
+        'observations': len(differences),
+        'max': max(differences),
+        'same': sum(value <= PARITY for value in differences),
+    }

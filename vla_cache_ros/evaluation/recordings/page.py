@@ -1,0 +1,104 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Lay out what gates did along recordings as one HTML page that loads nothing from elsewhere.
+
+Formats figures that others computed.
+"""
+
+import base64
+from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import datetime
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from vla_cache_ros.evaluation.recordings.figures import live_lines
+from vla_cache_ros.evaluation.recordings.figures import table
+from vla_cache_ros.evaluation.recordings.measures import DIMENSIONS
+from vla_cache_ros.evaluation.recordings.moments import Moment
+from vla_cache_ros.evaluation.recordings.plots import plots
+from vla_cache_ros.reports.page import render
+from vla_cache_ros.reports.page import Table
+
+_TEMPLATE = Path(__file__).with_name('report.html')
+
+
+def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]) -> None:
+    """Write the page; moments: the worst ones, worst first."""
+    others = figures['gates'][1:]
+    page = render(
+        _TEMPLATE,
+        figures=figures,
+        table=table(figures),
+        live=live_lines(figures),
+        errors=_errors(figures) if others else None,
+        refreshes=_refreshes(figures),
+        plots=plots(figures),
+        episodes=_episodes(figures),
+        moments=[_moment(moment) for moment in moments],
+        dimensions=DIMENSIONS,
+    )
+    path.write_text(page, encoding='utf-8')
+
+
+def _errors(figures: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            gate['name'],
+            *(f'{d["mean"]:.4f} / {d["p95"]:.4f}' for d in gate['action_error'].values()),
+        ]
+        for gate in figures['gates'][1:]
+    ]
+    return Table(('gate', *DIMENSIONS), rows)
+
+
+def _refreshes(figures: Mapping[str, Any]) -> list[str]:
+    return [
+        f'{gate["name"]}: '
+        + ', '.join(f'{cause} {count}' for cause, count in gate['refreshes'].items())
+        for gate in figures['gates'][1:]
+        if gate['refreshes']
+    ]
+
+
+def _episodes(figures: Mapping[str, Any]) -> Table:
+    names = [gate['name'] for gate in figures['gates'][1:]]
+    rows = []
+    for bag in figures['bags']:
+        for episode in bag['episodes']:
+            rows.append(
+                [
+                    bag['path'],
+                    f'{episode["seconds"]:.1f}',
+                    episode['instruction'],
+                    episode['live_gate'] or '-',
+                    str(episode['observations']),
+                    *(f'{episode["displacement_mm"][name]:.2f}' for name in names),
+                    *(f'{episode["reuse"][name]:.0%}' for name in names),
+                ]
+            )
+    columns = ['bag', 'from, s', 'instruction', 'live gate', 'observations']
+    columns += [f'{name}, mm' for name in names] + [f'{name}, reuse' for name in names]
+    return Table(columns, rows)
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    pairs = []
+    for index, (dense, ours) in enumerate(zip(moment.dense, moment.actions, strict=True), 1):
+        for name, action in (('dense', dense), (moment.gate, ours)):
+            pairs.append([f'{index}', name, *(f'{value:.4f}' for value in action)])
+    when = datetime.fromtimestamp(moment.time * 1e-9, UTC)
+    return {
+        'bag': moment.bag,
+        'episode': moment.episode,
+        'seconds': f'{moment.seconds:.1f}',
+        'when': f'{when:%Y-%m-%d %H:%M:%S} UTC',
+        'instruction': moment.instruction,
+        'gate': moment.gate,
+        'line': f'{moment.millimetres:.1f} mm and {moment.degrees:.1f}° off, {moment.reuse:.0%} '
+        f'reused, mean age {moment.age_mean:.1f} steps, error {moment.normalized:.3f}',
+        'rows': pairs,
+        'picture': base64.b64encode(moment.picture).decode('ascii'),
+    }

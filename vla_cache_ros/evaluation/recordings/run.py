@@ -1,0 +1,224 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run gates and dense along one recording: all see the recorded frames, none is executed.
+
+Runs in a process of its own, so what it takes and gives can be pickled. Sums nothing up.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from vla_cache_ros.bags.reader import Bag
+from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.bags.walk import BagStep
+from vla_cache_ros.bags.walk import Cadence
+from vla_cache_ros.bags.walk import walk
+from vla_cache_ros.evaluation.comparison.entries import Entry
+from vla_cache_ros.evaluation.recordings.measures import Difference
+from vla_cache_ros.evaluation.recordings.measures import difference
+from vla_cache_ros.evaluation.recordings.moments import Moment
+from vla_cache_ros.evaluation.recordings.moments import WorstMoments
+from vla_cache_ros.evaluation.turns import turn_order
+from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import StepReport
+
+RECORDED, MIDDLE = 'recorded', 'middle'  # where the robot's state comes from
+
+
+@dataclass(frozen=True)
+class BagTask:
+    """
+    Say what is run on a bag.
+
+    executed: actions of a chunk that are compared. state: MIDDLE feeds the middle of the
+    checkpoint's range where a bag has no state. named_images: whether the user named the image
+    topics; the usual ones are cut to the cameras of the checkpoint.
+    """
+
+    path: Path
+    topics: BagTopics
+    cadence: Cadence
+    executed: int
+    state: str = RECORDED
+    named_images: bool = False
+
+
+@dataclass(frozen=True)
+class GateStep:
+    """Hold what one gate did at one observation; live: largest difference to live actions."""
+
+    difference: Difference
+    reuse: float
+    refresh: str
+    age_mean: float
+    age_max: int
+    milliseconds: float
+    live: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Hold one observation; seconds since the bag's first; live_gate: '' without a live node."""
+
+    episode: int
+    seconds: float
+    instruction: str
+    live_gate: str
+    gates: Mapping[str, GateStep]
+
+
+@dataclass
+class BagResult:
+    """Hold what one bag gave; notes: what was in the way of observations, and how often."""
+
+    path: Path
+    damage: str = ''
+    notes: Mapping[str, int] = field(default_factory=dict)
+    steps: Sequence[Step] = ()
+    moments: Sequence[Moment] = ()
+    chosen_live: bool = False
+
+
+def run_bag(
+    task: BagTask, policies: Mapping[Entry, Any], count: Callable[[], None] = lambda: None
+) -> BagResult:
+    """
+    Let every policy act on every observation of a bag; the first policy is the dense one.
+
+    count: is called after each observation. Raises ValueError where the bag cannot be evaluated.
+    """
+    dense = next(iter(policies.values()))
+    topics = _topics_for(task, dense)
+    bag = Bag(task.path)
+    _check(bag, topics, task, dense)
+    notes: Counter[str] = Counter()
+    runner = _Runner(task, policies)
+    for step in walk(bag, topics, task.cadence, notes):
+        runner.take(step)
+        count()
+    if not runner.steps:
+        reasons = '; '.join(f'{note} ({n} times)' for note, n in notes.most_common(4))
+        reasons = reasons or 'its images never came together; see --image-topic'
+        raise ValueError(f'no observation could be made: {reasons}')
+    return BagResult(
+        path=task.path,
+        damage=bag.damage,
+        notes=dict(notes),
+        steps=runner.steps,
+        moments=runner.worst.moments(),
+        chosen_live=bool(runner.steps[0].live_gate),
+    )
+
+
+class _Runner:
+    """Take the steps of a walk; keep what each policy made of them, and the worst of it."""
+
+    def __init__(self, task: BagTask, policies: Mapping[Entry, Any]):
+        self._task, self._policies = task, policies
+        self._names = [entry.name for entry in policies]
+        self._dense = next(iter(policies.values()))
+        bounds = self._dense.statistics
+        self._halfway = float(bounds.action.low[6] + bounds.action.high[6]) / 2
+        self._middle = None
+        if self._dense.proprio_size:
+            self._middle = (bounds.proprio.low + bounds.proprio.high) / 2
+        self._episode, self._last, self._begin = -1, 0, 0
+        self.steps: list[Step] = []
+        self.worst = WorstMoments(str(task.path))
+
+    def take(self, step: BagStep) -> None:
+        """Have all policies act on a step."""
+        observation = step.observation
+        if observation.proprio is None and self._task.state == MIDDLE:
+            step = replace(step, observation=replace(observation, proprio=self._middle))
+        if not self.steps:
+            self._begin = step.time
+            for policy in self._policies.values():  # what a first call allocates counts for none
+                policy.act(step.observation)
+        self._follow(step)
+        acted = self._act(step)
+        chunk, _ = acted[self._names[0]]
+        gates = {e.name: self._gate_step(e, acted[e.name], chunk, step) for e in self._policies}
+        seconds = (step.time - self._begin) * 1e-9
+        gate = step.report['gate'] if step.report else ''
+        text = step.observation.instruction
+        self.steps.append(Step(step.episode, seconds, text, gate, gates))
+        self.worst.offer(step, seconds, acted, gates, self._task.executed)
+
+    def _follow(self, step: BagStep) -> None:
+        """Begin an episode, or forget what is cached after a gap, as the live node does."""
+        gap = self._task.cadence.max_gap * 1e9
+        for policy in self._policies.values():
+            if step.episode != self._episode:
+                policy.reset()
+            elif step.stamp - self._last > gap:
+                policy.invalidate('gap_too_long')
+        self._episode, self._last = step.episode, step.stamp
+
+    def _act(self, step: BagStep) -> dict[str, tuple[ActionChunk, StepReport]]:
+        policies = list(self._policies.values())
+        acted: dict[int, tuple[ActionChunk, StepReport]] = {}
+        for index in turn_order(len(policies), len(self.steps)):  # the machine's moods fall on all
+            acted[index] = policies[index].act(step.observation)
+        return {name: acted[index] for index, name in enumerate(self._names)}
+
+    def _gate_step(
+        self,
+        entry: Entry,
+        acted: tuple[ActionChunk, StepReport],
+        dense: ActionChunk,
+        step: BagStep,
+    ) -> GateStep:
+        chunk, report = acted
+        live = None
+        said, instruction = step.report, step.observation.instruction
+        if said and (said['gate'], said['instruction']) == (entry.gate, instruction):
+            actions = np.asarray(said['actions'], np.float64)
+            if actions.shape == chunk.actions.shape:
+                live = float(np.abs(actions - chunk.actions).max())
+        return GateStep(
+            difference=difference(chunk, dense, self._task.executed, self._halfway),
+            reuse=float(report.reuse),
+            refresh=report.refresh,
+            age_mean=float(report.ages.mean()),
+            age_max=int(report.ages.max()),
+            milliseconds=float(report.latency_ms['total']),
+            live=live,
+        )
+
+
+def _topics_for(task: BagTask, dense: Any) -> BagTopics:
+    topics = task.topics
+    if not task.named_images and len(topics.images) > dense.num_images:
+        return replace(topics, images=topics.images[: dense.num_images])
+    if len(topics.images) != dense.num_images:
+        raise ValueError(
+            f'expected {dense.num_images} --image-topic for this checkpoint, primary camera '
+            f'first, came {len(topics.images)} ({", ".join(topics.images)})'
+        )
+    return topics
+
+
+def _check(bag: Bag, topics: BagTopics, task: BagTask, dense: Any) -> None:
+    if task.executed > dense.chunk:
+        raise ValueError(
+            f'expected --execute-steps of at most {dense.chunk}, the actions that this checkpoint '
+            f'gives at a time, came {task.executed}'
+        )
+    topics.check(bag, needs_state=False)
+    try:
+        topics.check(bag, needs_state=dense.proprio_size > 0 and task.state != MIDDLE)
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; this checkpoint takes a state: --state middle feeds the middle of its '
+            'range instead'
+        ) from None
