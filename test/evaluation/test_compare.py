@@ -12,7 +12,7 @@ from fake_comparison import SETTINGS
 import pytest
 from typer.testing import CliRunner
 from vla_cache_ros.cli.main import app
-from vla_cache_ros.environments import tabletop
+from vla_cache_ros.environments.tabletop import environment
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.compare import run_compare
 from vla_cache_ros.evaluation.comparison.compare import run_summary
@@ -34,7 +34,7 @@ def checkpoint(tmp_path, monkeypatch):
         return FakeGatePolicy(0.5 if gate == 'random' else 1.0)
 
     monkeypatch.setattr(Policy, 'from_pretrained', from_pretrained)
-    monkeypatch.setattr(tabletop, 'make', lambda name, setup: CountingWorld(setup.cameras))
+    monkeypatch.setattr(environment, 'make', lambda name, setup: CountingWorld(setup.cameras))
     folder = tmp_path / 'model'
     folder.mkdir()
     (folder / 'model.safetensors').write_bytes(b'1')
