@@ -308,8 +308,9 @@ def _cell(table: Table, column: str, found: Sequence[Any]) -> str:
     entries = [one[1] for one in found if one]
     if column == 'avg' and len(entries) == len(found):
         return f'{fmean(100 * entry["successes"] / entry["episodes"] for entry in entries):.1f}'
-    lap = _LAPS.get(column)
-    times = [entry['latency_ms'][lap]['p50'] for entry in entries if lap]
+    if column not in (*_LAPS, 'avg'):
+        return '-'
+    times = [entry['latency_ms'][_LAPS[column]]['p50'] for entry in entries if column in _LAPS]
     return _ms(fmean(times)) if times and None not in times else 'open'
 
 
