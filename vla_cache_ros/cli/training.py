@@ -83,7 +83,8 @@ class TrainGate(Settings):
             refuse(self.of_bags, 'needs --bag')
         from vla_cache_ros.training.gate_settings import GateTraining
 
-        first_share = self.first_share or (0.75 if self.data else 1.0)
+        usual = 0.75 if self.data else 1.0
+        first_share = usual if self.first_share is None else self.first_share
         target = self.target if self.price is None else None
         start = None if self.from_gate is None else str(self.from_gate)
         own = {'out', 'data', 'bag', 'checkpoint', 'of_bags', 'from_gate', 'first_share', 'target'}
@@ -103,6 +104,4 @@ class TrainGate(Settings):
         period = usual_steps(self.checkpoint) / CONTROL_FREQUENCY
         cadence = Cadence(period if of.period is None else of.period)
         source = BagSource(self.bag, of.named(), cadence, of.offsets)
-        train_on_bags(
-            self.checkpoint, source, self.out, training, of.held_out, of.unnorm_key
-        )
+        train_on_bags(self.checkpoint, source, self.out, training, of.held_out, of.unnorm_key)
