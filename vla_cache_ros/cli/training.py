@@ -9,6 +9,7 @@ from typing import Annotated
 from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
+from vla_cache_ros.cli.bags import usual_steps
 from vla_cache_ros.settings import Bounds
 from vla_cache_ros.settings import Count
 from vla_cache_ros.settings import Index
@@ -96,7 +97,6 @@ class TrainGate(Settings):
             train_on_demonstrations(self.checkpoint, self.data, self.out, training)
             return
         from vla_cache_ros.bags.steps import Cadence
-        from vla_cache_ros.evaluation.recordings.evaluate import usual_steps
         from vla_cache_ros.training.bag_recordings import BagSource
         from vla_cache_ros.training.bag_training import train_on_bags
 
