@@ -41,6 +41,14 @@ class TopicOptions(Settings):
         )
 
 
+def usual_steps(checkpoint: str) -> int:
+    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
+    from vla_cache_ros.vla.checkpoint import is_causal
+    from vla_cache_ros.vla.checkpoint import resolve
+
+    return 1 if is_causal(resolve(checkpoint)) else 4
+
+
 def refuse(options: Any, trouble: str) -> None:
     """Raise ValueError if one of these options is not at its default."""
     usual = type(options)()

@@ -15,6 +15,7 @@ from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
+from vla_cache_ros.cli.bags import usual_steps
 from vla_cache_ros.evaluation.settings import Checkpoint
 from vla_cache_ros.evaluation.settings import ClosedLoop
 from vla_cache_ros.evaluation.settings import InLoop
@@ -78,7 +79,6 @@ class Evaluate(Placed, Checkpoint):
     def _along_bags(self) -> bool:
         from vla_cache_ros.bags.walk import Cadence
         from vla_cache_ros.evaluation.recordings.evaluate import run_bags
-        from vla_cache_ros.evaluation.recordings.evaluate import usual_steps
         from vla_cache_ros.evaluation.recordings.run import BagTask
         from vla_cache_ros.evaluation.recordings.run import MIDDLE
         from vla_cache_ros.evaluation.recordings.run import RECORDED
