@@ -25,9 +25,9 @@ from vla_cache_ros.policy import Policy
 from vla_cache_ros.training import gate_report
 from vla_cache_ros.training import walks
 from vla_cache_ros.training.bag_recordings import BagSource
-from vla_cache_ros.training.bag_training import train_on_bags
-from vla_cache_ros.training.gate_run import model_to_train_through
-from vla_cache_ros.training.gate_settings import GateTraining
+from vla_cache_ros.training.run import model_to_train_through
+from vla_cache_ros.training.run import train_on_bags
+from vla_cache_ros.training.settings import GateTraining
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.config import OftConfig
@@ -152,11 +152,10 @@ def test_bags_have_no_labels(source, tmp_path):
 )
 def test_a_training_takes_demonstrations_or_bags(options, got, capsys):
     assert main(['train', 'gate', '--out', 'run', *options]) == 2
-    message = f'expected demonstrations (--data) or bags (--bag), got {got}'
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f'expected demonstrations (--data) or bags (--bag), got {got}' in said
 
 
 def test_options_of_bags_are_refused_with_demonstrations(capsys):
-    options = ['train', 'gate', '--out', 'run', '--data', 'a', '--held-out', '3']
-    assert main(options) == 2
-    assert '--held-out needs --bag' in capsys.readouterr().err
+    assert main(['train', 'gate', '--out', 'run', '--data', 'a', '--held-out', '3']) == 2
+    assert '--held-out needs --bag: see' in capsys.readouterr().err
