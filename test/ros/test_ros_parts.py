@@ -10,7 +10,6 @@ import numpy as np
 from paths import ROOT
 import pytest
 from vla_cache_ros.caching.gates import GATES
-from vla_cache_ros.control.command_log import CommandLog
 from vla_cache_ros.control.parameter_table import markdown
 from vla_cache_ros.control.parameter_table import NODES
 from vla_cache_ros.control.parameters import RecorderParameters
@@ -19,6 +18,7 @@ from vla_cache_ros.control.worker import NICENESS
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.ros.declaration import check
+from vla_cache_ros.ros.servo_inputs import CommandLog
 
 MS = 1_000_000
 

@@ -61,6 +61,27 @@ def lateness(what: str, stamp: int, now: int, timeout: float) -> tuple[str, str]
     return None
 
 
+class ClockWatch:
+    """
+    Notice a clock that stands still, by another one that cannot.
+
+    A simulated clock stops when its publisher does, and with it every timer and every age that is
+    measured by it.
+    """
+
+    def __init__(self, timeout: int):
+        """Call the clock stalled once it stood still for longer than timeout (ns)."""
+        self._timeout = timeout
+        self._last = -1
+        self._since = 0
+
+    def stalled(self, now: int, steady: int) -> bool:
+        """Say whether the clock, at now (ns), stands still; steady (ns) never does."""
+        if now != self._last:
+            self._last, self._since = now, steady
+        return steady - self._since > self._timeout
+
+
 class StopCauses:
     """
     The reasons for which the arm stands still now, and how often each came up.

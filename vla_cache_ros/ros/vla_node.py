@@ -27,14 +27,14 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
-from vla_cache_ros.control.clock_watch import ClockWatch
 from vla_cache_ros.control.controller import Controller
+from vla_cache_ros.control.inference import Outcome
+from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.limits import Command
 from vla_cache_ros.control.rest import QuietMemory
 from vla_cache_ros.control.rest import Rest
+from vla_cache_ros.control.safety import ClockWatch
 from vla_cache_ros.control.step_report import step_report
-from vla_cache_ros.control.surroundings import Outcome
-from vla_cache_ros.control.surroundings import Surroundings
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.declaration import declare
