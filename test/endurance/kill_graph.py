@@ -79,7 +79,7 @@ class KillGraph:
         deadline = time.monotonic() + timeout
         while (found := self.state(deadline)) != label:
             if time.monotonic() > deadline:
-                raise GraphError(f'{POLICY}: expected the state {label}, came {found}')
+                raise GraphError(f'{POLICY}: expected the state {label}, got {found}')
             self.request(transition)
 
     def request(self, transition: int) -> None:
@@ -95,7 +95,7 @@ class KillGraph:
             except GraphError:
                 continue
             return future.result().current_state.label
-        raise GraphError(f'{POLICY}: expected it to say its state, came nothing')
+        raise GraphError(f'{POLICY}: expected it to say its state, got nothing')
 
     def begin_episode(self, seed: int) -> None:
         """Have the robot, which may just be starting, begin an episode, and instruct."""

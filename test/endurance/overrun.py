@@ -43,7 +43,7 @@ def drill_overrun(out: Path, checkpoint: str, gate: str) -> dict[str, Any]:
         phases = [_phase(graph, 'none', 0.0)]
         if phases[0]['stage_at_the_end'] != 'none':
             raise ChildProcessError(
-                'expected a machine that keeps up before the model is slowed, came one that gave '
+                'expected a machine that keeps up before the model is slowed, got one that gave '
                 f'up: {phases[0]["stage_at_the_end"]}; free it, or take a smaller model'
             )
         period = graph.parameters['execute_steps'] / graph.parameters['control_frequency']

@@ -107,20 +107,20 @@ def test_every_parameter_has_a_description_and_a_default_that_it_accepts(kind):
 
 
 def test_recorder_has_to_be_told_a_folder():
-    expected = 'bag_path: expected a folder to be made, came nothing'
+    expected = 'bag_path: expected a folder to be made, got nothing'
     assert RecorderParameters().contradiction() == expected
 
 
 @pytest.mark.parametrize(
     ('name', 'value', 'line'),
     [
-        ('reuse', 2.0, 'reuse: expected a float from -1 to 1, came 2.0'),
-        ('reuse', float('nan'), 'reuse: expected a float from -1 to 1, came nan'),
-        ('execute_steps', 2.5, 'execute_steps: expected an integer from 1 to 100, came 2.5'),
-        ('dry_run', 1, 'dry_run: expected true or false, came 1'),
-        ('image_topics', [], 'image_topics: expected a list of strings, not empty, came []'),
+        ('reuse', 2.0, 'reuse: expected a float from -1 to 1, got 2.0'),
+        ('reuse', float('nan'), 'reuse: expected a float from -1 to 1, got nan'),
+        ('execute_steps', 2.5, 'execute_steps: expected an integer from 1 to 100, got 2.5'),
+        ('dry_run', 1, 'dry_run: expected true or false, got 1'),
+        ('image_topics', [], 'image_topics: expected a list of strings, not empty, got []'),
         ('image_topics', 'image_raw', 'image_topics: expected a list of strings'),
-        ('image_timeout', 0.0, 'expected a float from 0.01 to 60 s, came 0.0'),
+        ('image_timeout', 0.0, 'expected a float from 0.01 to 60 s, got 0.0'),
         ('dtype', 'int4', 'float32, bfloat16, float16, int8, or fp8'),
     ],
 )

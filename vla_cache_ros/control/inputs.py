@@ -119,7 +119,7 @@ class Inputs:
         else:
             self._faults['instruction'] = (
                 'bad_instruction',
-                f'instruction: expected 1 to {MAX_INSTRUCTION} characters, came {len(text)}; '
+                f'instruction: expected 1 to {MAX_INSTRUCTION} characters, got {len(text)}; '
                 'publish a new one',
             )
         return self.instruction != before
@@ -207,7 +207,7 @@ class Inputs:
         if self._pose_frame and message.header.frame_id != self._pose_frame:
             raise ValueError(
                 f'end_effector_pose: expected frame {self._pose_frame} (frame_id), '
-                f'came {message.header.frame_id!r}; have the driver publish it there'
+                f'got {message.header.frame_id!r}; have the driver publish it there'
             )
 
     def _take(self, topic: str, message: object, received: float, fault: str) -> None:

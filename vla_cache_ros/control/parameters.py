@@ -116,7 +116,7 @@ class RecorderParameters(Parameters):
 
     def contradiction(self) -> str:
         """Return what is wrong with the values together, or an empty string."""
-        return '' if self.bag_path else 'bag_path: expected a folder to be made, came nothing'
+        return '' if self.bag_path else 'bag_path: expected a folder to be made, got nothing'
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ def check_actions(actions: np.ndarray) -> np.ndarray:
     checked = np.asarray(actions, dtype=np.float64)
     if checked.ndim != 2 or checked.shape[1] != ACTION_SIZE or len(checked) == 0:
         raise UnsafeAction(
-            f'expected actions of shape [n, {ACTION_SIZE}], came {list(checked.shape)}'
+            f'expected actions of shape [n, {ACTION_SIZE}], got {list(checked.shape)}'
         )
     wrong = np.argwhere(~np.isfinite(checked))
     if len(wrong):
         step, number = wrong[0]
         raise UnsafeAction(
-            f'expected finite actions, came {checked[step, number]} '
+            f'expected finite actions, got {checked[step, number]} '
             f'as number {number} of action {step}'
         )
     return checked
@@ -49,11 +49,11 @@ def lateness(what: str, stamp: int, now: int, timeout: float) -> tuple[str, str]
     """
     age = (now - stamp) * 1e-9
     if stamp == 0:
-        return 'unstamped', f'{what}: expected a header stamp, came zero; let the driver stamp it'
+        return 'unstamped', f'{what}: expected a header stamp, got zero; let the driver stamp it'
     if age < -timeout:
         return (
             'future_stamp',
-            f'{what}: expected a stamp of the past, came one {-age:.2f} s ahead; '
+            f'{what}: expected a stamp of the past, got one {-age:.2f} s ahead; '
             'synchronise the clocks and check use_sim_time on both sides',
         )
     if age > timeout:

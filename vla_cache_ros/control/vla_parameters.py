@@ -259,6 +259,6 @@ class VLAParameters(Parameters):
         ):
             if not holds:
                 value = getattr(self, name)
-                came = list(value) if name == 'workspace' else f'{value:g}'
-                return f'{name}: expected {expected}, came {came}'
+                got = list(value) if name == 'workspace' else f'{value:g}'
+                return f'{name}: expected {expected}, got {got}'
         return ''

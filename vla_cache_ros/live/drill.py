@@ -93,7 +93,7 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dic
     shutil.rmtree(bag)
     if not alone or not beside:
         raise ChildProcessError(
-            f'expected inferences with and without a recorder, came {len(beside)} and '
+            f'expected inferences with and without a recorder, got {len(beside)} and '
             f'{len(alone)}: the machine is too busy, or --minutes too short'
         )
     before, during = percentiles(alone), percentiles(beside)

@@ -56,7 +56,7 @@ class GzArmNode(Node):
         missing = [joint for joint in ARM_JOINTS if joint not in message.name]
         if missing or len(message.position) != len(message.name):
             self._inputs.refuse(
-                f'joint_states: expected positions of {", ".join(ARM_JOINTS)}, came '
+                f'joint_states: expected positions of {", ".join(ARM_JOINTS)}, got '
                 f'{len(message.position)} of {", ".join(message.name) or "none"}'
             )
             return
@@ -69,7 +69,7 @@ class GzArmNode(Node):
         now = self.get_clock().now().nanoseconds
         if self._joints is None or now - _stamp(self._joints) > self._settings.state_timeout * 1e9:
             self._inputs.refuse(
-                f'joint_states: expected them every {self._settings.state_timeout:g} s, came '
+                f'joint_states: expected them every {self._settings.state_timeout:g} s, got '
                 'none; is the simulation running, and the bridge?'
             )
             return

@@ -97,17 +97,17 @@ class ServoInputs:
         twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
         if message.header.frame_id != self._frame:
             self.refuse(
-                f'delta_twist_cmds: expected frame {self._frame}, came {message.header.frame_id!r}'
+                f'delta_twist_cmds: expected frame {self._frame}, got {message.header.frame_id!r}'
             )
         elif not np.isfinite(twist).all():
-            self.refuse(f'delta_twist_cmds: expected finite numbers, came {twist.tolist()}')
+            self.refuse(f'delta_twist_cmds: expected finite numbers, got {twist.tolist()}')
         else:
             with self._lock:
                 self._twists.add(Time.from_msg(message.header.stamp).nanoseconds, twist)
 
     def _on_gripper(self, message: Float64MultiArray) -> None:
         if len(message.data) != 1 or not np.isfinite(message.data[0]):
-            self.refuse(f'gripper/commands: expected one finite number, came {list(message.data)}')
+            self.refuse(f'gripper/commands: expected one finite number, got {list(message.data)}')
             return
         now = self._node.get_clock().now().nanoseconds
         with self._lock:

@@ -259,7 +259,7 @@ class VLANode(TolerantLifecycleNode):
             self._controller.new_episode()
             response.message = f'episode {self._controller.episode}'
         else:
-            response.message = 'expected a configured node, came an unconfigured one'
+            response.message = 'expected a configured node, got an unconfigured one'
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -267,7 +267,7 @@ class VLANode(TolerantLifecycleNode):
         if response.success:
             self._controller.pause(request.data)
         else:
-            response.message = 'expected a configured node, came an unconfigured one'
+            response.message = 'expected a configured node, got an unconfigured one'
         return response
 
     def _send(self, command: Command) -> int:
