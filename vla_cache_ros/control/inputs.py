@@ -14,6 +14,7 @@ import numpy as np
 from vla_cache_ros.control.messages import check_image
 from vla_cache_ros.control.messages import finger_positions
 from vla_cache_ros.control.messages import position_and_axis_angle
+from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.messages import to_proprio
 from vla_cache_ros.control.messages import to_rgb
 from vla_cache_ros.control.safety import lateness
@@ -67,11 +68,6 @@ class FrameSet:
         if self.joints is not None:
             proprio = to_proprio(self.pose.message, self.joints.message, self.finger_joints)
         return Observation(images, self.instruction, proprio)
-
-
-def stamp_of(message: object) -> int:
-    """Return the header stamp of a message in ns."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 class Inputs:

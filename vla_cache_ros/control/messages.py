@@ -42,6 +42,17 @@ MOST_SCANS = 32  # of a JPEG, which is gone through once for each; progressive o
 BLACK = 10  # of 255; a covered or dead camera shows noise below this
 
 
+def stamp_of(message: object) -> int:
+    """Return the header stamp of a message in ns."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def twist_vector(message: object) -> np.ndarray:
+    """Return a geometry_msgs/TwistStamped as [6]: m/s, rad/s."""
+    linear, angular = message.twist.linear, message.twist.angular
+    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+
+
 def check_image(message: object, topic: str) -> None:
     """
     Raise ValueError unless a sensor_msgs/Image header describes its data and there is light.

@@ -13,8 +13,9 @@ import threading
 from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.node import Node
-from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
+from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.messages import twist_vector
 from vla_cache_ros.control.parameters import DriverParameters
 from vla_cache_ros.ros.qos import COMMAND
 
@@ -93,8 +94,7 @@ class ServoInputs:
         self._node.get_logger().warning(reason, throttle_duration_sec=1.0)
 
     def _on_twist(self, message: TwistStamped) -> None:
-        linear, angular = message.twist.linear, message.twist.angular
-        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+        twist = twist_vector(message)
         if message.header.frame_id != self._frame:
             self.refuse(
                 f'delta_twist_cmds: expected frame {self._frame}, got {message.header.frame_id!r}'
@@ -103,7 +103,7 @@ class ServoInputs:
             self.refuse(f'delta_twist_cmds: expected finite numbers, got {twist.tolist()}')
         else:
             with self._lock:
-                self._twists.add(Time.from_msg(message.header.stamp).nanoseconds, twist)
+                self._twists.add(stamp_of(message), twist)
 
     def _on_gripper(self, message: Float64MultiArray) -> None:
         if len(message.data) != 1 or not np.isfinite(message.data[0]):
