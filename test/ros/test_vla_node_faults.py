@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is wrong with its inputs, vla_node stops the arm, says why and goes on after it."""
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
 from ros_graph import CAMERAS
@@ -105,7 +107,11 @@ def test_transition_that_the_state_does_not_know_is_refused_and_the_arm_moves_on
     graph.healthy_start()
     for impossible in ('activate', 'configure', 'cleanup'):
         assert not graph.transition(impossible)
-    assert graph.logged('expected a transition that begins at active')
+    named = ChangeState.Request(transition=Transition(label='activate'))
+    assert not graph.call(ChangeState, 'vla_node/change_state', named).success
+    assert graph.wait(lambda: graph.logged('transition that begins at active, got activate'))
+    assert graph.logged('expected a transition that begins at active, got 3;')
+    assert graph.state() == 'active'
     assert graph.wait(graph.outside.moving)
 
 
