@@ -27,6 +27,7 @@ from vla_cache_ros.cli.paper import paper
 from vla_cache_ros.cli.training import demos
 from vla_cache_ros.cli.training import distance
 from vla_cache_ros.cli.training import train
+from vla_cache_ros.extras import missing
 
 DEFAULT_GATE = 'learned'  # what the demo shows beside dense
 TRACEBACK_VARIABLE = 'VLA_CACHE_TRACEBACK'
@@ -219,7 +220,5 @@ def main() -> None:
 
 
 def _one_line(error: Exception) -> str:
-    text = ' '.join(str(error).split())
-    if isinstance(error, ModuleNotFoundError) and error.name in ('rclpy', 'rosbags'):
-        return f'{text}: source a ROS 2 install, or pip install -r requirements-ros.txt'
-    return text or type(error).__name__
+    text = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
+    return ' '.join(text.split()) or type(error).__name__
