@@ -33,7 +33,7 @@ EXTRAS = {
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'zstandard>=0.23', 'lz4>=4.3'],
     # measuring, reports and training
     'eval': [
-        'accelerate>=1.1',
+        'accelerate>=1.10',
         'imageio-ffmpeg>=0.5',
         'Jinja2>=3.1',
         'matplotlib>=3.8',

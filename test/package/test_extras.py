@@ -63,7 +63,7 @@ def test_policy_acts_and_the_node_imports_without_any_extra():
     ],
 )
 def test_what_needs_an_extra_names_it_in_one_line(module, arguments, extra):
-    code = f'sys.argv[1:] = {arguments}\nfrom {module} import main\nmain()'
+    code = f'sys.argv[1:] = {arguments}\nfrom {module} import main\nsys.exit(main())'
     status, _, errors = run_without_extras(code)
     assert status == 2 and errors.count('\n') == 1, errors
     assert re.search(rf"No module named '\w+': pip install 'vla_cache_ros\[({extra})\]'", errors)

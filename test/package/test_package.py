@@ -167,6 +167,7 @@ def test_entry_points_exist(wheel):
         'share/ament_index/resource_index/packages/vla_cache_ros',
         'share/vla_cache_ros/package.xml',
         'share/vla_cache_ros/launch/sim.launch.py',
+        'vla_cache_ros/evaluation/paper.yaml',
         'vla_cache_ros/checkpoints/tabletop/config.json',
         'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',
         'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',
