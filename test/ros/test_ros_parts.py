@@ -150,8 +150,9 @@ def test_two_runs_get_domains_of_their_own():
 
 
 def test_reference_of_the_parameters_is_up_to_date():
-    text = (ROOT / 'docs' / 'parameters.md').read_text(encoding='utf-8')
-    assert text == markdown(), 'vla-cache parameters > docs/parameters.md'
+    (path,) = (ROOT / 'docs').rglob('parameters.md')
+    text = path.read_text(encoding='utf-8')
+    assert text == markdown(), 'python -m vla_cache_ros.control.parameter_table'
     for kind in NODES.values():
         for one in fields(kind):
             assert f'| `{one.name}` |' in text
