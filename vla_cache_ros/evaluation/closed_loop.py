@@ -24,6 +24,7 @@ from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
+from vla_cache_ros.evaluation.settings import ClosedLoop
 from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
@@ -183,51 +184,42 @@ def summarize(
     }
 
 
-def run_evaluate(
-    checkpoint: str,
-    gate: str = 'dense',
-    reuse: float | None = None,
-    episodes: int = 10,
-    seed: int = 0,
-    json_path: str | Path | None = None,
-    device: str = 'cpu',
-    dtype: str = 'float32',
-    progress: bool = True,
-    env: str = 'tabletop',
-    tasks: Sequence[str] = (),
-) -> dict[str, Any]:
+def run_evaluate(settings: ClosedLoop, progress: bool = True) -> dict[str, Any]:
     """
     Evaluate a checkpoint in an environment, print the figures and write them as JSON.
 
-    Episode i has seed + i. env, tasks: see `environments`. Raises ValueError for bad arguments
-    before anything is loaded, OSError where the file can't be written.
+    Raises ValueError for bad settings before anything is loaded, OSError where the file can't be
+    written.
     """
-    if episodes < 1:
-        raise ValueError(f'episodes: expected at least 1, got {episodes}')
-    path = None if json_path is None else Path(json_path)
+    path, seed = settings.json, settings.seed
     if path is not None and not path.resolve().parent.is_dir():
         raise ValueError(f'json: expected a file in an existing folder, got {path}')
     from vla_cache_ros.policy import Policy  # reading figures needs no torch
 
     policy = Policy.from_pretrained(
-        checkpoint, gate=gate, device=device, dtype=dtype, reuse=reuse, seed=seed
+        settings.checkpoint,
+        gate=settings.gate,
+        device=settings.device,
+        dtype=settings.dtype,
+        reuse=settings.reuse,
+        seed=seed,
     )
-    world = make_environment(env, Setup.of(policy, tuple(tasks)))
+    world = make_environment(settings.env, Setup.of(policy, settings.task))
     try:
-        seeds = range(seed, seed + episodes)
+        seeds = range(seed, seed + settings.episodes)
         done = evaluate(world.wrap(policy), world, seeds, progress=progress)
         facts = dict(world.facts())
     finally:
         world.close()
     figures = summarize(
         done,
-        gate,
-        reuse=reuse,
+        settings.gate,
+        reuse=settings.reuse,
         seed=seed,
-        checkpoint=str(checkpoint),
-        device=device,
-        dtype=dtype,
-        env=env,
+        checkpoint=settings.checkpoint,
+        device=settings.device,
+        dtype=settings.dtype,
+        env=settings.env,
         facts=facts,
         execute_steps=world.execute_steps,
         control_frequency=world.control_frequency,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from dataclasses import replace
 from itertools import cycle
 from itertools import islice
-from pathlib import Path
 import time
 from typing import Any
 
@@ -28,6 +27,7 @@ from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.evaluation.settings import DriftTrial
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
@@ -178,42 +178,34 @@ def distances(record: Sequence[Inference], threshold: float) -> dict[str, Any]:
     }
 
 
-def run_drift(
-    checkpoint: str,
-    gate: str,
-    reuse: float | None,
-    episodes: int,
-    seed: int,
-    broken: str | None = None,
-    threshold: float | None = None,
-    json_path: Path | None = None,
-    env: str = 'tabletop',
-    tasks: Sequence[str] = (),
-) -> dict[str, Any]:
+def run_drift(settings: DriftTrial) -> dict[str, Any]:
     """
     Run episodes under the guard, print its figures and write them as JSON.
 
-    broken: one of BROKEN; the same seeds are then run without a guard too. threshold: None takes
-    the default of `drift_threshold`. Raises ValueError for bad arguments.
+    With a broken gate the same seeds are run without a guard too. Raises ValueError for bad
+    settings.
     """
+    broken, seed = settings.broken, settings.seed
     if broken is not None and broken not in BROKEN:
         raise ValueError(f'broken: expected one of {", ".join(BROKEN)}, got {broken!r}')
-    limit = VLAParameters().drift_threshold if threshold is None else threshold
-    policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
+    limit = settings.threshold
+    if limit is None:
+        limit = VLAParameters().drift_threshold
+    policy = Policy.from_pretrained(
+        settings.checkpoint, gate=settings.gate, reuse=settings.reuse, seed=seed
+    )
     if broken is not None:
         policy.gate = BrokenGate(policy.gate, broken)
-    world, seeds = (
-        make_environment(env, Setup.of(policy, tuple(tasks))),
-        range(seed, seed + episodes),
-    )
+    world = make_environment(settings.env, Setup.of(policy, settings.task))
+    seeds = range(seed, seed + settings.episodes)
     figures: dict[str, Any] = {
-        'checkpoint': str(checkpoint),
-        'gate': gate,
-        'reuse': reuse,
+        'checkpoint': settings.checkpoint,
+        'gate': settings.gate,
+        'reuse': settings.reuse,
         'broken': broken,
         'threshold': limit,
-        'seeds': [seed, seed + episodes - 1],
-        'env': env,
+        'seeds': [seeds[0], seeds[-1]],
+        'env': settings.env,
     }
     try:
         warm_up(policy, world, seed)
@@ -237,15 +229,15 @@ def run_drift(
         'checks': guard.checks,
         'alarms': share(guard.alarms, len(record), 1000.0),
         'refreshes': sum(row.refresh for row in record),
-        'episodes_with_refresh': share(len(alarmed), episodes),
+        'episodes_with_refresh': share(len(alarmed), len(seeds)),
         'cost_share': guard.share,
         'distance': distances(record, limit),
         'inference_ms_mean': float(np.mean([row.ms for row in record])),
         'hardware': hardware(),
         'versions': versions(),
     }
-    if json_path is not None:
-        write_json(json_path, figures)
+    if settings.json is not None:
+        write_json(settings.json, figures)
     print(table(figures))
     return figures
 

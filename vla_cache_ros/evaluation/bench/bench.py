@@ -39,6 +39,7 @@ from vla_cache_ros.evaluation.bench.variants import SHAPE_REUSES
 from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.comparison.entries import public_name
+from vla_cache_ros.evaluation.settings import Benchmark
 from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
@@ -59,50 +60,26 @@ from vla_cache_ros.vla.shapes import shape_config
 DEFAULT_CHECKPOINT = 'tabletop'
 STEPS, SHAPE_STEPS = 60, 4
 WARMUP, SHAPE_WARMUP = 5, 1
-LEAST_STEPS = 2
 
 
-def run_bench(
-    out: Path,
-    checkpoint: str | None = None,
-    shape: str | None = None,
-    steps: int | None = None,
-    reuses: Sequence[float] = (),
-    dtype: str | None = None,
-    device: str = 'cpu',
-    seed: int = 0,
-    busy: int = 0,
-) -> dict[str, Any]:
+def run_bench(asked: Benchmark) -> dict[str, Any]:
     """
-    Measure all variants; write bench.json, bench.md, bench.svg and bench.png to `out`.
-
-    checkpoint: name, folder or hub id, `tabletop` if neither it nor a shape is given. shape: name
-    of published sizes, filled with random weights. steps: timed observations of every variant,
-    the first of an episode not among them. reuses: shares that `learned-fixed` is asked for.
-    dtype: float32 for a checkpoint and bfloat16 for a shape unless given. busy: processes beside
-    which all variants run once more, after they ran alone.
+    Measure all variants; write bench.json, bench.md, bench.svg and bench.png.
 
     Raises ValueError, before anything is loaded, for what can't be run.
     """
+    checkpoint, shape, device = asked.checkpoint, asked.shape, asked.device
     if checkpoint is not None and shape is not None:
         raise ValueError(f'shape: expected no checkpoint beside it, got {checkpoint!r}')
     config = None if shape is None else shape_config(shape)
-    steps = (STEPS if shape is None else SHAPE_STEPS) if steps is None else steps
-    if steps < LEAST_STEPS:
-        raise ValueError(f'steps: expected at least {LEAST_STEPS}, got {steps}')
-    dtype = dtype or ('float32' if shape is None else 'bfloat16')
+    steps = asked.steps or (STEPS if shape is None else SHAPE_STEPS)
+    dtype = asked.dtype or ('float32' if shape is None else 'bfloat16')
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
-    if busy < 0:
-        raise ValueError(f'busy: expected 0 processes or more, got {busy}')
     check_device(device)
     check_dtype(DTYPES[dtype], device)
-    for reuse in reuses:
-        if not 0 <= reuse <= 1:
-            raise ValueError(f'reuse: expected a share from 0 to 1, got {reuse}')
     folder = resolve(checkpoint or DEFAULT_CHECKPOINT) if shape is None else None
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    asked.out.mkdir(parents=True, exist_ok=True)
 
     warmup = WARMUP if shape is None else SHAPE_WARMUP
     execute = EXECUTE_STEPS  # random weights have no rate of their own
@@ -111,10 +88,10 @@ def run_bench(
         execute = min(EXECUTE_STEPS, vla.config.chunk)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
-    episodes = record_episodes(steps, warmup, seed, device, execute)
+    episodes = record_episodes(steps, warmup, asked.seed, device, execute)
     episodes = [[fit_cameras(o, vla.config.cameras) for o in episode] for episode in episodes]
     saved = find_saved_gate(vla)
-    reuses = tuple(reuses) or (REUSES if shape is None else SHAPE_REUSES)
+    reuses = asked.reuse or (REUSES if shape is None else SHAPE_REUSES)
     variants = list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
     actors, memory = _start(variants, vla, saved or untrained_gate(vla), episodes[0])
 
@@ -129,8 +106,8 @@ def run_bench(
     samples = take_turns(actors, vla, episodes[1:])
     machine = best(before, rates())  # a neighbour may have been there at one end
     loaded = None
-    if busy:
-        with busy_processes(busy):
+    if asked.busy:
+        with busy_processes(asked.busy):
             loaded = take_turns(actors, vla, episodes[1:])
     figures = {
         'model': shape or public_name(vla.folder),
@@ -139,10 +116,10 @@ def run_bench(
         'parameters': parameter_count(vla.config),
         'dtype': dtype,
         'device': device,
-        'seed': seed,
+        'seed': asked.seed,
         'warmup_steps': warmup + 1,
         **summarize(samples, costs, machine, memory, dtype),
-        'busy': None if loaded is None else beside(busy, samples, loaded),
+        'busy': None if loaded is None else beside(asked.busy, samples, loaded),
         'machine': {
             'gmacs_per_s': machine.macs / 1e9,
             'gbytes_per_s': machine.copied / 1e9,
@@ -153,7 +130,7 @@ def run_bench(
         'hardware': hardware(),
         'versions': versions(),
     }
-    write_bench(out, figures)
+    write_bench(asked.out, figures)
     return figures
 
 

@@ -30,58 +30,47 @@ from vla_cache_ros.evaluation.comparison.plots import plot_comparison
 from vla_cache_ros.evaluation.comparison.runs import missing
 from vla_cache_ros.evaluation.comparison.runs import share_seeds
 from vla_cache_ros.evaluation.comparison.runs import warm_up
+from vla_cache_ros.evaluation.settings import Comparison
 from vla_cache_ros.evaluation.solved_time import solved_text
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
 
-def run_compare(
-    out: Path,
-    gates: Sequence[str],
-    reuses: Sequence[float],
-    episodes: int,
-    seed: int,
-    checkpoint: str = 'tabletop',
-    shadow: int = 0,
-    device: str = 'cpu',
-    dtype: str = 'float32',
-    env: str = 'tabletop',
-    tasks: Sequence[str] = (),
-) -> dict[str, Any]:
+def run_compare(asked: Comparison) -> dict[str, Any]:
     """
-    Run the episodes that `out` lacks, then summarise all that it has.
+    Run the episodes that the folder lacks, then summarise all that it has.
 
-    env, tasks: see `environments`. gates: entries as `parse_entry` reads them, each run at every
-    share of `reuses`. shadow: number of seeds, from the first, on which a dense policy acts along
-    for the action error. Several processes may run it on one folder. Entries added later need a
-    dense one (of another label) beside them for a latency ratio. Raises ValueError for an entry
-    that can't be read or loaded, and for a folder of another comparison.
+    Each gate is run at every share of reuse. Several processes may run it on one folder. Entries
+    added later need a dense one (of another label) beside them for a latency ratio. Raises
+    ValueError for an entry that can't be read or loaded, and for a folder of another comparison.
     """
-    entries = expand(gates, reuses)
+    entries = expand(asked.gate, asked.reuse)
     from vla_cache_ros.vla.checkpoint import resolve
 
-    checkpoint_folder = resolve(checkpoint)
+    checkpoint_folder = resolve(asked.checkpoint)
+    placed = asked.device, asked.dtype
     settings = {
         'checkpoint': public_name(checkpoint_folder),
         'checkpoint_fingerprint': fingerprint(checkpoint_folder),
         'version': vla_cache_ros.__version__,
     }
-    if env != 'tabletop':  # as before there were others
-        settings |= {'env': env, 'tasks': list(tasks)}
-    if (device, dtype) != ('cpu', 'float32'):  # folders from before these options go on
-        settings |= {'device': device, 'dtype': dtype}
-    seeds = range(seed, seed + episodes)
-    folder = ComparisonFolder.join(out, settings)
+    if asked.env != 'tabletop':  # as before there were others
+        settings |= {'env': asked.env, 'tasks': list(asked.task)}
+    if placed != ('cpu', 'float32'):  # folders from before these options go on
+        settings |= {'device': asked.device, 'dtype': asked.dtype}
+    seeds = range(asked.seed, asked.seed + asked.episodes)
+    folder = ComparisonFolder.join(asked.out, settings)
     try:
         lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
-        policies = {e: load_policy(e, checkpoint, device, dtype) for e in entries if e in lacking}
+        policies = {e: load_policy(e, asked.checkpoint, *placed) for e in entries if e in lacking}
         folder.register([entry.definition(checkpoint_folder) for entry in entries])
         if policies:
             dense = Entry(DENSE, DENSE)
-            shadowing = load_policy(dense, checkpoint, device, dtype) if shadow else None
-            setup = Setup.of(next(iter(policies.values())), tuple(tasks))
-            world = make_environment(env, setup)
-            _run(folder, policies, seeds, world, shadowing, shadow)
+            shadow = load_policy(dense, asked.checkpoint, *placed) if asked.shadow else None
+            world = make_environment(
+                asked.env, Setup.of(next(iter(policies.values())), asked.task)
+            )
+            _run(folder, policies, seeds, world, shadow, asked.shadow)
         return summarize_folder(folder)
     finally:
         folder.close()

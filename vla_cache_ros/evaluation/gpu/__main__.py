@@ -10,15 +10,15 @@ same code, nothing recorded.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Mapping
 import json
 from pathlib import Path
+import sys
 import time
-from typing import Annotated
 from typing import Any
 
 import torch
-import typer
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.evaluation.gpu.bench import bench_shape
 from vla_cache_ros.evaluation.gpu.bench import list_rows
@@ -40,9 +40,9 @@ LIGHTER = 'openvla-oft-7b'  # the shape that is timed with lighter weights as we
 
 def run_gpu(
     out: Path,
-    device: str = 'cuda',
-    minutes: float = 7.0,
-    long_run: int = 2000,
+    device: str,
+    minutes: float,
+    long_run: int,
     most_frames: int | None = None,
 ) -> dict[str, Any]:
     """
@@ -67,7 +67,7 @@ def run_gpu(
     for check in check_all(device, goldens, recorder, long_run):
         checks.append(check)
         if not check.ok:
-            typer.echo(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
+            print(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
     figures: dict[str, Any] = {
         'rehearsal': not gpu,
         'device': device,
@@ -106,25 +106,24 @@ def lighter_dtypes(device: str) -> list[str]:
     return ['int8', 'fp8'] if has_fp8(device) else ['int8']
 
 
-def main(
-    out: Annotated[Path, typer.Option(help='Folder for gpu.json and gpu.md.')] = Path('gpu_out'),
-    device: Annotated[str, typer.Option(help='cuda, cuda:N; cpu rehearses.')] = 'cuda',
-    minutes: Annotated[float, typer.Option(help='Time budget.')] = 7.0,
-    long_run: Annotated[int, typer.Option(help='Steps of the check of memory.')] = 2000,
-) -> None:
-    """Check and time the recorded step."""
+def main() -> int:
+    """Check and time the recorded step; return the exit code."""
+    parser = ArgumentParser(
+        'vla_cache_ros.evaluation.gpu', description='Check and time the recorded step.'
+    )
+    parser.add_argument('--out', type=Path, default='gpu_out', help='for gpu.json and gpu.md')
+    parser.add_argument('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
+    parser.add_argument('--minutes', type=float, default=7.0, help='time budget')
+    parser.add_argument('--long-run', type=int, default=2000, help='steps of the check of memory')
     try:
-        figures = run_gpu(out, device, minutes, long_run)
+        figures = run_gpu(**vars(parser.parse_args()))
     except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    typer.echo(tables(figures))
-    raise typer.Exit(0 if _sound(figures) else 1)
-
-
-def _sound(figures: Mapping[str, Any]) -> bool:
-    return not figures['checks']['failed'] and any(shape['entries'] for shape in figures['shapes'])
+        print(error, file=sys.stderr)
+        return 2
+    print(tables(figures))
+    ran = any(shape['entries'] for shape in figures['shapes'])
+    return 0 if ran and not figures['checks']['failed'] else 1
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    sys.exit(main())

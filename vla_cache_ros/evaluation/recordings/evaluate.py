@@ -104,14 +104,6 @@ def run_bags(
     return figures
 
 
-def usual_steps(checkpoint: str) -> int:
-    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
-    from vla_cache_ros.vla.checkpoint import is_causal
-    from vla_cache_ros.vla.checkpoint import resolve
-
-    return 1 if is_causal(resolve(checkpoint)) else 4
-
-
 def _model(
     checkpoint: str, gates: Sequence[str], reuses: Sequence[float], device: str, dtype: str
 ) -> Model:
