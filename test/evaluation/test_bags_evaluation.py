@@ -22,10 +22,10 @@ from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.recordings.evaluate import run_bags
 from vla_cache_ros.evaluation.recordings.figures import bag_figures
 from vla_cache_ros.evaluation.recordings.figures import live_lines
-from vla_cache_ros.evaluation.recordings.measures import difference
 from vla_cache_ros.evaluation.recordings.moments import COUNT
 from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.evaluation.recordings.steps import difference
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.vla.actions import Bounds
 
@@ -139,7 +139,7 @@ def test_worst_moments_are_the_worst_ones_with_both_actions_and_a_picture(tmp_pa
     actors[OTHER].act = act
     folder = write_bag(tmp_path / 'bag', recording(8))
     moments = run_bag(task(folder), actors).moments
-    sizes = [moment.millimetres for moment in moments]
+    sizes = [moment.found.difference.millimetres for moment in moments]
     assert len(moments) == COUNT
     assert sizes == sorted(sizes, reverse=True)
     expected = sorted((4e3 * off for index, off in shift.items() if index), reverse=True)[:COUNT]

@@ -76,15 +76,6 @@ def test_more_seeds_and_entries_run_only_what_is_missing(tmp_path):
     assert work(tmp_path, [DENSE, MOTION, RANDOM], range(4))[0] == []
 
 
-def test_a_folder_from_before_times_were_noted_is_read(tmp_path):
-    work(tmp_path, [DENSE], range(1))
-    (file,) = tmp_path.glob('episodes/*.jsonl')
-    before = file.read_text()
-    file.write_text(before.replace('"seconds": 0.84, ', ''))
-    assert file.read_text() != before
-    assert ComparisonFolder(tmp_path).records['dense', None, 0].episode.seconds is None
-
-
 def test_a_torn_last_line_is_ignored_with_a_notice_and_its_episode_run_again(tmp_path, capsys):
     work(tmp_path, [DENSE, MOTION], range(2))
     (file,) = tmp_path.glob('episodes/*.jsonl')

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.control.drift_guard import distance
+from vla_cache_ros.action_distance import drift_distance
 from vla_cache_ros.control.drift_guard import DriftGuard
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.environments import Environment
@@ -27,8 +27,8 @@ from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.reports.statistics import wilson_interval
@@ -86,7 +86,7 @@ class Watched:
         if report.reuse:
             begin = time.perf_counter()
             dense = self._policy.shadow(observation, report.step)
-            apart = distance(chunk.normalized, dense.normalized, self._steps)
+            apart = drift_distance(chunk.normalized, dense.normalized, self._steps)
             shadow_ms = 1e3 * (time.perf_counter() - begin)
         row = Inference(self._episode, ms, report.reuse, apart, shadow_ms)
         if self._guarded:

@@ -57,11 +57,3 @@ def record_episodes(
     finally:
         env.close()
     return episodes
-
-
-def back_and_forth(index: int, count: int) -> int:
-    """Return the place, of `count`, at step `index` of a walk to the end and back, for ever."""
-    if count == 1:
-        return 0
-    place = index % (2 * count - 2)
-    return min(place, 2 * count - 2 - place)

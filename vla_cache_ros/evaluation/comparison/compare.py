@@ -9,6 +9,7 @@ there is something to run.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.entries import expand
@@ -25,12 +25,15 @@ from vla_cache_ros.evaluation.comparison.entries import fingerprint
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
-from vla_cache_ros.evaluation.comparison.folder import write_text
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
 from vla_cache_ros.evaluation.comparison.runs import missing
 from vla_cache_ros.evaluation.comparison.runs import share_seeds
 from vla_cache_ros.evaluation.comparison.runs import warm_up
 from vla_cache_ros.evaluation.solved_time import solved_text
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.files import write_text
+from vla_cache_ros.reports.tables import as_markdown
+from vla_cache_ros.reports.tables import Table
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
@@ -66,13 +69,13 @@ def run_compare(
         'checkpoint_fingerprint': fingerprint(checkpoint_folder),
         'version': vla_cache_ros.__version__,
     }
-    if env != 'tabletop':  # as before there were others
+    # what is usual is not named
+    if env != 'tabletop':
         settings |= {'env': env, 'tasks': list(tasks)}
-    if (device, dtype) != ('cpu', 'float32'):  # folders from before these options go on
+    if (device, dtype) != ('cpu', 'float32'):
         settings |= {'device': device, 'dtype': dtype}
     seeds = range(seed, seed + episodes)
-    folder = ComparisonFolder.join(out, settings)
-    try:
+    with closing(ComparisonFolder.join(out, settings)) as folder:
         lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
         policies = {e: load_policy(e, checkpoint, device, dtype) for e in entries if e in lacking}
         folder.register([entry.definition(checkpoint_folder) for entry in entries])
@@ -83,17 +86,12 @@ def run_compare(
             world = make_environment(env, setup)
             _run(folder, policies, seeds, world, shadowing, shadow)
         return summarize_folder(folder)
-    finally:
-        folder.close()
 
 
 def run_summary(out: Path) -> dict[str, Any]:
     """Summarise what a folder has, without running anything; raises ValueError if it has none."""
-    folder = ComparisonFolder(out)
-    try:
+    with closing(ComparisonFolder(out)) as folder:
         return summarize_folder(folder)
-    finally:
-        folder.close()
 
 
 def load_policy(
@@ -140,24 +138,15 @@ def summarize_folder(folder: ComparisonFolder) -> dict[str, Any]:
 
 def table(figures: Mapping[str, Any]) -> str:
     """Return the comparison in Markdown: what each entry came to, and paired differences."""
-    first = _rows(
-        'entry',
-        ['success', '95 % interval', 'reuse', 'of cached steps', 'action error']
-        + ['age mean / p95 / max', 'p50 ms', 'p95 ms', 'p50 ratio', 'p95 ratio', 'gate p50 ms']
-        + ['s per solved task (95 %)', 'ratio (95 %)'],
-        {entry['name']: _cells(entry) for entry in figures['entries']},
-    )
-    against = ['points (95 %)', "McNemar's p", 'n']
-    second = _rows(
-        'entry',
-        [f'{figures["reference"] or DENSE}: {against[0]}', *against[1:]]
-        + [f'best rule: {against[0]}', *against[1:]],
-        {
-            entry['name']: _pair(entry['against_dense']) + _pair(entry['against_best_rule'])
-            for entry in figures['entries']
-            if entry['against_dense'] or entry['against_best_rule']
-        },
-    )
+    entries = figures['entries']
+    pairs = ('points (95 %)', "McNemar's p", 'n')
+    columns = ['entry', f'{figures["reference"] or DENSE}: {pairs[0]}', *pairs[1:]]
+    columns += [f'best rule: {pairs[0]}', *pairs[1:]]
+    compared = [
+        [entry['name'], *_pair(entry['against_dense']), *_pair(entry['against_best_rule'])]
+        for entry in entries
+        if entry['against_dense'] or entry['against_best_rule']
+    ]
     running, threads = figures['processes'], figures['threads']
     note = (
         f'{figures["env"]} ({", ".join(f"{k} {v}" for k, v in figures["facts"].items())}), '
@@ -167,7 +156,8 @@ def table(figures: Mapping[str, Any]) -> str:
         f'{running["at_once"]} process(es) at a time, torch threads '
         f'{" or ".join(map(str, threads))}.'
     )
-    return '\n\n'.join([first, second, note])
+    tables = Table.of([*map(_cells, entries)]), Table(columns, compared)
+    return '\n\n'.join([*map(as_markdown, tables), note])
 
 
 def _run(
@@ -189,24 +179,28 @@ def _run(
         print(f'{held} seeds were with another process; the last one to end has them all')
 
 
-def _cells(entry: Mapping[str, Any]) -> list[str]:
+def _cells(entry: Mapping[str, Any]) -> dict[str, str]:
     low, high = (100 * bound for bound in entry['success_ci95'])
-    total, ages, ratio = entry['latency_ms']['total'], entry['ages'], entry['latency_ratio']
-    solved = entry['seconds_per_solved_ratio']
-    return [
-        f'{entry["successes"]} of {entry["episodes"]}',
-        f'{low:.1f} to {high:.1f} %',
-        _format(entry['reuse_mean'], '{:.1%}'),
-        _format(entry['reuse_mean_cached'], '{:.1%}'),
-        _format(entry['action_error'] and entry['action_error']['mean'], '{:.4f}'),
-        '{mean:.1f} / {p95} / {max}'.format(**ages) if ages else '',
-        _format(total['p50'], '{:.1f}'),
-        _format(total['p95'], '{:.1f}'),
-        *(_format(ratio and ratio[q], '{:.2f}') for q in ('p50', 'p95')),
-        _format(entry['latency_ms']['gate']['p50'], '{:.2f}'),
-        solved_text(entry['seconds_per_solved'], entry['seconds_per_solved_ci95'], 2),
-        '' if solved is None else solved_text(solved['ratio'], solved['ci95'], 3),
-    ]
+    latency, ages, ratio = entry['latency_ms'], entry['ages'], entry['latency_ratio']
+    error, solved = entry['action_error'], entry['seconds_per_solved_ratio']
+    return {
+        'entry': entry['name'],
+        'success': f'{entry["successes"]} of {entry["episodes"]}',
+        '95 % interval': f'{low:.1f} to {high:.1f} %',
+        'reuse': _format(entry['reuse_mean'], '{:.1%}'),
+        'of cached steps': _format(entry['reuse_mean_cached'], '{:.1%}'),
+        'action error': _format(error and error['mean'], '{:.4f}'),
+        'age mean / p95 / max': '{mean:.1f} / {p95} / {max}'.format(**ages) if ages else '',
+        'p50 ms': _format(latency['total']['p50'], '{:.1f}'),
+        'p95 ms': _format(latency['total']['p95'], '{:.1f}'),
+        'p50 ratio': _format(ratio and ratio['p50'], '{:.2f}'),
+        'p95 ratio': _format(ratio and ratio['p95'], '{:.2f}'),
+        'gate p50 ms': _format(latency['gate']['p50'], '{:.2f}'),
+        's per solved task (95 %)': solved_text(
+            entry['seconds_per_solved'], entry['seconds_per_solved_ci95'], 2
+        ),
+        'ratio (95 %)': solved_text(solved['ratio'], solved['ci95'], 3) if solved else '',
+    }
 
 
 def _pair(pair: Mapping[str, Any] | None) -> list[str]:
@@ -223,9 +217,3 @@ def _pair(pair: Mapping[str, Any] | None) -> list[str]:
 
 def _format(value: float | None, form: str) -> str:
     return '' if value is None else form.format(value).replace('%', ' %')
-
-
-def _rows(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
-    lines = [[corner, *columns], ['---'] * (1 + len(columns))]
-    lines += [[name, *cells] for name, cells in rows.items()]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

@@ -78,12 +78,10 @@ def comparison_figures(
         entries.append(figures)
     everything = [record for key in definitions for record in runs[key].values()]
     seeds = [record.episode.seed for record in everything]
-    steps = {machine['execute_steps'] for machine in machines if 'execute_steps' in machine}
-    rates = {m['control_frequency'] for m in machines if 'control_frequency' in m}
     return {
-        'env': 'tabletop',  # what folders without it are of
-        **({'execute_steps': max(steps)} if steps else {}),
-        **({'control_frequency': max(rates)} if rates else {}),
+        'env': 'tabletop',  # which the settings leave out
+        'execute_steps': max(machine['execute_steps'] for machine in machines),
+        'control_frequency': max(machine['control_frequency'] for machine in machines),
         **{name: value for name, value in manifest.items() if name != 'entries'},
         'reference': None if dense is None else entry_name(*dense),
         'seeds': [min(seeds), max(seeds)],
@@ -101,7 +99,7 @@ def _facts(machines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return what the environment said of itself, all answers where processes differ."""
     found: dict[str, list[str]] = {}
     for machine in machines:
-        for name, value in machine.get('facts', {}).items():
+        for name, value in machine['facts'].items():
             if value not in found.setdefault(name, []):
                 found[name].append(value)
     return {name: ' and '.join(values) for name, values in found.items()}
@@ -182,13 +180,9 @@ def seconds_ratio(references: Sequence[Run], other: Run) -> dict[str, Any] | Non
     """
     Return the ratio of seconds per solved task, other to dense, below 1 is better; or None.
 
-    references: as for `latency_ratio`. Episodes whose time is not known do not count.
+    references: as for `latency_ratio`.
     """
-    pairs = [
-        pair
-        for pair in timed_together(references, other)
-        if all(episode.seconds is not None for episode in pair)
-    ]
+    pairs = list(timed_together(references, other))
     dense, own = ([(pair[side].seconds, pair[side].success) for pair in pairs] for side in (0, 1))
     return solved_ratio(dense, own)
 

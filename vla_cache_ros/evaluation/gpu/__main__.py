@@ -10,15 +10,15 @@ same code, nothing recorded.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 import json
 from pathlib import Path
+import sys
 import time
-from typing import Annotated
 from typing import Any
 
 import torch
-import typer
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.evaluation.gpu.bench import bench_shape
 from vla_cache_ros.evaluation.gpu.bench import list_rows
@@ -67,7 +67,7 @@ def run_gpu(
     for check in check_all(device, goldens, recorder, long_run):
         checks.append(check)
         if not check.ok:
-            typer.echo(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
+            print(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
     figures: dict[str, Any] = {
         'rehearsal': not gpu,
         'device': device,
@@ -79,10 +79,10 @@ def run_gpu(
         'shapes': [],
     }
     _write(out, figures)
-    dtypes = lighter_dtypes(device)
+    lighter = ['int8', 'fp8'] if has_fp8(device) else ['int8']
     for name in ORDER:
         config = SHAPES[name] if gpu else small(name)
-        rows = list_rows(config, dtypes if name == LIGHTER else ())
+        rows = list_rows(config, lighter if name == LIGHTER else ())
         started = time.perf_counter()
         found = bench_shape(
             name, config, rows, episodes, device, lambda: None if gpu else Direct(), left
@@ -101,25 +101,21 @@ def _write(out: Path, figures: Mapping[str, Any]) -> None:
     (out / 'gpu.md').write_text(tables(figures) + '\n', encoding='utf-8')
 
 
-def lighter_dtypes(device: str) -> list[str]:
-    """Return the lighter types of weights that this device can compute with."""
-    return ['int8', 'fp8'] if has_fp8(device) else ['int8']
-
-
-def main(
-    out: Annotated[Path, typer.Option(help='Folder for gpu.json and gpu.md.')] = Path('gpu_out'),
-    device: Annotated[str, typer.Option(help='cuda, cuda:N; cpu rehearses.')] = 'cuda',
-    minutes: Annotated[float, typer.Option(help='Time budget.')] = 7.0,
-    long_run: Annotated[int, typer.Option(help='Steps of the check of memory.')] = 2000,
-) -> None:
-    """Check and time the recorded step."""
+def main() -> int:
+    """Check and time the recorded step; return the exit code. argparse: tyro may be missing."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    add = parser.add_argument
+    add('--out', type=Path, default=Path('gpu_out'), help='folder for gpu.json and gpu.md')
+    add('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
+    add('--minutes', type=float, default=7.0, help='time budget')
+    add('--long-run', type=int, default=2000, help='steps of the check of memory')
     try:
-        figures = run_gpu(out, device, minutes, long_run)
+        figures = run_gpu(**vars(parser.parse_args()))
     except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    typer.echo(tables(figures))
-    raise typer.Exit(0 if _sound(figures) else 1)
+        print(error, file=sys.stderr)
+        return 2
+    print(tables(figures))
+    return 0 if _sound(figures) else 1
 
 
 def _sound(figures: Mapping[str, Any]) -> bool:
@@ -127,4 +123,4 @@ def _sound(figures: Mapping[str, Any]) -> bool:
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    sys.exit(main())

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.comparison.entries import Entry
@@ -35,9 +34,10 @@ from vla_cache_ros.evaluation.recordings.page import write_page
 from vla_cache_ros.evaluation.recordings.run import BagResult
 from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
-from vla_cache_ros.live.demo_page import as_text
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.tables import as_text
 
 OUTPUTS = ('report.html', 'report.json')
 _LOOK = 0.3  # s between two looks at how far the processes are
@@ -85,7 +85,7 @@ def run_bags(
         return {'bags': [], 'failed': failed}
     figures = _figures(tasks, model, results, failed, processes)
     moments = [moment for result in results for moment in result.moments]
-    moments = sorted(moments, key=lambda moment: -moment.normalized)[:COUNT]
+    moments = sorted(moments, key=lambda moment: -moment.found.difference.normalized)[:COUNT]
     write_json(out / 'report.json', figures)
     write_page(out / 'report.html', figures, moments)
     print(as_text(table(figures)))

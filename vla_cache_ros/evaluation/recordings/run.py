@@ -17,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.action_distance import largest_difference
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import BagStep
 from vla_cache_ros.bags.walk import Cadence
 from vla_cache_ros.bags.walk import walk
 from vla_cache_ros.evaluation.comparison.entries import Entry
-from vla_cache_ros.evaluation.recordings.measures import Difference
-from vla_cache_ros.evaluation.recordings.measures import difference
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.moments import WorstMoments
+from vla_cache_ros.evaluation.recordings.steps import difference
+from vla_cache_ros.evaluation.recordings.steps import GateStep
+from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
@@ -50,30 +52,6 @@ class BagTask:
     executed: int
     state: str = RECORDED
     named_images: bool = False
-
-
-@dataclass(frozen=True)
-class GateStep:
-    """Hold what one gate did at one observation; live: largest difference to live actions."""
-
-    difference: Difference
-    reuse: float
-    refresh: str
-    age_mean: float
-    age_max: int
-    milliseconds: float
-    live: float | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """Hold one observation; seconds since the bag's first; live_gate: '' without a live node."""
-
-    episode: int
-    seconds: float
-    instruction: str
-    live_gate: str
-    gates: Mapping[str, GateStep]
 
 
 @dataclass
@@ -184,7 +162,7 @@ class _Runner:
         if said and (said['gate'], said['instruction']) == (entry.gate, instruction):
             actions = np.asarray(said['actions'], np.float64)
             if actions.shape == chunk.actions.shape:
-                live = float(np.abs(actions - chunk.actions).max())
+                live = largest_difference(actions, chunk.actions)
         return GateStep(
             difference=difference(chunk, dense, self._task.executed, self._halfway),
             reuse=float(report.reuse),
