@@ -33,7 +33,8 @@ def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
     return {
         'name': name,
         'action_error': {
-            n: _spread(c, 'mean', 'p95') for n, c in zip(DIMENSIONS, off.T, strict=True)
+            name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
+            for name, column in zip(DIMENSIONS, off.T, strict=True)
         },
         'action_error_normalized': _spread([d.normalized for d in differences]),
         'displacement_mm': _spread([d.millimetres for d in differences]),
