@@ -17,9 +17,9 @@ from vla_cache_ros.environments.tabletop import environment
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.compare import run_compare
 from vla_cache_ros.evaluation.comparison.compare import run_summary
-from vla_cache_ros.evaluation.comparison.compare import table
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
+from vla_cache_ros.evaluation.comparison.table import table
 from vla_cache_ros.policy import Policy
 
 

@@ -11,9 +11,9 @@ from fake_comparison import definition
 from fake_comparison import FakeGatePolicy
 from fake_comparison import SETTINGS
 import pytest
+from vla_cache_ros.evaluation.comparison.compare import share_seeds
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
-from vla_cache_ros.evaluation.comparison.runs import share_seeds
 from vla_cache_ros.evaluation.turns import turn_order
 
 DENSE, MOTION, RANDOM = Entry('dense', 'dense'), Entry('m', 'motion'), Entry('r', 'random')

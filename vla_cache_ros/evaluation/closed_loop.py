@@ -27,12 +27,10 @@ from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
 from vla_cache_ros.reports.files import write_json
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.statistics import finite
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.statistics import wilson_interval
-from vla_cache_ros.reports.tables import as_text
 from vla_cache_ros.reports.tables import Table
 from vla_cache_ros.types import StepReport
 
@@ -186,8 +184,7 @@ def summarize(
         'latency_warmup_skipped': skipped,
         'refreshes': dict(sorted(refreshes.items())),
         'seeds': [episodes[0].seed, episodes[-1].seed],
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
         **extra,
         'per_episode': [episode.record() for episode in episodes],
     }
@@ -275,8 +272,8 @@ def table(figures: Mapping[str, Any]) -> str:
         (name, f'{counts["successes"]} of {counts["episodes"]}')
         for name, counts in figures['tasks'].items()
     ]
-    lines += ['', as_text(Table(('ms', 'p50', 'p95'), stages))]
-    lines += ['', as_text(Table(('task', 'succeeded'), tasks))]
+    lines += ['', Table(('ms', 'p50', 'p95'), stages).text()]
+    lines += ['', Table(('task', 'succeeded'), tasks).text()]
     if 'env' in figures:
         facts = (f'{name} {value}' for name, value in figures['facts'].items())
         lines += ['', ', '.join([figures['env'], *facts])]

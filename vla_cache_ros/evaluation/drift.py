@@ -29,8 +29,7 @@ from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.statistics import wilson_interval
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
@@ -241,8 +240,7 @@ def run_drift(
         'cost_share': guard.share,
         'distance': distances(record, limit),
         'inference_ms_mean': float(np.mean([row.ms for row in record])),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
     if json_path is not None:
         write_json(json_path, figures)

@@ -32,7 +32,6 @@ from vla_cache_ros.live.demo_page import write_page
 from vla_cache_ros.live.processes import ProcessDied
 from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.reports.statistics import percentiles
-from vla_cache_ros.reports.tables import as_text
 from vla_cache_ros.reports.video import write_video
 from vla_cache_ros.share import share_file
 from vla_cache_ros.vla.checkpoint import is_causal
@@ -136,7 +135,7 @@ def run_demo(
     report['ros']['commands'] = bag.counts[COMMANDS]
     write_json(out / 'report.json', report)
     write_page(out / 'report.html', report, {run.gate: run.episodes for run in runs}, video)
-    print(as_text(comparison(report)))
+    print(comparison(report).text())
     print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag.path}')
     return report
 

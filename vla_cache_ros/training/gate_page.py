@@ -80,14 +80,7 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 def as_text(figures: Mapping[str, Any]) -> str:
     """Return the table of gates and the verdict as lines for a terminal."""
-    rows = [_COLUMNS, *_gates(figures).table.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        f'{row[0]:<{widths[0]}}  '
-        + '  '.join(f'{c:>{w}}' for c, w in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    ]
-    return '\n'.join([*lines, '', verdict(figures)])
+    return f'{_gates(figures).table.text()}\n\n{verdict(figures)}'
 
 
 def _gates(figures: Mapping[str, Any]) -> Section:

@@ -19,10 +19,10 @@ from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.evaluation.bench.busy import busy_processes
 from vla_cache_ros.evaluation.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.inputs import record_episodes
 from vla_cache_ros.evaluation.bench.report import write_bench
 from vla_cache_ros.evaluation.bench.roofline import best
 from vla_cache_ros.evaluation.bench.roofline import measure
+from vla_cache_ros.evaluation.bench.sampling import record_episodes
 from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import beside
 from vla_cache_ros.evaluation.bench.summary import summarize
@@ -36,10 +36,9 @@ from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.turns import fit_cameras
-from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import held_mib
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.hardware import peak_mib
-from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
@@ -145,8 +144,7 @@ def run_bench(
         },
         'weights_mib': weight_bytes / 2**20,
         'peak_mib': peak_mib(device),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
     write_bench(out, figures)
     return figures

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.evaluation.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.inputs import DRIVER
-from vla_cache_ros.evaluation.bench.inputs import record_episodes
+from vla_cache_ros.evaluation.bench.sampling import DRIVER
+from vla_cache_ros.evaluation.bench.sampling import record_episodes
 from vla_cache_ros.evaluation.bench.sampling import Sample
 from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import step_work
@@ -32,15 +32,13 @@ from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
-from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import held_mib
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.plots import BLUE
 from vla_cache_ros.reports.plots import GREY
 from vla_cache_ros.reports.plots import save_figure
 from vla_cache_ros.reports.plots import tidy
 from vla_cache_ros.reports.statistics import percentiles
-from vla_cache_ros.reports.tables import as_text
 from vla_cache_ros.reports.tables import Table
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import LoadedVLA
@@ -73,8 +71,7 @@ def run_growth(out: Path, steps: int = WINDOWS[-1], seed: int = 0) -> dict[str, 
         'seed': seed,
         'cameras': grow_cameras(CAMERAS, warmup, episodes),
         'episode': grow_episode(steps, episodes[0]),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
     write_json(out / 'growth.json', figures)
     save_figure(out / 'growth', draw_growth(figures))
@@ -96,7 +93,7 @@ def run_growth(out: Path, steps: int = WINDOWS[-1], seed: int = 0) -> dict[str, 
         }
         for row in figures['episode']['windows']
     ]
-    print('\n\n'.join(as_text(Table.of(rows)) for rows in (cameras, windows)))
+    print('\n\n'.join(Table.of(rows).text() for rows in (cameras, windows)))
     return figures
 
 

@@ -19,7 +19,6 @@ from vla_cache_ros.reports.plots import BLUE
 from vla_cache_ros.reports.plots import GREEN
 from vla_cache_ros.reports.plots import ORANGE
 from vla_cache_ros.reports.plots import save_figure
-from vla_cache_ros.reports.tables import as_markdown
 from vla_cache_ros.reports.tables import Table
 
 STAGE_COLORS = {
@@ -45,7 +44,7 @@ def tables(figures: Mapping[str, Any]) -> str:
     rows = [[*map(_time, figures['entries'])], [*map(_work, figures['entries'])]]
     if figures.get('busy'):
         rows.insert(1, _busy(figures['busy']))
-    return '\n\n'.join([*(as_markdown(Table.of(part)) for part in rows), _note(figures)])
+    return '\n\n'.join([*(Table.of(part).markdown() for part in rows), _note(figures)])
 
 
 def draw(figures: Mapping[str, Any]) -> Figure:

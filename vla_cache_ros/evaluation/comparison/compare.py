@@ -3,21 +3,27 @@
 """
 Compare gates fairly: run what a folder lacks, then write its figures, tables and plots.
 
-Joins the parts: entries, folder, turns, figures, plots. Loads models and the simulator only when
-there is something to run.
+Policies take turns on the same seeds, so that whatever else the machine does falls on all alike;
+the order changes from seed to seed, so that what one leaves in the processor's caches does too.
+Models and the simulator are loaded only when there is something to run.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+import time
 from typing import Any
 
+import torch
+from tqdm import tqdm
 import vla_cache_ros
 from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
+from vla_cache_ros.evaluation.closed_loop import run_episode
+from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.entries import expand
@@ -25,15 +31,13 @@ from vla_cache_ros.evaluation.comparison.entries import fingerprint
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
+from vla_cache_ros.evaluation.comparison.folder import Record
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
-from vla_cache_ros.evaluation.comparison.runs import missing
-from vla_cache_ros.evaluation.comparison.runs import share_seeds
-from vla_cache_ros.evaluation.comparison.runs import warm_up
-from vla_cache_ros.evaluation.solved_time import solved_text
+from vla_cache_ros.evaluation.comparison.table import table
+from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.files import write_text
-from vla_cache_ros.reports.tables import as_markdown
-from vla_cache_ros.reports.tables import Table
+from vla_cache_ros.reports.hardware import measured_on
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
@@ -136,33 +140,9 @@ def summarize_folder(folder: ComparisonFolder) -> dict[str, Any]:
     return figures
 
 
-def table(figures: Mapping[str, Any]) -> str:
-    """Return the comparison in Markdown: what each entry came to, and paired differences."""
-    entries = figures['entries']
-    pairs = ('points (95 %)', "McNemar's p", 'n')
-    columns = ['entry', f'{figures["reference"] or DENSE}: {pairs[0]}', *pairs[1:]]
-    columns += [f'best rule: {pairs[0]}', *pairs[1:]]
-    compared = [
-        [entry['name'], *_pair(entry['against_dense']), *_pair(entry['against_best_rule'])]
-        for entry in entries
-        if entry['against_dense'] or entry['against_best_rule']
-    ]
-    running, threads = figures['processes'], figures['threads']
-    note = (
-        f'{figures["env"]} ({", ".join(f"{k} {v}" for k, v in figures["facts"].items())}), '
-        f'checkpoint {figures["checkpoint"]} ({figures["checkpoint_fingerprint"]}), seeds '
-        f'{figures["seeds"][0]} to {figures["seeds"][1]}, '
-        f'{" and ".join(str(machine["cpu"]) for machine in figures["hardware"])}, '
-        f'{running["at_once"]} process(es) at a time, torch threads '
-        f'{" or ".join(map(str, threads))}.'
-    )
-    tables = Table.of([*map(_cells, entries)]), Table(columns, compared)
-    return '\n\n'.join([*map(as_markdown, tables), note])
-
-
 def _run(
     folder: ComparisonFolder,
-    policies: Mapping[Entry, Any],
+    policies: Mapping[Entry, Actor],
     seeds: Sequence[int],
     world: Environment,
     dense: Actor | None,
@@ -170,7 +150,10 @@ def _run(
 ) -> None:
     actors = {entry: world.wrap(policy) for entry, policy in policies.items()}
     try:
-        warm_up([*actors.values()], world, seeds[0])
+        for actor in actors.values():  # buffers are allocated, caches of the libraries filled
+            observation = world.reset(seeds[0])
+            for _ in range(WARMUP_INFERENCES):
+                actor.act(observation)
         beside = None if dense is None else world.wrap(dense)
         held = share_seeds(folder, actors, world, seeds, beside, shadow)
     finally:
@@ -179,41 +162,44 @@ def _run(
         print(f'{held} seeds were with another process; the last one to end has them all')
 
 
-def _cells(entry: Mapping[str, Any]) -> dict[str, str]:
-    low, high = (100 * bound for bound in entry['success_ci95'])
-    latency, ages, ratio = entry['latency_ms'], entry['ages'], entry['latency_ratio']
-    error, solved = entry['action_error'], entry['seconds_per_solved_ratio']
-    return {
-        'entry': entry['name'],
-        'success': f'{entry["successes"]} of {entry["episodes"]}',
-        '95 % interval': f'{low:.1f} to {high:.1f} %',
-        'reuse': _format(entry['reuse_mean'], '{:.1%}'),
-        'of cached steps': _format(entry['reuse_mean_cached'], '{:.1%}'),
-        'action error': _format(error and error['mean'], '{:.4f}'),
-        'age mean / p95 / max': '{mean:.1f} / {p95} / {max}'.format(**ages) if ages else '',
-        'p50 ms': _format(latency['total']['p50'], '{:.1f}'),
-        'p95 ms': _format(latency['total']['p95'], '{:.1f}'),
-        'p50 ratio': _format(ratio and ratio['p50'], '{:.2f}'),
-        'p95 ratio': _format(ratio and ratio['p95'], '{:.2f}'),
-        'gate p50 ms': _format(latency['gate']['p50'], '{:.2f}'),
-        's per solved task (95 %)': solved_text(
-            entry['seconds_per_solved'], entry['seconds_per_solved_ci95'], 2
-        ),
-        'ratio (95 %)': solved_text(solved['ratio'], solved['ci95'], 3) if solved else '',
+def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:
+    """Return the entries without an episode of this seed, in the seed's order."""
+    ordered = (entries[index] for index in turn_order(len(entries), seed))
+    return [entry for entry in ordered if (*entry.key, seed) not in folder.records]
+
+
+def share_seeds(
+    folder: ComparisonFolder,
+    policies: Mapping[Entry, Actor],
+    env: Environment,
+    seeds: Sequence[int],
+    shadow: Actor | None = None,
+    shadowed: int = 0,
+) -> int:
+    """
+    Run what is missing of every seed that no other process holds; return how many were held.
+
+    shadow: acts along on the first `shadowed` seeds, for the action error.
+    """
+    machine = {
+        **measured_on(),
+        'facts': dict(env.facts()),
+        'execute_steps': env.execute_steps,
+        'control_frequency': env.control_frequency,
     }
-
-
-def _pair(pair: Mapping[str, Any] | None) -> list[str]:
-    if pair is None:
-        return ['', '', '']
-    low, high = (100 * bound for bound in pair['success_difference_ci95'])
-    rule = f'{pair["rule"]}: ' if 'rule' in pair else ''
-    return [
-        f'{rule}{100 * pair["success_difference"]:+.1f} ({low:+.1f} to {high:+.1f})',
-        f'{pair["mcnemar_p"]:.3g}',
-        str(pair['episodes']),
-    ]
-
-
-def _format(value: float | None, form: str) -> str:
-    return '' if value is None else form.format(value).replace('%', ' %')
+    entries = list(policies)
+    held = 0
+    with tqdm(seeds, unit='seed') as bar:
+        for index, seed in enumerate(bar):
+            with folder.claim(seed) as mine:
+                if not mine:
+                    held += 1
+                    continue
+                for entry in missing(folder, entries, seed):
+                    bar.set_postfix_str(f'{seed}: {entry.name}')
+                    began = time.time()
+                    along = shadow if index < shadowed else None
+                    episode = run_episode(policies[entry], env, seed, along)
+                    threads, ended = torch.get_num_threads(), time.time()
+                    folder.append(Record('', *entry.key, episode, threads, began, ended), machine)
+    return held

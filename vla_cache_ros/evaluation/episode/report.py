@@ -24,6 +24,8 @@ from vla_cache_ros.evaluation.episode.strip import draw_strip
 from vla_cache_ros.evaluation.episode.trace import GatedActor
 from vla_cache_ros.evaluation.episode.trace import record_episode
 from vla_cache_ros.evaluation.episode.trace import Trace
+from vla_cache_ros.reports.files import begin_folder
+from vla_cache_ros.reports.files import check_folder
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import footer
 from vla_cache_ros.reports.page import embedded
@@ -45,8 +47,7 @@ def run_report(
     """
     if episodes < 1:
         raise ValueError(f'episodes: expected at least 1, got {episodes}')
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'out: expected a folder or a new name, found a file: {out}')
+    check_folder(out)
     # imported here: with another policy and environment, write_outputs needs neither
     from vla_cache_ros.environments.tabletop.robot import CAMERAS
     from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
@@ -55,9 +56,7 @@ def run_report(
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
     dense = Policy.from_pretrained(checkpoint, gate='dense')
-    out.mkdir(parents=True, exist_ok=True)
-    for name in OUTPUTS:  # a failed run shall not stand beside an earlier one's figures
-        (out / name).unlink(missing_ok=True)
+    begin_folder(out, OUTPUTS)
     env = Tabletop(policy.num_images)
     try:
         for actor in (policy, dense):  # what a first call allocates counts for neither

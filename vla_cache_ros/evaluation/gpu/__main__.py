@@ -27,8 +27,7 @@ from vla_cache_ros.evaluation.gpu.checks import small
 from vla_cache_ros.evaluation.gpu.checks import summary
 from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.evaluation.gpu.table import tables
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8
 from vla_cache_ros.vla.shapes import SHAPES
@@ -72,8 +71,7 @@ def run_gpu(
         'rehearsal': not gpu,
         'device': device,
         'card': torch.cuda.get_device_name(device) if gpu else None,
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
         'checks': summary(checks),
         'check_seconds': time.perf_counter() - begin,
         'shapes': [],

@@ -7,16 +7,17 @@ Runs in a process of its own, so what it takes and gives can be pickled. Sums no
 """
 
 from collections import Counter
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 from vla_cache_ros.action_distance import largest_difference
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.topics import BagTopics
@@ -66,13 +67,11 @@ class BagResult:
     chosen_live: bool = False
 
 
-def run_bag(
-    task: BagTask, policies: Mapping[Entry, Any], count: Callable[[], None] = lambda: None
-) -> BagResult:
+def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
     """
     Let every policy act on every observation of a bag; the first policy is the dense one.
 
-    count: is called after each observation. Raises ValueError where the bag cannot be evaluated.
+    Raises ValueError where the bag cannot be evaluated.
     """
     dense = next(iter(policies.values()))
     topics = _topics_for(task, dense)
@@ -80,9 +79,10 @@ def run_bag(
     _check(bag, topics, task, dense)
     notes: Counter[str] = Counter()
     runner = _Runner(task, policies)
-    for step in walk(bag, topics, task.cadence, notes):
+    steps = walk(bag, topics, task.cadence, notes)
+    alone = multiprocessing.parent_process() is None
+    for step in tqdm(steps, task.path.name, unit=' observations', leave=False, disable=not alone):
         runner.take(step)
-        count()
     if not runner.steps:
         reasons = '; '.join(f'{note} ({n} times)' for note, n in notes.most_common(4))
         reasons = reasons or 'its images never came together; see --image-topic'
