@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,7 @@ def run_episode(
 
 
 def evaluate(
-    policy: Actor,
-    env: Environment,
-    seeds: Iterable[int],
-    progress: bool = True,
+    policy: Actor, env: Environment, seeds: Iterable[int], progress: bool = True
 ) -> list[Episode]:
     """Run one episode per seed, with a progress bar on stderr that shows the success so far."""
     episodes: list[Episode] = []
@@ -211,21 +209,16 @@ def run_evaluate(
     """
     if episodes < 1:
         raise ValueError(f'episodes: expected at least 1, got {episodes}')
-    path = None if json_path is None else Path(json_path)
-    if path is not None and not path.resolve().parent.is_dir():
-        raise ValueError(f'json: expected a file in an existing folder, got {path}')
+    if json_path is not None and not Path(json_path).resolve().parent.is_dir():
+        raise ValueError(f'json: expected a file in an existing folder, got {json_path}')
     from vla_cache_ros.policy import Policy  # reading figures needs no torch
 
     policy = Policy.from_pretrained(
         checkpoint, gate=gate, device=device, dtype=dtype, reuse=reuse, seed=seed
     )
-    world = make_environment(env, Setup.of(policy, tuple(tasks)))
-    try:
-        seeds = range(seed, seed + episodes)
-        done = evaluate(world.wrap(policy), world, seeds, progress=progress)
+    with closing(make_environment(env, Setup.of(policy, tuple(tasks)))) as world:
+        done = evaluate(world.wrap(policy), world, range(seed, seed + episodes), progress)
         facts = dict(world.facts())
-    finally:
-        world.close()
     figures = summarize(
         done,
         gate,
@@ -239,8 +232,8 @@ def run_evaluate(
         execute_steps=world.execute_steps,
         control_frequency=world.control_frequency,
     )
-    if path is not None:
-        write_json(path, figures)
+    if json_path is not None:
+        write_json(Path(json_path), figures)
     print(table(figures))
     return figures
 
@@ -281,12 +274,9 @@ def table(figures: Mapping[str, Any]) -> str:
 
 
 def _per_task(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:
-    tasks: dict[str, dict[str, int]] = {}
-    for episode in sorted(episodes, key=lambda episode: episode.task):
-        counts = tasks.setdefault(episode.task, {'episodes': 0, 'successes': 0})
-        counts['episodes'] += 1
-        counts['successes'] += int(episode.success)
-    return tasks
+    run = Counter(episode.task for episode in episodes)
+    solved = Counter(episode.task for episode in episodes if episode.success)
+    return {task: {'episodes': run[task], 'successes': solved[task]} for task in sorted(run)}
 
 
 def _count(ages: Sequence[np.ndarray]) -> tuple[int, ...]:

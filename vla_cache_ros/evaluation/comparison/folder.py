@@ -49,9 +49,9 @@ class Record:
     ended: float
 
     @property
-    def key(self) -> Key:
-        """Return what the episode is one of a kind by."""
-        return self.label, self.requested_reuse, self.episode.seed
+    def entry(self) -> tuple[str, float | None]:
+        """Return what names the entry that it is of."""
+        return self.label, self.requested_reuse
 
     def line(self) -> dict[str, Any]:
         """Return the record as JSON values; times per inference to 0.01 ms."""
@@ -236,7 +236,7 @@ class ComparisonFolder:
             record = Record.from_line(path.stem, values)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: expected an episode, found {line[:80]!r}') from error
-        self.records.setdefault(record.key, record)
+        self.records.setdefault((*record.entry, record.episode.seed), record)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
