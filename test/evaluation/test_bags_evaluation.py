@@ -25,7 +25,7 @@ from vla_cache_ros.evaluation.recordings.figures import live_lines
 from vla_cache_ros.evaluation.recordings.moments import COUNT
 from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
-from vla_cache_ros.evaluation.recordings.steps import difference
+from vla_cache_ros.evaluation.recordings.steps import gate_step
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.vla.actions import Bounds
 
@@ -63,7 +63,8 @@ def test_difference_is_what_the_arm_is_off_when_it_looks_again():
     ours[:, 0] = [0.003, -0.001, 0.003, -0.001] + [1.0] * 4  # the last four are not executed
     ours[:, 4] = np.radians(2)
     ours[1, 6] = 0.9
-    found = difference(ActionChunk(ours, ours / 2), ActionChunk(dense, dense), 4, 0.5)
+    said = FakePolicy().act(None)[1]
+    found = gate_step((ActionChunk(ours, ours / 2), said), ActionChunk(dense, dense), 4, 0.5)
     assert found.millimetres == pytest.approx(4.0)
     assert found.degrees == pytest.approx(8.0)
     assert found.flips == 1
@@ -136,7 +137,7 @@ def test_worst_moments_are_the_worst_ones_with_both_actions_and_a_picture(tmp_pa
     actors[OTHER].act = act
     folder = write_bag(tmp_path / 'bag', recording(8))
     moments = run_bag(task(folder), actors).moments
-    sizes = [moment.found.difference.millimetres for moment in moments]
+    sizes = [moment.found.millimetres for moment in moments]
     assert len(moments) == COUNT
     assert sizes == sorted(sizes, reverse=True)
     expected = sorted((4e3 * off for index, off in shift.items() if index), reverse=True)[:COUNT]

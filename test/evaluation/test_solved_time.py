@@ -7,17 +7,10 @@ import pytest
 from vla_cache_ros.environments import libero
 from vla_cache_ros.environments import simpler
 from vla_cache_ros.environments.tabletop.robot import Tabletop
-from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_ratio
 from vla_cache_ros.evaluation.solved_time import solved_text
 from vla_cache_ros.reports.statistics import bootstrap_sums
-
-
-def test_the_arm_moves_and_waits_in_turn():
-    inferences = [{'total': 250.0, 'gate': 9.0}, {'total': 150.0}]
-    assert episode_seconds(8, 10.0, inferences) == pytest.approx(0.8 + 0.4)
-    assert episode_seconds(8, 20.0, ()) == pytest.approx(0.4)
 
 
 def test_the_time_of_failures_is_paid_by_what_succeeded():

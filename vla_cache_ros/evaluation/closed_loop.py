@@ -24,7 +24,6 @@ from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
-from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
 from vla_cache_ros.reports.files import write_json
@@ -118,7 +117,8 @@ def run_episode(
         reuse=tuple(float(report.reuse) for report in reports),
         latency_ms=latency_ms,
         refreshes=tuple(report.refresh for report in reports),
-        seconds=episode_seconds(steps, env.control_frequency, latency_ms),
+        # the arm waits for every inference
+        seconds=steps / env.control_frequency + sum(lap['total'] for lap in latency_ms) / 1e3,
         age_counts=_count([report.ages for report in reports]),
         action_error=tuple(errors),
         passes=tuple(report.passes for report in reports),

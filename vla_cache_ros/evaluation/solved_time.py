@@ -8,8 +8,6 @@ takes more steps. Seconds per solved task holds both: the time of all episodes, 
 their limit too, divided by the number of those that succeeded. Knows no policy and no clock.
 """
 
-from collections.abc import Iterable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,19 +16,6 @@ from vla_cache_ros.reports.statistics import bootstrap_sums
 from vla_cache_ros.reports.statistics import finite
 
 Outcome = tuple[float, bool]  # seconds of an episode, whether it succeeded
-
-
-def episode_seconds(
-    steps: int, control_frequency: float, latency_ms: Iterable[Mapping[str, float]]
-) -> float:
-    """
-    Return the time that an episode takes where the arm waits for every inference, s.
-
-    steps: control periods of motion. control_frequency: of them, Hz. latency_ms: per inference,
-    of which `total` counts.
-    """
-    waiting = sum(stages['total'] for stages in latency_ms)
-    return steps / control_frequency + waiting / 1e3
 
 
 def seconds_per_solved(outcomes: Sequence[Outcome], inference: float) -> dict[str, Any]:

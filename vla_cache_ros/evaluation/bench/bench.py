@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
+from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.busy import busy_processes
 from vla_cache_ros.evaluation.bench.costs import Costs
 from vla_cache_ros.evaluation.bench.report import write_bench
@@ -26,13 +27,6 @@ from vla_cache_ros.evaluation.bench.sampling import record_episodes
 from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import beside
 from vla_cache_ros.evaluation.bench.summary import summarize
-from vla_cache_ros.evaluation.bench.variants import find_saved_gate
-from vla_cache_ros.evaluation.bench.variants import HF
-from vla_cache_ros.evaluation.bench.variants import list_variants
-from vla_cache_ros.evaluation.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.variants import REUSES
-from vla_cache_ros.evaluation.bench.variants import SHAPE_REUSES
-from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.turns import fit_cameras
@@ -107,10 +101,10 @@ def run_bench(
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
     first, *episodes = record_episodes(steps, warmup, seed, device, execute)
-    saved = find_saved_gate(vla)
-    reuses = tuple(reuses) or (REUSES if shape is None else SHAPE_REUSES)
-    variants = list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
-    actors, memory = _start(variants, vla, saved or untrained_gate(vla), first, device)
+    saved = variants.find_saved_gate(vla)
+    reuses = tuple(reuses) or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
+    listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
+    actors, memory = _start(listed, vla, saved or variants.untrained_gate(vla), first, device)
 
     text = len(vla.prompt_ids(first[0].instruction)) - 1
     compute = compute_dtype(DTYPES[dtype], device)
@@ -151,7 +145,7 @@ def run_bench(
 
 
 def _start(
-    variants: Sequence[Variant],
+    listed: Sequence[Variant],
     vla: LoadedVLA,
     saved: SavedGate,
     warmup: Sequence[Observation],
@@ -160,11 +154,11 @@ def _start(
     """Make and warm up every actor, one after the other, and see what memory each takes."""
     actors: dict[Variant, Any] = {}
     memory: dict[Variant, dict[str, float]] = {}
-    for variant in tqdm(variants, unit='variant'):
+    for variant in tqdm(listed, unit='variant'):
         before = held_mib(device)
-        actors[variant] = actor = make_actor(variant, vla, saved)
+        actors[variant] = actor = variants.make_actor(variant, vla, saved)
         for observation in warmup:
             actor.act(fit_cameras(observation, vla.config.cameras))
-        cache = actor.cache_bytes if variant.gate == HF else actor.cache.memory_bytes()
+        cache = actor.cache_bytes if variant.gate == variants.HF else actor.cache.memory_bytes()
         memory[variant] = {'cache': cache / 2**20, 'added': held_mib(device) - before}
     return actors, memory

@@ -31,13 +31,10 @@ from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports import plots
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import held_mib
 from vla_cache_ros.reports.hardware import measured_on
-from vla_cache_ros.reports.plots import BLUE
-from vla_cache_ros.reports.plots import GREY
-from vla_cache_ros.reports.plots import save_figure
-from vla_cache_ros.reports.plots import tidy
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.tables import Table
 from vla_cache_ros.types import Observation
@@ -74,7 +71,7 @@ def run_growth(out: Path, steps: int = WINDOWS[-1], seed: int = 0) -> dict[str, 
         **measured_on(),
     }
     write_json(out / 'growth.json', figures)
-    save_figure(out / 'growth', draw_growth(figures))
+    plots.save_figure(out / 'growth', draw_growth(figures))
     cameras = [
         {
             'cameras': str(row['cameras']),
@@ -200,7 +197,7 @@ def draw_growth(figures: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(9.5, 4), layout='constrained')
     left, right = figure.subplots(1, 2)
     names = dict.fromkeys(row['variant'] for row in figures['cameras'])
-    for name, color in zip(names, (GREY, BLUE), strict=True):
+    for name, color in zip(names, (plots.GREY, plots.BLUE), strict=True):
         rows = [row for row in figures['cameras'] if row['variant'] == name]
         x, y = [row['rows'] for row in rows], [row['total_ms']['p50'] for row in rows]
         left.plot(x, y, color=color, marker='o', markersize=5, linewidth=1.3, label=name)
@@ -217,11 +214,11 @@ def draw_growth(figures: Mapping[str, Any]) -> Figure:
     windows = figures['episode']['windows']
     ends = [row['last'] for row in windows]
     cached = [row['total_ms']['p50'] for row in windows]
-    right.plot(ends, cached, color=BLUE, marker='o', label='cached')
+    right.plot(ends, cached, color=plots.BLUE, marker='o', label='cached')
     dense = [row['dense_ms'] for row in windows]
-    right.plot(ends, dense, color=GREY, marker='o', label='dense, meanwhile')
+    right.plot(ends, dense, color=plots.GREY, marker='o', label='dense, meanwhile')
     right.set(xscale='log', xlabel='steps of one episode', ylabel='p50 of its last half, ms')
     for axes in (left, right):
-        tidy(axes)
+        plots.tidy(axes)
         axes.legend(frameon=False, fontsize=8)
     return figure

@@ -13,20 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from vla_cache_ros.reports import plots
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.files import write_text
-from vla_cache_ros.reports.plots import BLUE
-from vla_cache_ros.reports.plots import GREEN
-from vla_cache_ros.reports.plots import ORANGE
-from vla_cache_ros.reports.plots import save_figure
 from vla_cache_ros.reports.tables import Table
 
 STAGE_COLORS = {
     'preprocess': '#b5b136',
     'gate': '#c2416b',
-    'vision': BLUE,
-    'decoder': GREEN,
-    'decode': ORANGE,
+    'vision': plots.BLUE,
+    'decoder': plots.GREEN,
+    'decode': plots.ORANGE,
 }
 
 
@@ -35,7 +32,7 @@ def write_bench(out: Path, figures: Mapping[str, Any]) -> None:
     text = tables(figures)
     write_json(out / 'bench.json', figures)
     write_text(out / 'bench.md', text + '\n')
-    save_figure(out / 'bench', draw(figures))
+    plots.save_figure(out / 'bench', draw(figures))
     print(text)
 
 

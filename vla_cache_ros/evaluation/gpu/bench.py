@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.costs import Costs
 from vla_cache_ros.evaluation.bench.hf_loop import CompiledLoop
 from vla_cache_ros.evaluation.bench.roofline import Machine
@@ -27,8 +28,6 @@ from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import step_work
 from vla_cache_ros.evaluation.bench.summary import timing
 from vla_cache_ros.evaluation.bench.variants import HF
-from vla_cache_ros.evaluation.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.reports.hardware import held_mib
@@ -68,31 +67,24 @@ def list_rows(config: VLAConfig, dtypes: Sequence[str]) -> list[Row]:
     """
     causal = config.decodes_tokens
     plain, best = ('greedy', 'jacobi') if causal else ('', '')
-    rows = [Row('hf eager', Variant(HF, capture=False, decoding=plain))]
-    if not causal:
-        rows.append(Row('hf compiled', Variant(HF, capture=False), compiled=True))
-    rows.append(Row('dense eager', Variant('dense', capture=False, decoding=plain)))
-    if causal:
-        rows.append(Row('dense recorded, greedy', Variant('dense', decoding='greedy')))
-    rows += [
-        Row('dense recorded', Variant('dense', decoding=best)),
+    dense = Variant('dense', decoding=best)
+    learned = {r: Variant('learned-fixed', r, decoding=best) for r in (0.5, 0.7, 0.85)}
+    rows = [
+        Row('hf eager', Variant(HF, capture=False, decoding=plain)),
+        Row('dense eager', Variant('dense', capture=False, decoding=plain)),
+        Row('dense recorded', dense),
         Row('every 2', Variant('every', 0.5, decoding=best)),
         Row('vla-cache', Variant('vla-cache', decoding=best)),
-        *(
-            Row(f'learned {100 * reuse:.0f} %', Variant('learned-fixed', reuse, decoding=best))
-            for reuse in (0.5, 0.7, 0.85)
-        ),
-        Row(
-            'learned 70 %, towers too',
-            Variant('learned-fixed', 0.7, decoding=best),
-            reuse_towers=True,
-        ),
+        *(Row(f'learned {100 * reuse:.0f} %', variant) for reuse, variant in learned.items()),
+        Row('learned 70 %, towers too', learned[0.7], reuse_towers=True),
     ]
+    if causal:
+        rows.insert(2, Row('dense recorded, greedy', Variant('dense', decoding='greedy')))
+    else:
+        rows.insert(1, Row('hf compiled', Variant(HF, capture=False), compiled=True))
     for dtype in dtypes:
-        rows.append(Row(f'dense recorded, {dtype}', Variant('dense', decoding=best), dtype))
-        rows.append(
-            Row(f'learned 70 %, {dtype}', Variant('learned-fixed', 0.7, decoding=best), dtype)
-        )
+        rows.append(Row(f'dense recorded, {dtype}', dense, dtype))
+        rows.append(Row(f'learned 70 %, {dtype}', learned[0.7], dtype))
     return rows
 
 
@@ -182,9 +174,8 @@ def bench_shape(
 def _make(row: Row, vla: RandomVLA, recorder: Recorder | None) -> Any:
     if row.compiled:
         return CompiledLoop(vla)
-    return make_actor(
-        row.variant, vla, untrained_gate(vla), reuse_towers=row.reuse_towers, recorder=recorder
-    )
+    saved = variants.untrained_gate(vla)
+    return variants.make_actor(row.variant, vla, saved, row.reuse_towers, recorder)
 
 
 def _entry(row: Row, found: Sequence[Sample], costs: Costs, machine: Machine) -> dict[str, Any]:

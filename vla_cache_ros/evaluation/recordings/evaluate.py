@@ -88,7 +88,7 @@ def run_bags(
         return {'bags': [], 'failed': failed}
     figures = _figures(tasks, model, results, failed, processes)
     moments = [moment for result in results for moment in result.moments]
-    moments = sorted(moments, key=lambda moment: -moment.found.difference.normalized)[:COUNT]
+    moments = sorted(moments, key=lambda moment: -moment.found.normalized)[:COUNT]
     write_json(out / 'report.json', figures)
     write_page(out / 'report.html', figures, moments)
     print(table(figures).text())

@@ -27,8 +27,7 @@ PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic
 def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
     """Return the figures of one gate over steps of one or several bags."""
     found = [step.gates[name] for step in steps]
-    differences = [item.difference for item in found]
-    off = np.concatenate([d.absolute for d in differences])  # [actions, 7]
+    off = np.concatenate([d.absolute for d in found])  # [actions, 7]
     cached = [item.reuse for item in found if not item.refresh]
     return {
         'name': name,
@@ -36,10 +35,10 @@ def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
             name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
             for name, column in zip(DIMENSIONS, off.T, strict=True)
         },
-        'action_error_normalized': _spread([d.normalized for d in differences]),
-        'displacement_mm': _spread([d.millimetres for d in differences]),
-        'displacement_degrees': _spread([d.degrees for d in differences]),
-        'gripper_flips': sum(d.flips for d in differences) / len(off),
+        'action_error_normalized': _spread([d.normalized for d in found]),
+        'displacement_mm': _spread([d.millimetres for d in found]),
+        'displacement_degrees': _spread([d.degrees for d in found]),
+        'gripper_flips': sum(d.flips for d in found) / len(off),
         'reuse_mean': float(np.mean([item.reuse for item in found])),
         'reuse_mean_cached': float(np.mean(cached)) if cached else None,
         'age_mean': float(np.mean([item.age_mean for item in found])),
@@ -126,7 +125,7 @@ def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
                 'instruction': group[0].instruction,
                 'live_gate': group[0].live_gate,
                 'observations': len(group),
-                'displacement_mm': _means(names[1:], group, lambda s: s.difference.millimetres),
+                'displacement_mm': _means(names[1:], group, lambda s: s.millimetres),
                 'reuse': _means(names[1:], group, lambda s: s.reuse),
             }
             for group in groups
@@ -141,10 +140,10 @@ def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
         'seconds': round(step.seconds, 3),
         'gates': {
             name: {
-                'action_error_normalized': round(item.difference.normalized, 6),
-                'displacement_mm': round(item.difference.millimetres, 4),
-                'displacement_degrees': round(item.difference.degrees, 4),
-                'gripper_flips': item.difference.flips,
+                'action_error_normalized': round(item.normalized, 6),
+                'displacement_mm': round(item.millimetres, 4),
+                'displacement_degrees': round(item.degrees, 4),
+                'gripper_flips': item.flips,
                 'reuse': round(item.reuse, 4),
                 'refresh': item.refresh,
                 'age_mean': round(item.age_mean, 2),

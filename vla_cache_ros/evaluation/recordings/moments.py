@@ -9,7 +9,6 @@ Chooses by the normalised difference. Knows no bag and no policy.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-import heapq
 import io
 
 import numpy as np
@@ -51,10 +50,9 @@ class WorstMoments:
     """Keep the worst of what is offered, one gate an observation."""
 
     def __init__(self, bag: str):
-        """Name the bag that moments come from."""
+        """Name the bag that moments come from; `moments` are what is kept, worst first."""
+        self.moments: list[Moment] = []
         self._bag = bag
-        self._heap: list[tuple[float, int, Moment]] = []
-        self._offered = 0
 
     def offer(
         self,
@@ -68,10 +66,9 @@ class WorstMoments:
         dense, *others = gates
         if not others:
             return
-        self._offered += 1
-        worst = max(others, key=lambda name: gates[name].difference.normalized)
-        off = gates[worst].difference.normalized
-        if off <= 0 or (len(self._heap) == COUNT and off <= self._heap[0][0]):
+        worst = max(others, key=lambda name: gates[name].normalized)
+        off, full = gates[worst].normalized, len(self.moments) == COUNT
+        if off <= 0 or (full and off <= self.moments[-1].found.normalized):
             return
         chunk, report = acted[worst]
         moment = Moment(
@@ -86,12 +83,8 @@ class WorstMoments:
             actions=chunk.actions[:executed],
             picture=draw(step.observation.images, report.active),
         )
-        item = (off, -self._offered, moment)  # of equals the earlier one
-        (heapq.heappush if len(self._heap) < COUNT else heapq.heapreplace)(self._heap, item)
-
-    def moments(self) -> list[Moment]:
-        """Return what was kept, worst first."""
-        return [moment for _, _, moment in sorted(self._heap, reverse=True)]
+        # of equals the earlier one stays
+        self.moments = sorted([*self.moments, moment], key=lambda m: -m.found.normalized)[:COUNT]
 
 
 def draw(images: Sequence[np.ndarray], active: np.ndarray) -> bytes:

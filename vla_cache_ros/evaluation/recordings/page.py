@@ -49,14 +49,17 @@ def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]
 
 
 def _errors(figures: Mapping[str, Any]) -> Table:
-    rows = [
+    return Table.of(
         [
-            gate['name'],
-            *(f'{d["mean"]:.4f} / {d["p95"]:.4f}' for d in gate['action_error'].values()),
+            {
+                'gate': gate['name'],
+                **{
+                    n: f'{d["mean"]:.4f} / {d["p95"]:.4f}' for n, d in gate['action_error'].items()
+                },
+            }
+            for gate in figures['gates'][1:]
         ]
-        for gate in figures['gates'][1:]
-    ]
-    return Table(('gate', *DIMENSIONS), rows)
+    )
 
 
 def _refreshes(figures: Mapping[str, Any]) -> list[str]:
@@ -70,23 +73,21 @@ def _refreshes(figures: Mapping[str, Any]) -> list[str]:
 
 def _episodes(figures: Mapping[str, Any]) -> Table:
     names = [gate['name'] for gate in figures['gates'][1:]]
-    rows = []
-    for bag in figures['bags']:
-        for episode in bag['episodes']:
-            rows.append(
-                [
-                    bag['path'],
-                    f'{episode["seconds"]:.1f}',
-                    episode['instruction'],
-                    episode['live_gate'] or '-',
-                    str(episode['observations']),
-                    *(f'{episode["displacement_mm"][name]:.2f}' for name in names),
-                    *(f'{episode["reuse"][name]:.0%}' for name in names),
-                ]
-            )
-    columns = ['bag', 'from, s', 'instruction', 'live gate', 'observations']
-    columns += [f'{name}, mm' for name in names] + [f'{name}, reuse' for name in names]
-    return Table(columns, rows)
+    return Table.of(
+        [
+            {
+                'bag': bag['path'],
+                'from, s': f'{episode["seconds"]:.1f}',
+                'instruction': episode['instruction'],
+                'live gate': episode['live_gate'] or '-',
+                'observations': str(episode['observations']),
+                **{f'{name}, mm': f'{episode["displacement_mm"][name]:.2f}' for name in names},
+                **{f'{name}, reuse': f'{episode["reuse"][name]:.0%}' for name in names},
+            }
+            for bag in figures['bags']
+            for episode in bag['episodes']
+        ]
+    )
 
 
 def _moment(moment: Moment) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _moment(moment: Moment) -> dict[str, Any]:
         for name, action in (('dense', dense), (moment.gate, ours)):
             pairs.append([f'{index}', name, *(f'{value:.4f}' for value in action)])
     when = datetime.fromtimestamp(moment.time * 1e-9, UTC)
-    found, off = moment.found, moment.found.difference
+    off = moment.found
     return {
         'bag': moment.bag,
         'episode': moment.episode,
@@ -103,8 +104,8 @@ def _moment(moment: Moment) -> dict[str, Any]:
         'when': f'{when:%Y-%m-%d %H:%M:%S} UTC',
         'instruction': moment.instruction,
         'gate': moment.gate,
-        'line': f'{off.millimetres:.1f} mm and {off.degrees:.1f}° off, {found.reuse:.0%} reused, '
-        f'mean age {found.age_mean:.1f} steps, error {off.normalized:.3f}',
+        'line': f'{off.millimetres:.1f} mm and {off.degrees:.1f}° off, {off.reuse:.0%} reused, '
+        f'mean age {off.age_mean:.1f} steps, error {off.normalized:.3f}',
         'rows': pairs,
         'picture': page.embedded(moment.picture),
     }

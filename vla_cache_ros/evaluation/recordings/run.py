@@ -27,7 +27,7 @@ from vla_cache_ros.bags.walk import walk
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.moments import WorstMoments
-from vla_cache_ros.evaluation.recordings.steps import difference
+from vla_cache_ros.evaluation.recordings.steps import gate_step
 from vla_cache_ros.evaluation.recordings.steps import GateStep
 from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.evaluation.turns import turn_order
@@ -92,7 +92,7 @@ def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
         damage=bag.damage,
         notes=dict(notes),
         steps=runner.steps,
-        moments=runner.worst.moments(),
+        moments=runner.worst.moments,
         chosen_live=bool(runner.steps[0].live_gate),
     )
 
@@ -156,22 +156,13 @@ class _Runner:
         dense: ActionChunk,
         step: BagStep,
     ) -> GateStep:
-        chunk, report = acted
-        live = None
+        chunk, live = acted[0], None
         said, instruction = step.report, step.observation.instruction
         if said and (said['gate'], said['instruction']) == (entry.gate, instruction):
             actions = np.asarray(said['actions'], np.float64)
             if actions.shape == chunk.actions.shape:
                 live = largest_difference(actions, chunk.actions)
-        return GateStep(
-            difference=difference(chunk, dense, self._task.executed, self._halfway),
-            reuse=float(report.reuse),
-            refresh=report.refresh,
-            age_mean=float(report.ages.mean()),
-            age_max=int(report.ages.max()),
-            milliseconds=float(report.latency_ms['total']),
-            live=live,
-        )
+        return gate_step(acted, dense, self._task.executed, self._halfway, live)
 
 
 def _topics_for(task: BagTask, dense: Any) -> BagTopics:
