@@ -8,12 +8,16 @@ Chunks are `[..., C, A]`, results `[...]`. An action is a translation, a rotatio
 gripper, each for one control step.
 """
 
+from typing import TypeVar
+
 import numpy as np
 
+Actions = TypeVar('Actions')  # an array, or a tensor that has a gradient
 
-def action_distance(cached: np.ndarray, dense: np.ndarray, executed: int) -> np.ndarray:
+
+def action_distance(cached: Actions, dense: Actions, executed: int) -> Actions:
     """Return the mean absolute difference of normalised actions: units of [-1, 1]."""
-    return np.abs(cached - dense)[..., :executed, :].mean((-2, -1))
+    return abs(cached - dense)[..., :executed, :].mean((-2, -1))
 
 
 def drift_distance(cached: np.ndarray, dense: np.ndarray, executed: int) -> float:

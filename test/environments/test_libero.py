@@ -135,8 +135,8 @@ def test_seeds_go_round_the_tasks_and_end_with_the_published_states():
 def test_the_experts_label_leaves_the_episode_as_it_was():
     from vla_cache_ros.environments.libero import Libero
 
-    from recipes.libero_demonstrations import ExpertRollout
-    from recipes.libero_demonstrations import snapshot
+    from recipes.libero_object.demonstrations import ExpertRollout
+    from recipes.libero_object.demonstrations import snapshot
 
     env = Libero('libero_object', Setup('openvla-oft', 2, 8, 8, ('6',)))
     try:
@@ -157,7 +157,7 @@ def test_the_experts_label_leaves_the_episode_as_it_was():
 def test_the_expert_takes_an_object_without_pressing_on_its_neighbour(task):
     from vla_cache_ros.environments.libero import Libero
 
-    from recipes.libero_expert import Expert
+    from recipes.libero_object.expert import Expert
 
     env = Libero('libero_object', Setup('openvla-oft', 1, 10**6, 8, (task,)))
     try:

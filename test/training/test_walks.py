@@ -15,8 +15,8 @@ from vla_cache_ros.training.walks import Walks
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
 
-from recipes.demonstrations import collect
-from recipes.demonstrations import disturbed_expert
+from recipes.tabletop.demonstrations import collect
+from recipes.tabletop.demonstrations import disturbed_expert
 
 
 @pytest.fixture(scope='module')

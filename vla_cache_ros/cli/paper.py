@@ -1,22 +1,19 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command that sets our figures beside the paper's: `vla-cache paper`."""
+"""The verb `vla-cache paper`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 
-def paper(
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help='A compare.json, bench.json or --json file of evaluate to print too; repeat.'
-        ),
-    ] = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Paper:
     """Print the paper's tables with our measured rows, and the command for every open one."""
-    from vla_cache_ros.evaluation.paper import run_paper
 
-    run_paper(results or ())
+    results: tuple[Path, ...] = ()
+    """A compare.json, bench.json or --json file of evaluate to print too; repeat."""
+
+    def __call__(self) -> None:
+        from vla_cache_ros.evaluation.paper import run_paper
+
+        run_paper(self.results)

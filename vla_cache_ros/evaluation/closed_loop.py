@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
+from vla_cache_ros.evaluation.settings import ClosedLoop
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
 from vla_cache_ros.reports.files import write_json
@@ -188,52 +188,44 @@ def summarize(
     }
 
 
-def run_evaluate(
-    checkpoint: str,
-    gate: str = 'dense',
-    reuse: float | None = None,
-    episodes: int = 10,
-    seed: int = 0,
-    json_path: str | Path | None = None,
-    device: str = 'cpu',
-    dtype: str = 'float32',
-    progress: bool = True,
-    env: str = 'tabletop',
-    tasks: Sequence[str] = (),
-) -> dict[str, Any]:
+def run_evaluate(asked: ClosedLoop, progress: bool = True) -> dict[str, Any]:
     """
     Evaluate a checkpoint in an environment, print the figures and write them as JSON.
 
-    Episode i has seed + i. env, tasks: see `environments`. Raises ValueError for bad arguments
-    before anything is loaded, OSError where the file can't be written.
+    Raises ValueError for bad settings before anything is loaded, OSError where the file can't be
+    written.
     """
-    if episodes < 1:
-        raise ValueError(f'episodes: expected at least 1, got {episodes}')
-    if json_path is not None and not Path(json_path).resolve().parent.is_dir():
-        raise ValueError(f'json: expected a file in an existing folder, got {json_path}')
+    if asked.json is not None and not asked.json.resolve().parent.is_dir():
+        raise ValueError(f'json: expected a file in an existing folder, got {asked.json}')
     from vla_cache_ros.policy import Policy  # reading figures needs no torch
 
     policy = Policy.from_pretrained(
-        checkpoint, gate=gate, device=device, dtype=dtype, reuse=reuse, seed=seed
+        asked.checkpoint,
+        gate=asked.gate,
+        device=asked.device,
+        dtype=asked.dtype,
+        reuse=asked.reuse,
+        seed=asked.seed,
     )
-    with closing(make_environment(env, Setup.of(policy, tuple(tasks)))) as world:
-        done = evaluate(world.wrap(policy), world, range(seed, seed + episodes), progress)
+    with closing(make_environment(asked.env, Setup.of(policy, asked.task))) as world:
+        seeds = range(asked.seed, asked.seed + asked.episodes)
+        done = evaluate(world.wrap(policy), world, seeds, progress)
         facts = dict(world.facts())
     figures = summarize(
         done,
-        gate,
-        reuse=reuse,
-        seed=seed,
-        checkpoint=str(checkpoint),
-        device=device,
-        dtype=dtype,
-        env=env,
+        asked.gate,
+        reuse=asked.reuse,
+        seed=asked.seed,
+        checkpoint=asked.checkpoint,
+        device=asked.device,
+        dtype=asked.dtype,
+        env=asked.env,
         facts=facts,
         execute_steps=world.execute_steps,
         control_frequency=world.control_frequency,
     )
-    if json_path is not None:
-        write_json(Path(json_path), figures)
+    if asked.json is not None:
+        write_json(asked.json, figures)
     print(table(figures))
     return figures
 

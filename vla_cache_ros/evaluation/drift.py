@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from dataclasses import replace
 from itertools import cycle
 from itertools import islice
-from pathlib import Path
 import time
 from typing import Any
 
@@ -29,6 +28,7 @@ from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
+from vla_cache_ros.evaluation.settings import DriftTrial
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import measured_on
@@ -182,41 +182,35 @@ def distances(record: Sequence[Inference], threshold: float) -> dict[str, Any]:
     }
 
 
-def run_drift(
-    checkpoint: str,
-    gate: str,
-    reuse: float | None,
-    episodes: int,
-    seed: int,
-    broken: str | None = None,
-    threshold: float | None = None,
-    json_path: Path | None = None,
-    env: str = 'tabletop',
-    tasks: Sequence[str] = (),
-) -> dict[str, Any]:
+def run_drift(asked: DriftTrial) -> dict[str, Any]:
     """
     Run episodes under the guard, print its figures and write them as JSON.
 
-    broken: one of BROKEN; the same seeds are then run without a guard too. threshold: None takes
-    the default of `drift_threshold`. Raises ValueError for bad arguments.
+    With a broken gate the same seeds are run without a guard too. Raises ValueError for bad
+    settings.
     """
+    broken, seed = asked.broken, asked.seed
     if broken is not None and broken not in BROKEN:
         raise ValueError(f'broken: expected one of {", ".join(BROKEN)}, got {broken!r}')
-    limit = VLAParameters().drift_threshold if threshold is None else threshold
-    policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
+    limit = asked.threshold
+    if limit is None:
+        limit = VLAParameters().drift_threshold
+    policy = Policy.from_pretrained(
+        asked.checkpoint, gate=asked.gate, reuse=asked.reuse, seed=seed
+    )
     if broken is not None:
         policy.gate = BrokenGate(policy.gate, broken)
-    seeds = range(seed, seed + episodes)
+    seeds = range(seed, seed + asked.episodes)
     figures: dict[str, Any] = {
-        'checkpoint': str(checkpoint),
-        'gate': gate,
-        'reuse': reuse,
+        'checkpoint': asked.checkpoint,
+        'gate': asked.gate,
+        'reuse': asked.reuse,
         'broken': broken,
         'threshold': limit,
         'seeds': [seeds[0], seeds[-1]],
-        'env': env,
+        'env': asked.env,
     }
-    with closing(make_environment(env, Setup.of(policy, tuple(tasks)))) as world:
+    with closing(make_environment(asked.env, Setup.of(policy, asked.task))) as world:
         warm_up(policy, world, seed)
         if broken is not None:
             alone, _, success = run(policy, world, seeds, limit, guarded=False)
@@ -235,14 +229,14 @@ def run_drift(
         'checks': guard.checks,
         'alarms': share(guard.alarms, len(record), 1000.0),
         'refreshes': sum(row.refresh for row in record),
-        'episodes_with_refresh': share(len({r.episode for r in record if r.refresh}), episodes),
+        'episodes_with_refresh': share(len({r.episode for r in record if r.refresh}), len(seeds)),
         'cost_share': guard.share,
         'distance': distances(record, limit),
         'inference_ms_mean': float(np.mean([row.ms for row in record])),
         **measured_on(),
     }
-    if json_path is not None:
-        write_json(json_path, figures)
+    if asked.json is not None:
+        write_json(asked.json, figures)
     print(table(figures))
     return figures
 

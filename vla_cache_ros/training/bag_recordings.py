@@ -26,7 +26,7 @@ from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import walk
-from vla_cache_ros.training.shards import ShardWriter
+from vla_cache_ros.training.frames import ShardWriter
 from vla_cache_ros.vla.images import resize
 
 SHARD = 250  # frames

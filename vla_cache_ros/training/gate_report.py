@@ -7,11 +7,14 @@ Every gate is asked for the same mean reuse of the cached steps and sees the fir
 recording whole, so only what it chooses differs. Lays nothing out: gate_page.py does.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from vla_cache_ros.action_distance import action_distance
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import LearnedGate
 from vla_cache_ros.caching.gates import make_gate
@@ -19,16 +22,17 @@ from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.batches import instruction_embeddings
 from vla_cache_ros.training.calibration import calibrate
-from vla_cache_ros.training.distance import Answers
-from vla_cache_ros.training.distance import answers
-from vla_cache_ros.training.distance import summary
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.training.teacher import instruction_embeddings
+from vla_cache_ros.training.sensitivity import precision
+from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
 DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'
+# Of n cached steps: the executed actions [n, E, A], normalised, and shares reused [n].
+Answers = tuple[np.ndarray, np.ndarray]
 
 
 def before_and_after(
@@ -58,7 +62,7 @@ def before_and_after(
             found = answers(Policy(vla, made), recordings, recordings.held_out, executed)
             rows.append(_row(vla, name, reuse, found, dense[0]))
             if reuse == default:
-                errors[name] = np.abs(found[0] - dense[0]).mean((1, 2))
+                errors[name] = action_distance(found[0], dense[0])
     episodes = [
         {
             'instruction': recordings.instruction(np.flatnonzero(names == episode)[0]),
@@ -68,6 +72,46 @@ def before_and_after(
         for episode in dict.fromkeys(places.tolist())
     ]
     return {'rows': rows, 'episodes': episodes, 'default_reuse': default}
+
+
+def answers(
+    policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray], executed: int
+) -> Answers:
+    """Return what a policy answers at every step but the recordings' first, as it runs live."""
+    actions, reuses = [], []
+    for run in runs:
+        policy.reset()
+        for place, frame in enumerate(run):
+            observation = Observation(
+                tuple(recordings.frames.images(np.array([frame]))[0]),
+                recordings.instruction(frame),
+                recordings.proprio(frame),
+            )
+            chunk, report = policy.act(observation)
+            if place:
+                actions.append(chunk.normalized[:executed])
+                reuses.append(report.reuse)
+    return np.stack(actions), np.array(reuses)
+
+
+def summary(found: Answers, dense: np.ndarray) -> dict[str, float]:
+    """
+    Return mean, median and 90th percentile of the distance, the share reused, the steps.
+
+    dense: the dense model's actions `[n, E, A]`. weighed: the mean of the distance times how
+    precise the motion has to be.
+    """
+    actions, reused = found
+    distance = action_distance(actions, dense)
+    weights = precision(torch.from_numpy(dense)).numpy()
+    return {
+        'mean': float(distance.mean()),
+        'weighed': float((distance * weights).mean()),
+        'median': float(np.median(distance)),
+        'p90': float(np.quantile(distance, 0.9)),
+        'reused': float(reused.mean()),
+        'steps': len(distance),
+    }
 
 
 def displacement(vla: LoadedVLA, found: np.ndarray, dense: np.ndarray) -> np.ndarray:

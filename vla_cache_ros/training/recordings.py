@@ -8,6 +8,7 @@ whether frames come from the simulator or from a bag.
 """
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import hashlib
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Recordings:
     others.
     """
 
-    def __init__(self, directories: list[Path], held_out: int | None = None) -> None:
+    def __init__(self, directories: Sequence[Path], held_out: int | None = None) -> None:
         """
         Read all complete shards.
 

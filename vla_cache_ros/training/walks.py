@@ -14,15 +14,15 @@ import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.training.batches import batch_inputs
+from vla_cache_ros.training.batches import batch_labels
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.training.sensitivity import EXECUTED
 from vla_cache_ros.training.sensitivity import precision
 from vla_cache_ros.training.sensitivity import sensitivity
-from vla_cache_ros.training.teacher import batch_inputs
-from vla_cache_ros.training.teacher import batch_labels
-from vla_cache_ros.training.token_actions import DenseTokens
+from vla_cache_ros.training.settings import EXECUTED
+from vla_cache_ros.training.teacher import DenseTokens
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 STREAMS, STEPS = 8, 40  # of a piece
@@ -142,14 +142,14 @@ def walk(
                 action_tokens=tokens,
                 executed=executed,
             )
-            effects, weights = squares.numpy(), precision(actions).numpy()
+            effects, weights = squares.cpu().numpy(), precision(actions).cpu().numpy()
             for row in np.flatnonzero(~np.array(begins)):
                 found.append((frames[row], ages[row].copy(), effects[row], weights[row]))
                 scores = _scores(effects[row], patches[row], produced[row], rng)
                 budget = round(rng.choice(BUDGETS) * len(scores))
                 recompute[row, np.argsort(-scores)[budget:]] = False
         with torch.no_grad():
-            mask = torch.from_numpy(recompute).float()
+            mask = torch.from_numpy(recompute).float().to(vla.model.like.device)
             masked_step(vla.model, *inputs, mask, cache, tokens)
         produced[recompute], ages[recompute] = patches[recompute], 0
     return dict(zip(names, map(np.stack, zip(*found, strict=True)), strict=True))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import functools
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -29,6 +28,7 @@ from vla_cache_ros.evaluation.bench.summary import beside
 from vla_cache_ros.evaluation.bench.summary import summarize
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.comparison.entries import public_name
+from vla_cache_ros.evaluation.settings import Benchmark
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.reports.hardware import held_mib
 from vla_cache_ros.reports.hardware import measured_on
@@ -48,50 +48,26 @@ from vla_cache_ros.vla.shapes import shape_config
 DEFAULT_CHECKPOINT = 'tabletop'
 STEPS, SHAPE_STEPS = 60, 4
 WARMUP, SHAPE_WARMUP = 5, 1
-LEAST_STEPS = 2
 
 
-def run_bench(
-    out: Path,
-    checkpoint: str | None = None,
-    shape: str | None = None,
-    steps: int | None = None,
-    reuses: Sequence[float] = (),
-    dtype: str | None = None,
-    device: str = 'cpu',
-    seed: int = 0,
-    busy: int = 0,
-) -> dict[str, Any]:
+def run_bench(asked: Benchmark) -> dict[str, Any]:
     """
-    Measure all variants; write bench.json, bench.md, bench.svg and bench.png to `out`.
-
-    checkpoint: name, folder or hub id, `tabletop` if neither it nor a shape is given. shape: name
-    of published sizes, filled with random weights. steps: timed observations of every variant,
-    the first of an episode not among them. reuses: shares that `learned-fixed` is asked for.
-    dtype: float32 for a checkpoint and bfloat16 for a shape unless given. busy: processes beside
-    which all variants run once more, after they ran alone.
+    Measure all variants; write bench.json, bench.md, bench.svg and bench.png.
 
     Raises ValueError, before anything is loaded, for what can't be run.
     """
+    checkpoint, shape, device = asked.checkpoint, asked.shape, asked.device
     if checkpoint is not None and shape is not None:
         raise ValueError(f'shape: expected no checkpoint beside it, got {checkpoint!r}')
     config = None if shape is None else shape_config(shape)
-    steps = (STEPS if shape is None else SHAPE_STEPS) if steps is None else steps
-    if steps < LEAST_STEPS:
-        raise ValueError(f'steps: expected at least {LEAST_STEPS}, got {steps}')
-    dtype = dtype or ('float32' if shape is None else 'bfloat16')
+    steps = asked.steps or (STEPS if shape is None else SHAPE_STEPS)
+    dtype = asked.dtype or ('float32' if shape is None else 'bfloat16')
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
-    if busy < 0:
-        raise ValueError(f'busy: expected 0 processes or more, got {busy}')
     check_device(device)
     check_dtype(DTYPES[dtype], device)
-    for reuse in reuses:
-        if not 0 <= reuse <= 1:
-            raise ValueError(f'reuse: expected a share from 0 to 1, got {reuse}')
     folder = resolve(checkpoint or DEFAULT_CHECKPOINT) if shape is None else None
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    asked.out.mkdir(parents=True, exist_ok=True)
 
     warmup = WARMUP if shape is None else SHAPE_WARMUP
     execute = EXECUTE_STEPS  # random weights have no rate of their own
@@ -100,9 +76,9 @@ def run_bench(
         execute = min(EXECUTE_STEPS, vla.config.chunk)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
-    first, *episodes = record_episodes(steps, warmup, seed, device, execute)
+    first, *episodes = record_episodes(steps, warmup, asked.seed, device, execute)
     saved = variants.find_saved_gate(vla)
-    reuses = tuple(reuses) or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
+    reuses = asked.reuse or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
     listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
     actors, memory = _start(listed, vla, saved or variants.untrained_gate(vla), first, device)
 
@@ -117,8 +93,8 @@ def run_bench(
     samples = take_turns(actors, lambda _: vla, episodes)
     machine = best(before, rates())  # a neighbour may have been there at one end
     loaded = None
-    if busy:
-        with busy_processes(busy):
+    if asked.busy:
+        with busy_processes(asked.busy):
             loaded = take_turns(actors, lambda _: vla, episodes)
     figures = {
         'model': shape or public_name(vla.folder),
@@ -127,10 +103,10 @@ def run_bench(
         'parameters': parameter_count(vla.config),
         'dtype': dtype,
         'device': device,
-        'seed': seed,
+        'seed': asked.seed,
         'warmup_steps': warmup + 1,
         **summarize(samples, costs, machine, memory, dtype),
-        'busy': None if loaded is None else beside(busy, samples, loaded),
+        'busy': None if loaded is None else beside(asked.busy, samples, loaded),
         'machine': {
             'gmacs_per_s': machine.macs / 1e9,
             'gbytes_per_s': machine.copied / 1e9,
@@ -140,7 +116,7 @@ def run_bench(
         'peak_mib': peak_mib(device),
         **measured_on(),
     }
-    write_bench(out, figures)
+    write_bench(asked.out, figures)
     return figures
 
 

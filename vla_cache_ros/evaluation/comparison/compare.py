@@ -34,61 +34,47 @@ from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
 from vla_cache_ros.evaluation.comparison.folder import Record
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
 from vla_cache_ros.evaluation.comparison.table import table
+from vla_cache_ros.evaluation.settings import Comparison
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.files import write_text
 from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.vla.checkpoint import resolve
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
 
-def run_compare(
-    out: Path,
-    gates: Sequence[str],
-    reuses: Sequence[float],
-    episodes: int,
-    seed: int,
-    checkpoint: str = 'tabletop',
-    shadow: int = 0,
-    device: str = 'cpu',
-    dtype: str = 'float32',
-    env: str = 'tabletop',
-    tasks: Sequence[str] = (),
-) -> dict[str, Any]:
+def run_compare(asked: Comparison) -> dict[str, Any]:
     """
-    Run the episodes that `out` lacks, then summarise all that it has.
+    Run the episodes that the folder lacks, then summarise all that it has.
 
-    env, tasks: see `environments`. gates: entries as `parse_entry` reads them, each run at every
-    share of `reuses`. shadow: number of seeds, from the first, on which a dense policy acts along
-    for the action error. Several processes may run it on one folder. Entries added later need a
-    dense one (of another label) beside them for a latency ratio. Raises ValueError for an entry
-    that can't be read or loaded, and for a folder of another comparison.
+    Each gate is run at every share of reuse. Several processes may run it on one folder. Entries
+    added later need a dense one (of another label) beside them for a latency ratio. Raises
+    ValueError for an entry that can't be read or loaded, and for a folder of another comparison.
     """
-    entries = expand(gates, reuses)
-    from vla_cache_ros.vla.checkpoint import resolve
-
-    checkpoint_folder = resolve(checkpoint)
+    entries = expand(asked.gate, asked.reuse)
+    checkpoint, placed = resolve(asked.checkpoint), (asked.device, asked.dtype)
     settings = {
-        'checkpoint': public_name(checkpoint_folder),
-        'checkpoint_fingerprint': fingerprint(checkpoint_folder),
+        'checkpoint': public_name(checkpoint),
+        'checkpoint_fingerprint': fingerprint(checkpoint),
         'version': vla_cache_ros.__version__,
     }
     # what is usual is not named
-    if env != 'tabletop':
-        settings |= {'env': env, 'tasks': list(tasks)}
-    if (device, dtype) != ('cpu', 'float32'):
-        settings |= {'device': device, 'dtype': dtype}
-    seeds = range(seed, seed + episodes)
-    with closing(ComparisonFolder.join(out, settings)) as folder:
+    if asked.env != 'tabletop':
+        settings |= {'env': asked.env, 'tasks': list(asked.task)}
+    if placed != ('cpu', 'float32'):
+        settings |= {'device': asked.device, 'dtype': asked.dtype}
+    seeds = range(asked.seed, asked.seed + asked.episodes)
+    with closing(ComparisonFolder.join(asked.out, settings)) as folder:
         lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
-        policies = {e: load_policy(e, checkpoint, device, dtype) for e in entries if e in lacking}
-        folder.register([entry.definition(checkpoint_folder) for entry in entries])
+        policies = {e: load_policy(e, asked.checkpoint, *placed) for e in entries if e in lacking}
+        folder.register([entry.definition(checkpoint) for entry in entries])
         if policies:
             dense = Entry(DENSE, DENSE)
-            shadowing = load_policy(dense, checkpoint, device, dtype) if shadow else None
-            setup = Setup.of(next(iter(policies.values())), tuple(tasks))
-            world = make_environment(env, setup)
-            _run(folder, policies, seeds, world, shadowing, shadow)
+            shadow = load_policy(dense, asked.checkpoint, *placed) if asked.shadow else None
+            setup = Setup.of(next(iter(policies.values())), asked.task)
+            with closing(make_environment(asked.env, setup)) as world:
+                _run(folder, policies, seeds, world, shadow, asked.shadow)
         return summarize_folder(folder)
 
 
@@ -149,15 +135,12 @@ def _run(
     shadow: int,
 ) -> None:
     actors = {entry: world.wrap(policy) for entry, policy in policies.items()}
-    try:
-        for actor in actors.values():  # buffers are allocated, caches of the libraries filled
-            observation = world.reset(seeds[0])
-            for _ in range(WARMUP_INFERENCES):
-                actor.act(observation)
-        beside = None if dense is None else world.wrap(dense)
-        held = share_seeds(folder, actors, world, seeds, beside, shadow)
-    finally:
-        world.close()
+    for actor in actors.values():  # buffers are allocated, caches of the libraries filled
+        observation = world.reset(seeds[0])
+        for _ in range(WARMUP_INFERENCES):
+            actor.act(observation)
+    along = None if dense is None else world.wrap(dense)
+    held = share_seeds(folder, actors, world, seeds, along, shadow)
     if held:
         print(f'{held} seeds were with another process; the last one to end has them all')
 

@@ -10,7 +10,7 @@ same code, nothing recorded.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser
 from collections.abc import Mapping
 import json
 from pathlib import Path
@@ -39,9 +39,9 @@ LIGHTER = 'openvla-oft-7b'  # the shape that is timed with lighter weights as we
 
 def run_gpu(
     out: Path,
-    device: str = 'cuda',
-    minutes: float = 7.0,
-    long_run: int = 2000,
+    device: str,
+    minutes: float,
+    long_run: int,
     most_frames: int | None = None,
 ) -> dict[str, Any]:
     """
@@ -100,24 +100,22 @@ def _write(out: Path, figures: Mapping[str, Any]) -> None:
 
 
 def main() -> int:
-    """Check and time the recorded step; return the exit code. argparse: tyro may be missing."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    add = parser.add_argument
-    add('--out', type=Path, default=Path('gpu_out'), help='folder for gpu.json and gpu.md')
-    add('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
-    add('--minutes', type=float, default=7.0, help='time budget')
-    add('--long-run', type=int, default=2000, help='steps of the check of memory')
+    """Check and time the recorded step; return the exit code."""
+    parser = ArgumentParser(
+        'vla_cache_ros.evaluation.gpu', description='Check and time the recorded step.'
+    )
+    parser.add_argument('--out', type=Path, default='gpu_out', help='for gpu.json and gpu.md')
+    parser.add_argument('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
+    parser.add_argument('--minutes', type=float, default=7.0, help='time budget')
+    parser.add_argument('--long-run', type=int, default=2000, help='steps of the check of memory')
     try:
         figures = run_gpu(**vars(parser.parse_args()))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     print(tables(figures))
-    return 0 if _sound(figures) else 1
-
-
-def _sound(figures: Mapping[str, Any]) -> bool:
-    return not figures['checks']['failed'] and any(shape['entries'] for shape in figures['shapes'])
+    ran = any(shape['entries'] for shape in figures['shapes'])
+    return 0 if ran and not figures['checks']['failed'] else 1
 
 
 if __name__ == '__main__':

@@ -41,7 +41,6 @@ from vla_cache_ros.reports.files import begin_folder
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import measured_on
-from vla_cache_ros.vla.checkpoint import is_causal
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
@@ -105,11 +104,6 @@ def run_bags(
     for name in OUTPUTS:
         print(out / name)
     return figures
-
-
-def usual_steps(checkpoint: str) -> int:
-    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
-    return 1 if is_causal(resolve(checkpoint)) else 4
 
 
 def _model(

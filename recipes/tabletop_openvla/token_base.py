@@ -8,6 +8,7 @@ part of the action tokens it is fed are not the right ones, so that a token hard
 exact value of those before it and several can be guessed at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -24,12 +25,12 @@ from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import PrismaticVLA
 
 from recipes.base import BaseTrainer
-from recipes.deepen import deepen
 from recipes.domains import TABLETOP
 from recipes.grounding import grounding_targets
 from recipes.sequence import choose_tokens
 from recipes.sequence import decode_causal
-from recipes.tabletop_model import openvla_config
+from recipes.sizes import openvla_config
+from recipes.tabletop_openvla.deepen import deepen
 
 SIGHT = 'tabletop'  # the checkpoint whose tower and action statistics are taken
 SPREAD = 3.0  # bins, deviation of the smoothed labels
@@ -103,11 +104,13 @@ def naming_loss(attention: Tensor, named: Tensor) -> Tensor:
 
 
 class TokenTrainer(BaseTrainer):
-    """Hold the model, its training-only head and the optimizer."""
+    """Hold the model, its training-only head and the loop."""
+
+    names = ('update', 'action', 'naming', 'state', 'place')
 
     def __init__(
         self,
-        directories: list[Path],
+        directories: Sequence[Path],
         out: Path,
         layers: int,
         towers: Path | None = None,
@@ -204,10 +207,11 @@ class TokenTrainer(BaseTrainer):
         for name in ('model', 'average'):
             state[name] = deepen(state[name], self.layers)
         # moments of the parameters there were say nothing about new ones
-        groups = zip(state['optimizer']['param_groups'], self.optimizer.param_groups, strict=True)
+        own = self.loop.optimizer.state_dict()
+        groups = zip(state['optimizer']['param_groups'], own['param_groups'], strict=True)
         if any(len(saved['params']) != len(group['params']) for saved, group in groups):
-            state['optimizer'] = self.optimizer.state_dict()
-            state['phase'] = (state['step'], state['step'])
+            state['optimizer'] = own
+            state['phase'] = (state['done'], state['done'])
         super().restore(state)
 
     def _keep_naming(self, layer: nn.Module, inputs: tuple, options: dict) -> None:

@@ -22,12 +22,12 @@ from vla_cache_ros.environments.libero import RENDER_SIZE
 from vla_cache_ros.environments.libero_images import CROP
 from vla_cache_ros.environments.libero_images import SIZE
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.shards import ShardWriter
+from vla_cache_ros.training.frames import ShardWriter
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 from recipes.domains import LIBERO_OBJECT
-from recipes.libero_expert import Expert
+from recipes.libero_object.expert import Expert
 from recipes.patch_shares import patch_shares
 
 SUITE = 'libero_object'

@@ -7,19 +7,19 @@ Stage 1 again, on the fixed camera alone, with the robot's state as a target whe
 seen. Most updates leave part of the background out. Resumable; `torchrun` shares the work.
 """
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch import Tensor
-from tqdm import tqdm
-from vla_cache_ros.training.batches import learning_rate
 from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.training.frames import Frames
-from vla_cache_ros.training.processes import average_gradients
-from vla_cache_ros.training.processes import join_processes
+from vla_cache_ros.training.loop import join_processes
+from vla_cache_ros.training.loop import learning_rate
+from vla_cache_ros.training.loop import Loop
+from vla_cache_ros.training.loop import saved
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.vision import VisionTower
@@ -30,6 +30,9 @@ from recipes.patch_targets import MIN_PIXELS
 from recipes.patch_targets import patch_loss
 from recipes.patch_targets import PATCH_PIXELS
 from recipes.patch_targets import PatchHead
+
+KEEP = 112  # patches of an image
+NAMES = ('update', 'entropy', 'position', 'state')
 
 
 class SightHeads(nn.Module):
@@ -76,23 +79,23 @@ def some_features(tower: VisionTower, images: Tensor, tokens: Tensor) -> Tensor:
 
 
 def sharpen_tower(
-    directories: list[Path],
+    data: Sequence[Path],
     out: Path,
+    checkpoint: str,
     until: int,
-    checkpoint: str = 'tabletop',
-    batch: int = 16,
-    keep: int = 112,
-    peak: float = 1e-3,
-    full_from: int | None = None,
-    seed: int = 0,
+    batch: int,
+    peak: float,
+    full_from: int | None,
+    seed: int,
 ) -> None:
     """
     Train the tower of a checkpoint; write OUT/towers.pt and the curve OUT/towers.csv.
 
-    keep: patches that are seen, those that show anything but background first; from update
-    full_from on all are.
+    KEEP patches are seen, those that show anything but background first; from update full_from on
+    all are.
     """
-    rank, world = join_processes()
+    accelerator = join_processes()
+    rank = accelerator.process_index
     out.mkdir(parents=True, exist_ok=True)
     vla = load_checkpoint(checkpoint, need_tokenizer=False)
     backbone, bounds = vla.model.vision_backbone, vla.statistics().proprio
@@ -102,51 +105,31 @@ def sharpen_tower(
     images = ImagePreprocessor.for_towers(vla.config.towers)
     parameters = [*backbone.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.02)
-    start = 0
-    if (out / 'towers.pt').exists():
-        state = torch.load(out / 'towers.pt', weights_only=True)
-        backbone.load_state_dict(state['towers'])
-        heads.load_state_dict(state['heads'])
-        optimizer.load_state_dict(state['optimizer'])
-        start = state['step']
-    frames = Frames(directories, rank, world)
-    rng = np.random.default_rng((seed, rank, start))
-    log_file = (out / 'towers.csv').open('a', newline='')
-    log, recent = csv.writer(log_file), []
-    progress = tqdm(
-        range(start, until), initial=start, total=until, mininterval=10, disable=rank > 0
-    )
-    for step in progress:
-        for group in optimizer.param_groups:
-            group['lr'] = learning_rate(step, until, peak)
+    state, curve = out / 'towers.pt', out / 'towers.csv'
+    loop = Loop(accelerator, parameters, optimizer, state, curve, NAMES)
+    if (found := saved(state)) is not None:
+        backbone.load_state_dict(found['towers'])
+        heads.load_state_dict(found['heads'])
+        loop.restore(found)
+    frames = Frames(data, rank, accelerator.num_processes)
+    rng = np.random.default_rng((seed, rank, loop.done))
+
+    def step() -> tuple[Tensor, list[float]]:
         rows = np.sort(rng.choice(len(frames), batch, replace=False))
         shares = torch.from_numpy(frames.table['shares'][rows, 0])
         shown = (shares[..., 0] < PATCH_PIXELS).float()  # [B, 256]
         noise = torch.from_numpy(rng.random(shown.shape, dtype=np.float32))
-        full = full_from is not None and step >= full_from
-        tokens = (noise + 2 * shown).topk(shown.shape[1] if full else keep).indices.sort(1).values
+        full = full_from is not None and loop.done >= full_from
+        tokens = (noise + 2 * shown).topk(shown.shape[1] if full else KEEP).indices.sort(1).values
         pixels = pixel_batch(frames.images(rows)[:, :1], images)
         features = some_features(backbone.featurizer, pixels, tokens)
-        state = bounds.normalize(frames.table['proprio'][rows]).astype(np.float32)
-        losses = heads.frame_loss(features, tokens, frames.table, rows, torch.from_numpy(state))
-        optimizer.zero_grad()
-        losses.sum().backward()
-        average_gradients(parameters, world)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        recent.append(losses.tolist())
-        if ((step + 1) % 25 == 0 or step + 1 == until) and rank == 0:
-            mean = np.mean(recent, 0)
-            recent.clear()
-            log.writerow([step + 1, *(f'{v:.4f}' for v in mean)])
-            log_file.flush()
-            progress.set_postfix_str(f'position {mean[1]:.3f}, state {mean[2]:.3f}')
-        if ((step + 1) % 100 == 0 or step + 1 == until) and rank == 0:
-            kept = {
-                'towers': backbone.state_dict(),
-                'heads': heads.state_dict(),
-                'optimizer': optimizer.state_dict(),
-                'step': step + 1,
-            }
-            torch.save(kept, out / 'towers.part')
-            (out / 'towers.part').rename(out / 'towers.pt')
+        robot = bounds.normalize(frames.table['proprio'][rows]).astype(np.float32)
+        losses = heads.frame_loss(features, tokens, frames.table, rows, torch.from_numpy(robot))
+        return losses.sum(), losses.tolist()
+
+    loop.run(
+        until,
+        step,
+        lambda done: learning_rate(done, until, peak),
+        lambda: loop.save(towers=backbone.state_dict(), heads=heads.state_dict()),
+    )

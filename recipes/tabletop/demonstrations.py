@@ -19,13 +19,13 @@ from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.shards import ShardWriter
+from vla_cache_ros.training.frames import ShardWriter
 from vla_cache_ros.types import Observation
 
 from recipes.domains import TABLETOP
 from recipes.patch_shares import patch_shares
-from recipes.tabletop_expert import expert_action
-from recipes.tabletop_expert import MAX_STEP
+from recipes.tabletop.expert import expert_action
+from recipes.tabletop.expert import MAX_STEP
 
 CHUNK = 8
 TASK_NAMES = tuple(TASKS)

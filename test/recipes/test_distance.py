@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from vla_cache_ros.training.distance import run_distance
 
-from recipes.demonstrations import collect
-from recipes.demonstrations import disturbed_expert
+from recipes.distance import run_distance
+from recipes.tabletop.demonstrations import collect
+from recipes.tabletop.demonstrations import disturbed_expert
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +22,7 @@ def shards(tmp_path_factory):
 def test_dense_is_at_no_distance_and_reuse_costs(shards, tmp_path):
     out = tmp_path / 'distance.json'
     gates = ['dense', 'random', 'effects', 'effects-when-new']
-    rows = run_distance('tabletop', [shards], gates, [0.8], 1, out)
+    rows = run_distance([shards], gates, [0.8], 'tabletop', 1, out, 4)
     assert json.loads(out.read_text())['rows'] == rows
     dense, chance, halfway, new = rows
     assert dense['mean'] < 1e-6 and dense['reused'] == 0
