@@ -13,6 +13,7 @@ from paper_samples import bench
 from paper_samples import comparison
 from paper_samples import evaluation
 from paper_samples import write
+from paths import ROOT
 import pytest
 from vla_cache_ros.evaluation.paper import run_paper
 from vla_cache_ros.evaluation.paper_book import append
@@ -172,8 +173,6 @@ def test_book_that_is_no_text_is_refused(tmp_path, book):
 
 
 def test_repository_has_a_whole_book():
-    from test_paper import ROOT
-
     pages = read_book(ROOT / 'docs' / 'benchmarks.md')
     assert not pages.torn
     assert {record['kind'] for record in pages.records} >= {'comparison', 'bench'}
