@@ -27,6 +27,7 @@ setup(
             'checkpoints/**/*',
             '**/*.html',
             'evaluation/gpu/frames.npz',
+            'evaluation/paper.yaml',
         ]
     },
     data_files=[

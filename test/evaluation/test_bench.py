@@ -17,6 +17,7 @@ from vla_cache_ros.evaluation.bench.variants import list_variants
 from vla_cache_ros.evaluation.bench.variants import make_actor
 from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
+from vla_cache_ros.evaluation.settings import Benchmark
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
@@ -30,7 +31,7 @@ def vla(request, tmp_path_factory):
 
 
 def test_tabletop_runs_and_writes_its_files(tmp_path):
-    figures = run_bench(tmp_path / 'out', steps=2, reuses=[0.0, 0.7], busy=1)
+    figures = run_bench(Benchmark(out=tmp_path / 'out', steps=2, reuse=(0.0, 0.7), busy=1))
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == FILES
     assert json.loads((tmp_path / 'out' / 'bench.json').read_text()) == figures
     names = [entry['name'] for entry in figures['entries']]
@@ -109,16 +110,16 @@ def test_a_model_without_a_gate_gets_an_untrained_one_of_its_sizes(vla):
         ({'shape': 'pi0'}, 'shape: expected one of cogact-7b, openvla-7b, .* got .pi0'),
         ({'shape': 'openvla-7b', 'checkpoint': 'tabletop'}, 'expected no checkpoint beside it'),
         ({'steps': 1}, 'steps: expected at least 2, got 1'),
-        ({'reuses': [1.5]}, 'reuse: expected a share from 0 to 1, got 1.5'),
+        ({'reuse': (1.5,)}, 'reuse: expected from 0 to 1, got 1.5'),
         ({'dtype': 'int4'}, 'dtype: expected one of float32'),
-        ({'busy': -1}, 'busy: expected 0 processes or more, got -1'),
+        ({'busy': -1}, 'busy: expected at least 0, got -1'),
         ({'device': 'cuda:99'}, 'device: expected'),
         ({'checkpoint': '/does/not/exist'}, '/does/not/exist'),
     ],
 )
 def test_mistakes_are_refused_in_one_line(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
-        run_bench(tmp_path, **arguments)
+        run_bench(Benchmark(out=tmp_path, **arguments))
     assert '\n' not in str(caught.value)
 
 
@@ -127,7 +128,7 @@ def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_recorded(
 ):
     monkeypatch.setattr(bench, 'record_episodes', None)
     with pytest.raises(ValueError, match='no_such_model'):
-        run_bench(tmp_path, checkpoint='no_such_model')
+        run_bench(Benchmark(out=tmp_path, checkpoint='no_such_model'))
 
 
 def test_frames_go_back_and_forth():

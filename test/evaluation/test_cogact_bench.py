@@ -21,6 +21,7 @@ from vla_cache_ros.evaluation.bench.variants import list_variants
 from vla_cache_ros.evaluation.bench.variants import make_actor
 from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
+from vla_cache_ros.evaluation.settings import Benchmark
 from vla_cache_ros.vla.shapes import random_vla
 
 
@@ -58,7 +59,8 @@ def test_what_is_counted_is_what_runs(vla, gate, rel):
 
 def test_the_shape_runs_from_end_to_end(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, 'shape_config', lambda name: cogact_config())
-    figures = run_bench(tmp_path, shape='cogact-7b', steps=2, reuses=[0.5], dtype='float32')
+    asked = {'shape': 'cogact-7b', 'steps': 2, 'reuse': (0.5,), 'dtype': 'float32'}
+    figures = run_bench(Benchmark(out=tmp_path, **asked))
     assert figures['checks'] == {'asserted': True, 'differ': [], 'ok': True}
     assert [entry['name'] for entry in figures['entries']] == [
         *('hf', 'dense uncaptured', 'dense captured', 'every 50 %', 'vla-cache'),

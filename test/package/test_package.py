@@ -130,6 +130,7 @@ def test_entry_points_exist(wheel):
         'share/vla_cache_ros/package.xml',
         'share/vla_cache_ros/launch/sim.launch.py',
         'vla_cache_ros/evaluation/episode_report.html',
+        'vla_cache_ros/evaluation/paper.yaml',
         'vla_cache_ros/evaluation/report.html',
         'vla_cache_ros/checkpoints/tabletop/config.json',
         'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',

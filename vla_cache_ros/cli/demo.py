@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vla_cache_ros.evaluation.settings import Episodes
 from vla_cache_ros.evaluation.settings import Gated
@@ -18,8 +19,8 @@ class Demo(Gated, Episodes):
     """Number of episodes."""
     out: Path = Path('demo_out')
     """Folder for report, video and bag."""
-    execution: str = 'synchronous'
-    """synchronous, asynchronous or ensembled; see docs/bring_up.md."""
+    execution: Literal['synchronous', 'asynchronous', 'ensembled'] = 'synchronous'
+    """What the robot does while a step is computed; see docs/bring_up.md."""
 
     def __call__(self) -> None:
         from vla_cache_ros.live.demo import run_demo

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from typing import Literal
 
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
@@ -32,8 +33,8 @@ class AlongBags(TopicOptions):
     """--bag: folder for report.html and report.json."""
     report_topic: str = BagTopics.report
     """--bag: a live node's step reports, which name the observations; '' chooses by time."""
-    state: str = 'recorded'
-    """--bag: recorded, or middle of the checkpoint's range where a bag has no state."""
+    state: Literal['recorded', 'middle'] = 'recorded'
+    """--bag: recorded, or the middle of the checkpoint's range where a bag has no state."""
     execute_steps: Count | None = None
     """--bag: actions of a chunk that are executed, hence compared (4; 1 for action tokens)."""
     period: float | None = None
@@ -80,12 +81,8 @@ class Evaluate(Placed, Checkpoint):
         from vla_cache_ros.bags.walk import Cadence
         from vla_cache_ros.evaluation.recordings.evaluate import run_bags
         from vla_cache_ros.evaluation.recordings.run import BagTask
-        from vla_cache_ros.evaluation.recordings.run import MIDDLE
-        from vla_cache_ros.evaluation.recordings.run import RECORDED
 
         along = self.recordings
-        if along.state not in (RECORDED, MIDDLE):
-            raise ValueError(f'--state: expected {RECORDED} or {MIDDLE}, got {along.state!r}')
         topics = along.named(along.report_topic)
         executed = along.execute_steps or usual_steps(self.checkpoint)
         period = executed / CONTROL_FREQUENCY if along.period is None else along.period

@@ -16,9 +16,6 @@ import traceback
 from typing import Any
 
 import tyro
-from tyro.constructors import ConstructorRegistry
-from tyro.constructors import PrimitiveConstructorSpec
-from tyro.constructors import PrimitiveTypeInfo
 from vla_cache_ros import __version__
 
 ABOUT = 'Vision-language-action models on robot arms, with a persistent visual token cache.'
@@ -44,55 +41,32 @@ _CONFIG = (
     tyro.conf.DisallowNone,
     tyro.conf.HelptextFromCommentsOff,
 )
-_registry = ConstructorRegistry()
-
-
-@_registry.primitive_rule
-def _not_given(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    """Have the help say `none` where it would say `None`."""
-    if info.type is not type(None):
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar='none',
-        instance_from_str=lambda _: None,
-        is_instance=lambda value: value is None,
-        str_from_instance=lambda _: ['none'],
-    )
 
 
 def parse(arguments: Sequence[str]) -> Any:
     """
     Return the verb that is asked for, with its options: call it to run it.
 
-    Without a verb prints help or version and exits. Raises ValueError for a verb or value that is
-    not there; exits with code 2, the option named, where the command line itself is wrong.
+    Prints help or version and exits where no verb is asked for. Raises ValueError for an unknown
+    verb; exits with code 2, and names the option, where one is wrong.
     """
     for words in (1, 2):
         name = ' '.join(arguments[:words])
         if name in VERBS:
-            # Not one parser with subcommands: that hides what a dataclass says of its values.
-            return tyro.cli(
-                _verb(name),
-                prog=f'vla-cache {name}',
-                args=arguments[words:],
-                config=_CONFIG,
-                registry=_registry,
-            )
-    first, *rest = arguments or ['--help']
-    if first == '--version':
+            # A parser each: one of all verbs would load them all, and name no verb in its errors.
+            line = arguments[words:]
+            return tyro.cli(_verb(name), prog=f'vla-cache {name}', args=line, config=_CONFIG)
+    if arguments[:1] == ['--version']:
         print(__version__)
         sys.exit()
-    asked = '' if first in ('-h', '--help') else first
-    names = [name for name in VERBS if name.split()[0] == asked or not asked]
-    if not names or not {*rest} <= {'-h', '--help'}:
-        found = ' '.join(arguments[:2] if names else arguments[:1])
-        raise ValueError(f'expected one of {", ".join(names or VERBS)}, got {found!r}')
-    print(f'usage: vla-cache [--version] {asked or "VERB"} ...\n\n{ABOUT}\n')
+    group = [word for word in arguments if word not in ('-h', '--help')]
+    names = [name for name in VERBS if name.split()[:-1] == group or not group]
+    if not names:
+        raise ValueError(f'expected one of {", ".join(VERBS)}, got {" ".join(group)!r}')
+    print(f'usage: vla-cache [--version] VERB [--help] ...\n\n{ABOUT}\n')
     for name in names:
         about = textwrap.shorten(_verb(name).__doc__, 80, placeholder=' ...')
         print(f'  {name:<15}{about}')
-    print('\n`vla-cache VERB --help` lists the options of a verb.')
     sys.exit()
 
 

@@ -108,7 +108,9 @@ def lighter_dtypes(device: str) -> list[str]:
 
 def main() -> int:
     """Check and time the recorded step; return the exit code."""
-    parser = ArgumentParser('vla_cache_ros.evaluation.gpu', description=main.__doc__)
+    parser = ArgumentParser(
+        'vla_cache_ros.evaluation.gpu', description='Check and time the recorded step.'
+    )
     parser.add_argument('--out', type=Path, default='gpu_out', help='for gpu.json and gpu.md')
     parser.add_argument('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
     parser.add_argument('--minutes', type=float, default=7.0, help='time budget')
