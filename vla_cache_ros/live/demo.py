@@ -27,12 +27,12 @@ from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.bag_frames import frames
 from vla_cache_ros.live.bag_frames import Span
-from vla_cache_ros.live.demo_page import as_text
 from vla_cache_ros.live.demo_page import comparison
 from vla_cache_ros.live.demo_page import write_page
 from vla_cache_ros.live.processes import ProcessDied
 from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.tables import as_text
 from vla_cache_ros.reports.video import write_video
 from vla_cache_ros.share import share_file
 from vla_cache_ros.vla.checkpoint import is_causal

@@ -14,10 +14,11 @@ from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.solved_time import solved_text
-from vla_cache_ros.reports.page import line_plot
-from vla_cache_ros.reports.page import Plot
-from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports.hardware import footer
 from vla_cache_ros.reports.page import write_report
+from vla_cache_ros.reports.plots import line_plot
+from vla_cache_ros.reports.plots import Plot
+from vla_cache_ros.reports.tables import Table
 
 
 def comparison(report: Mapping[str, Any]) -> Table:
@@ -37,18 +38,6 @@ def comparison(report: Mapping[str, Any]) -> Table:
             ('speed against dense (p50)', '1.00x', f'{_speed(dense, cached):.2f}x'),
         ],
     )
-
-
-def as_text(table: Table) -> str:
-    """Return a table for the terminal, columns aligned."""
-    rows = [table.columns, *table.rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.columns))]
-    lines = []
-    for name, *cells in rows:
-        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append('  '.join([name.ljust(widths[0]), *right]))
-    lines.insert(1, '-' * len(lines[0]))
-    return '\n'.join(lines)
 
 
 def write_page(
@@ -76,7 +65,11 @@ def write_page(
                 for e in episodes
             ],
         ),
-        footer=_footer(report),
+        footer=[
+            *footer(report),
+            f'{report["ros"]["images"]} images and {report["ros"]["commands"]} commands in the '
+            'bag.',
+        ],
         video=video,
     )  # fmt: skip
 
@@ -121,12 +114,3 @@ def _ros_milliseconds(dense: Mapping, cached: Mapping, percentile: str) -> list[
 
 def _speed(dense: Mapping, cached: Mapping) -> float:
     return dense['latency_ms']['total']['p50'] / cached['latency_ms']['total']['p50']
-
-
-def _footer(report: Mapping[str, Any]) -> list[str]:
-    hardware, versions = report['hardware'], report['versions']
-    return [
-        f'{hardware["cpu"]}, {hardware["cores"]} cores, GPU: {hardware["gpu"] or "none"}',
-        ', '.join(f'{name} {version}' for name, version in versions.items()),
-        f'{report["ros"]["images"]} images and {report["ros"]["commands"]} commands in the bag.',
-    ]

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.reports.page import line_plot
-from vla_cache_ros.reports.page import Plot
-from vla_cache_ros.reports.page import render
-from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports import page
+from vla_cache_ros.reports import tables
+from vla_cache_ros.reports.plots import line_plot
+from vla_cache_ros.reports.plots import Plot
+from vla_cache_ros.reports.tables import Table
 
 FEW = 20  # episodes below which the page warns
-_TEMPLATE = Path(__file__).with_name('gate_report.html')
 _COLUMNS = (
     'gate', 'reuse, %', 'mean', 'median', 'p90', 'weighed', 'apart, mm, mean', 'p90', 'steps',
 )  # fmt: skip
@@ -37,8 +37,9 @@ class Section:
 def write_page(path: Path, figures: Mapping[str, Any]) -> None:
     """Write the page of a training."""
     machine = figures['hardware']
-    page = render(
-        _TEMPLATE,
+    page.write_page(
+        path,
+        'training/gate_report.html',
         title='A gate trained on your bags',
         lead=verdict(figures),
         parameter=figures['parameter'],
@@ -55,7 +56,6 @@ def write_page(path: Path, figures: Mapping[str, Any]) -> None:
             ', '.join(f'{k} {v}' for k, v in figures['versions'].items()),
         ],
     )  # fmt: skip
-    path.write_text(page, encoding='utf-8')
 
 
 def verdict(figures: Mapping[str, Any]) -> str:
@@ -81,14 +81,7 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 def as_text(figures: Mapping[str, Any]) -> str:
     """Return the table of gates and the verdict as lines for a terminal."""
-    rows = [_COLUMNS, *_gates(figures).table.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        f'{row[0]:<{widths[0]}}  '
-        + '  '.join(f'{c:>{w}}' for c, w in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    ]
-    return '\n'.join([*lines, '', verdict(figures)])
+    return f'{tables.as_text(_gates(figures).table)}\n\n{verdict(figures)}'
 
 
 def _gates(figures: Mapping[str, Any]) -> Section:
