@@ -63,7 +63,8 @@ def test_options_may_be_repeated_and_have_the_types_of_their_fields():
     assert verb.gate == ('dense', 'a=motion,reuse=0.5') and verb.reuse == (0.5, 1.0)
     assert verb.closed_loop.json == Path('f.json') and verb.closed_loop.task == ('3',)
     assert verb.closed_loop.seed == 7 and verb.checkpoint == 'tabletop'
-    assert parse(['train', 'gate', '--out', 'x', '--no-language']).language is False
+    trained = parse(['train', 'gate', '--out', 'x', '--no-language', '--from-gate', 'g']).training
+    assert (trained.language, trained.relative, trained.start) == (False, True, 'g')
     assert parse(['demo']).reuse is None
 
 
