@@ -22,13 +22,14 @@ MUTANTS := ros.* caching.plans.* caching.provenance.* caching.episode_cache.* \
 
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
-# control steps of `make soak`
+# control steps of `make soak`, and how often `make kill` kills
 STEPS  ?= 3000
+TIMES  ?= 100
 # seconds for each target of `make fuzz`
 FUZZ_SECONDS ?= 20
 
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak test test-libero test-simpler properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu soak kill overrun test test-libero test-simpler properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -37,7 +38,13 @@ gpu:  ## exactness and times of the recorded step on a GPU; ARGS='--minutes 7'
 	PYTHONPATH=. $(PYTHON) -m vla_cache_ros.evaluation.gpu $(ARGS)
 
 soak: $(VENV)/.ros  ## robot and policy over ROS, disturbed at random: does anything grow or break
-	$(BIN)/vla-cache soak --steps $(STEPS) --out soak_out
+	$(BIN)/python test/endurance/soak.py --steps $(STEPS) --out soak_out
+
+kill: $(VENV)/.ros  ## either process killed at random moments: does the arm stop, and go on
+	$(BIN)/python test/endurance/kill.py --times $(TIMES) --out kill_out
+
+overrun: $(VENV)/.ros  ## a model slowed in steps: what the node gives up, and when, minutes
+	$(BIN)/python test/endurance/overrun.py --out overrun_out
 
 test: lint  ## style, then every test
 	$(BIN)/python -m pytest
@@ -75,7 +82,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out gpu_out soak_out fuzz_out runs mutants
+	rm -rf $(VENV) demo_out gpu_out soak_out kill_out overrun_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

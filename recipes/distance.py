@@ -15,8 +15,7 @@ import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.training.batches import batch_inputs
 from vla_cache_ros.training.gate_report import Answers
 from vla_cache_ros.training.gate_report import answers
@@ -71,7 +70,7 @@ def run_distance(
             )
     if json is not None:
         facts = {'checkpoint': checkpoint, 'recordings': len(runs), 'digest': held_out.digest}
-        write_json(json, {**facts, 'rows': rows, 'hardware': hardware(), 'versions': versions()})
+        write_json(json, {**facts, 'rows': rows, **measured_on()})
     return rows
 
 

@@ -23,6 +23,11 @@ import vla_cache_ros
 _PACKAGES = ('torch', 'transformers', 'numpy', 'opencv-python-headless', 'opencv-python', 'mujoco')
 
 
+def measured_on() -> dict[str, Any]:
+    """Return `hardware` and `versions`, which stand in every file of figures."""
+    return {'hardware': hardware(), 'versions': versions()}
+
+
 def hardware() -> dict[str, object]:
     """Return CPU model, usable cores, threads of torch, memory in GiB and the GPU's name."""
     return {

@@ -19,22 +19,24 @@ class Table:
         """Return a table of one or more rows that say which cell belongs to which column."""
         return cls(list(rows[0]), [list(row.values()) for row in rows])
 
+    def text(self) -> str:
+        """Return it for a terminal: the first column to the left, the others to the right."""
+        return self._print('simple')
 
-def as_text(table: Table) -> str:
-    """Return a table for the terminal: the first column to the left, the others to the right."""
-    return _lay_out(table, 'simple')
+    def markdown(self) -> str:
+        """Return it in GitHub's Markdown, aligned as `text` is."""
+        return self._print('pipe')
 
+    def _print(self, form: str) -> str:
+        # here: `make gpu` imports this file in an environment that may lack it
+        from tabulate import tabulate
 
-def as_markdown(table: Table) -> str:
-    """Return a table in GitHub's Markdown, aligned as `as_text` does."""
-    return _lay_out(table, 'pipe')
-
-
-def _lay_out(table: Table, form: str) -> str:
-    # here: `make gpu` imports this file in an environment that may lack it
-    from tabulate import tabulate
-
-    sides = ['left', *['right'] * (len(table.columns) - 1)]
-    return tabulate(
-        table.rows, table.columns, form, colalign=sides, headersalign=sides, disable_numparse=True
-    )
+        sides = ['left', *['right'] * (len(self.columns) - 1)]
+        return tabulate(
+            self.rows,
+            self.columns,
+            form,
+            colalign=sides,
+            headersalign=sides,
+            disable_numparse=True,
+        )

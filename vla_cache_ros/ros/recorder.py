@@ -51,7 +51,7 @@ class Recorder(Node):
         parameters = declare(self, RecorderParameters)
         path = Path(parameters.bag_path)
         if path.exists():
-            raise ValueError(f'bag_path: expected a folder that does not exist, came {path}')
+            raise ValueError(f'bag_path: expected a folder that does not exist, got {path}')
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         # Most of a fixed camera's picture repeats: rendered frames shrink a hundredfold.
@@ -136,7 +136,7 @@ class Recorder(Node):
         with suppress(OSError):  # what is buffered has no room either
             self._writer.abort()
         self.get_logger().error(
-            f'bag_not_written: expected room on the disk, came: {error}; make room and record to '
+            f'bag_not_written: expected room on the disk, got: {error}; make room and record to '
             'a new folder. The bag is readable up to here, without its index'
         )
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.reports import page
-from vla_cache_ros.reports import tables
 from vla_cache_ros.reports.plots import line_plot
 from vla_cache_ros.reports.tables import Table
 
@@ -110,7 +109,7 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 def as_text(figures: Mapping[str, Any]) -> str:
     """Return the table of gates and the verdict as lines for a terminal."""
-    return f'{tables.as_text(_gates(figures))}\n\n{verdict(figures)}'
+    return f'{_gates(figures).text()}\n\n{verdict(figures)}'
 
 
 def _gates(figures: Mapping[str, Any]) -> Table:

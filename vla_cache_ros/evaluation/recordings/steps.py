@@ -1,30 +1,33 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure how far a gate's actions are from dense ones on the same observation.
+Hold what gates did at one observation of a recording, and how far that is from dense.
 
 Actions are seven numbers: a translation in m, a rotation vector in rad, the gripper. Knows neither
 bags nor models.
 """
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from vla_cache_ros.action_distance import action_distance
+from vla_cache_ros.action_distance import displacement
+from vla_cache_ros.action_distance import turn
 from vla_cache_ros.types import ActionChunk
+from vla_cache_ros.types import StepReport
 
 DIMENSIONS = ('x', 'y', 'z', 'rx', 'ry', 'rz', 'gripper')
 
 
 @dataclass(frozen=True)
-class Difference:
+class GateStep:
     """
-    Hold what the executed actions of one chunk differ by.
+    Hold what one gate did at one observation, and what its executed actions differ by from dense.
 
-    absolute: [n, 7], units of the training data. normalized: mean over them in units of [-1, 1].
-    millimetres, degrees: norm of the summed difference in translation and in rotation, which is
-    how far off the arm is when it looks again. flips: actions with the gripper on the other side.
+    absolute: [n, 7], units of the training data. normalized, millimetres, degrees: see
+    action_distance.py. flips: actions with the gripper on the other side of halfway. live:
+    largest difference to the actions of the live node, None where it had another gate.
     """
 
     absolute: np.ndarray
@@ -32,42 +35,49 @@ class Difference:
     millimetres: float
     degrees: float
     flips: int
+    reuse: float
+    refresh: str
+    age_mean: float
+    age_max: int
+    milliseconds: float
+    live: float | None = None
 
 
-def difference(
-    chunk: ActionChunk, dense: ActionChunk, executed: int, halfway: float
-) -> Difference:
+@dataclass(frozen=True)
+class Step:
+    """Hold one observation; seconds since the bag's first; live_gate: '' without a live node."""
+
+    episode: int
+    seconds: float
+    instruction: str
+    live_gate: str
+    gates: Mapping[str, GateStep]
+
+
+def gate_step(
+    acted: tuple[ActionChunk, StepReport],
+    dense: ActionChunk,
+    executed: int,
+    halfway: float,
+    live: float | None = None,
+) -> GateStep:
     """
-    Compare the first `executed` actions of two chunks.
+    Compare the first `executed` actions of a chunk with the dense ones.
 
     halfway: the gripper's number between open and closed.
     """
+    chunk, report = acted
     ours, theirs = chunk.actions[:executed], dense.actions[:executed]
-    off = ours - theirs  # [n, 7]
-    return Difference(
-        absolute=np.abs(off),
-        normalized=float(np.abs(chunk.normalized - dense.normalized)[:executed].mean()),
-        millimetres=1e3 * float(np.linalg.norm(off[:, :3].sum(axis=0))),
-        degrees=float(np.degrees(np.linalg.norm(off[:, 3:6].sum(axis=0)))),
+    return GateStep(
+        absolute=np.abs(ours - theirs),
+        normalized=float(action_distance(chunk.normalized, dense.normalized, executed)),
+        millimetres=float(displacement(ours, theirs, executed)),
+        degrees=float(turn(ours, theirs, executed)),
         flips=int(((ours[:, 6] > halfway) != (theirs[:, 6] > halfway)).sum()),
+        reuse=float(report.reuse),
+        refresh=report.refresh,
+        age_mean=float(report.ages.mean()),
+        age_max=int(report.ages.max()),
+        milliseconds=float(report.latency_ms['total']),
+        live=live,
     )
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return mean, median, 95th percentile and maximum as plain numbers."""
-    array = np.asarray(values, np.float64)
-    return {
-        'mean': float(array.mean()),
-        'p50': float(np.percentile(array, 50)),
-        'p95': float(np.percentile(array, 95)),
-        'max': float(array.max()),
-    }
-
-
-def per_dimension(absolute: Sequence[np.ndarray]) -> Mapping[str, dict[str, float]]:
-    """Return mean and 95th percentile of each number of the executed actions [n, 7]."""
-    values = np.concatenate(absolute)
-    return {
-        name: {'mean': float(column.mean()), 'p95': float(np.percentile(column, 95))}
-        for name, column in zip(DIMENSIONS, values.T, strict=True)
-    }
