@@ -30,6 +30,7 @@ WALLS = {
     'action_distance': (('types',), ALL),
     'settings': ((), ALL),
     'share': ((), ALL),
+    'extras': ((), ALL),
     'threads': ((), ROS | TOOLS),
     'vla': ((), ROS | TOOLS),
     'caching': (('types', 'vla'), ROS | TOOLS),
@@ -50,9 +51,9 @@ WALLS = {
          'environments', 'reports'),
         ROS | SIMULATORS,
     ),
-    'ros': (('types', 'control'), MODELS | TOOLS),
+    'ros': (('types', 'extras', 'control'), MODELS | TOOLS),
     'ros.loading': (('types', 'control', 'policy'), ALL),
-    'ros.recorder': (('control', 'ros'), MODELS | SIMULATORS | PAGES | TERMINAL),
+    'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | SIMULATORS | PAGES | TERMINAL),
     'ros.sim_robot_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
     'ros.gz_arm_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
     'live': (
@@ -61,7 +62,7 @@ WALLS = {
         MODELS | SIMULATORS,
     ),
     'cli': (
-        ('types', 'settings', 'share', 'vla.checkpoint', 'policy', 'caching', 'control', 'bags',
+        ('types', 'settings', 'extras', 'share', 'vla.checkpoint', 'policy', 'caching', 'control', 'bags',
          'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
         ROS | MODELS | TOOLS - TERMINAL,
     ),
