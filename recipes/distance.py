@@ -52,7 +52,7 @@ def run_distance(
     runs = held_out.held_out[:recordings]
     vla = load_checkpoint(resolve(checkpoint))
     vla.model.requires_grad_(requires_grad=False)
-    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs, execute_steps)
+    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs)
     rows = []
     for gate in gates:
         for reuse in reuses:
@@ -60,8 +60,8 @@ def run_distance(
                 found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate], execute_steps)
             else:
                 policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
-                found = answers(policy, held_out, runs, execute_steps)
-            rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense)})
+                found = answers(policy, held_out, runs)
+            rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense, execute_steps)})
             print(
                 '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
                 'weighed {weighed:.4f}  '
@@ -102,6 +102,6 @@ def knowing_answers(
             mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
             with torch.no_grad():
                 found = masked_step(vla.model, *inputs, mask, cache)
-            actions.append(found[0, :executed].numpy())
+            actions.append(found[0].numpy())
             reuses.append(1 - float(mask.mean()))
     return np.stack(actions), np.array(reuses)

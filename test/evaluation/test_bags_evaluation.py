@@ -5,16 +5,16 @@
 import json
 from types import SimpleNamespace
 
+from bag_samples import live
 from bag_samples import MS
 from bag_samples import recording
 from bag_samples import report
 from bag_samples import START
+from bag_samples import strange
 from bag_samples import write_bag
 from fake_policy import FakePolicy
 import numpy as np
 import pytest
-from test_bags_walk import live
-from test_bags_walk import strange
 from tiny_model import write_checkpoint
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import Cadence
