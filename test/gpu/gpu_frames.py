@@ -4,7 +4,7 @@
 Keep a few recorded episodes in one small file, so that a GPU is timed on what a robot saw.
 
 The file holds PNG images, so a machine without a simulator reads the same pixels. Written by
-`python -m vla_cache_ros.evaluation.gpu.frames`.
+`python test/gpu/gpu_frames.py`.
 """
 
 from __future__ import annotations
