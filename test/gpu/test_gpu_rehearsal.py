@@ -3,6 +3,9 @@
 """`make gpu` runs on a CPU at toy sizes, so that it can be trusted where there is a GPU."""
 
 import json
+from pathlib import Path
+import subprocess
+import sys
 
 import gpu_bench
 from gpu_bench import list_rows
@@ -112,6 +115,15 @@ def test_frames_come_back_as_they_were_written(tmp_path):
             assert a.instruction == b.instruction
             np.testing.assert_array_equal(a.proprio, b.proprio)
             np.testing.assert_array_equal(np.stack(a.images), np.stack(b.images))
+
+
+def test_it_needs_neither_a_simulator_nor_what_draws_and_prints():
+    gone = ('mujoco', 'matplotlib', 'scipy', 'tabulate', 'tyro', 'rosbags')
+    code = f'import sys; sys.modules.update(dict.fromkeys({gone})); import run_gpu'
+    here = str(Path(__file__).parent)
+    subprocess.run(
+        [sys.executable, '-c', f'import sys; sys.path.insert(0, {here!r}); {code}'], check=True
+    )
 
 
 def test_small_shapes_keep_the_kind_of_their_model():
