@@ -36,7 +36,7 @@ demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
 
 gpu:  ## exactness and times of the recorded step on a GPU; ARGS='--minutes 7'
-	PYTHONPATH=. $(PYTHON) -m vla_cache_ros.evaluation.gpu $(ARGS)
+	PYTHONPATH=. $(PYTHON) test/gpu/run_gpu.py $(ARGS)
 
 soak: $(VENV)/.ros  ## robot and policy over ROS, disturbed at random: does anything grow or break
 	$(BIN)/python test/endurance/soak.py --steps $(STEPS) --out soak_out

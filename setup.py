@@ -58,7 +58,6 @@ setup(
         PACKAGE: [
             'checkpoints/**/*',
             '**/*.html',
-            'evaluation/gpu/frames.npz',
             'evaluation/paper.yaml',
         ]
     },

@@ -8,6 +8,7 @@ from engine_steps import choice
 from engine_steps import contents
 from engine_steps import frames
 from engine_steps import run
+from gpu_frames import read_frames
 import numpy as np
 import pytest
 from tiny_model import tiny_config
@@ -16,7 +17,6 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import RecordedEngine
-from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import device as devices
 from vla_cache_ros.vla import fused

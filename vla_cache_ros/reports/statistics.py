@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 _TAIL = 2.5  # % beyond either end of an interval
+_RESAMPLES, _SEED = 10_000, 0
 _BATCH = 2**22  # numbers that are drawn at a time: all resamples at once would be gigabytes
 
 
@@ -39,13 +40,13 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def paired_bootstrap_difference(
-    first: Sequence[float], second: Sequence[float], resamples: int = 10_000, seed: int = 0
+    first: Sequence[float], second: Sequence[float]
 ) -> tuple[float, float, float]:
     """
     Return (difference, low, high) of mean(first) - mean(second) over paired samples.
 
     Percentile bootstrap over pairs: a pair is drawn as a whole, so what both share (an easy
-    seed) cancels. Deterministic for a given seed.
+    seed) cancels. The same samples give the same figures.
 
     Raises ValueError: lengths differ, no pair, or a value is not finite.
     """
@@ -54,21 +55,18 @@ def paired_bootstrap_difference(
     def difference(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
         return (a - b).mean(axis)
 
-    found = _resampled((a, b), difference, resamples, seed)
+    found = _resampled((a, b), difference)
     low, high = np.percentile(found, [_TAIL, 100 - _TAIL])
     return float(difference(a, b)), float(low), float(high)
 
 
 def bootstrap_sums(
-    rows: Sequence[Sequence[float]],
-    statistic: Callable[..., np.ndarray],
-    resamples: int = 10_000,
-    seed: int = 0,
+    rows: Sequence[Sequence[float]], statistic: Callable[..., np.ndarray]
 ) -> tuple[float, float, float]:
     """
     Return (value, low, high) of a statistic of the sums of columns, such as a ratio of two.
 
-    Percentile bootstrap over rows, each drawn as a whole. Deterministic for a given seed. The
+    Percentile bootstrap over rows, each drawn as a whole; the same rows give the same figures. The
     bounds are samples, not interpolated; where a statistic is undefined (0 / 0) it counts as the
     least for the lower one and the most for the upper one.
 
@@ -86,7 +84,7 @@ def bootstrap_sums(
     def sums(*columns: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.stack([column.sum(axis) for column in columns])
 
-    drawn = _resampled(values.T, sums, resamples, seed)  # [k, resamples]
+    drawn = _resampled(values.T, sums)  # [k, _RESAMPLES]
     with np.errstate(divide='ignore', invalid='ignore'):
         value, found = statistic(*values.sum(0)), statistic(*drawn)
     undefined = np.isnan(found)
@@ -141,10 +139,8 @@ def _paired(first: Sequence, second: Sequence, dtype: type) -> tuple[np.ndarray,
     return a, b
 
 
-def _resampled(
-    columns: Sequence[np.ndarray], statistic: Callable[..., np.ndarray], resamples: int, seed: int
-) -> np.ndarray:
-    """Return a statistic `[...]` of so many resamples `[..., resamples]`, rows drawn whole."""
+def _resampled(columns: Sequence[np.ndarray], statistic: Callable[..., np.ndarray]) -> np.ndarray:
+    """Return a statistic `[...]` of resamples `[..., _RESAMPLES]`, rows drawn whole."""
     from scipy.stats import bootstrap
 
     count = len(columns[0])
@@ -153,9 +149,9 @@ def _resampled(
     return bootstrap(
         columns,
         statistic,
-        n_resamples=resamples,
+        n_resamples=_RESAMPLES,
         batch=max(1, _BATCH // (count * len(columns))),
         paired=True,
         method='percentile',
-        rng=seed,
+        rng=_SEED,
     ).bootstrap_distribution

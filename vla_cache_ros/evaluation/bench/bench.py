@@ -19,10 +19,10 @@ from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.busy import busy_processes
 from vla_cache_ros.evaluation.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.inputs import record_episodes
 from vla_cache_ros.evaluation.bench.report import write_bench
 from vla_cache_ros.evaluation.bench.roofline import best
 from vla_cache_ros.evaluation.bench.roofline import measure
-from vla_cache_ros.evaluation.bench.sampling import record_episodes
 from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import beside
 from vla_cache_ros.evaluation.bench.summary import summarize

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.evaluation.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.sampling import DRIVER
-from vla_cache_ros.evaluation.bench.sampling import record_episodes
+from vla_cache_ros.evaluation.bench.inputs import DRIVER
+from vla_cache_ros.evaluation.bench.inputs import record_episodes
 from vla_cache_ros.evaluation.bench.sampling import Sample
 from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import step_work

@@ -1,11 +1,10 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Record observations, let variants act on them by turns, and keep a sample of every step.
+Let variants act by turns on the same observations and keep a sample of every step.
 
-The dense policy of `tabletop` drives the embedded robot, so that all variants see the same. They
-take turns step by step, in an order that changes, so that whatever else the machine does falls on
-all alike. Knows no variant and no figure.
+They take turns step by step, in an order that changes, so that whatever else the machine does
+falls on all alike. Knows no variant and no figure.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
@@ -29,7 +27,6 @@ from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 Key = TypeVar('Key')
-DRIVER = 'tabletop'
 
 
 @dataclass(frozen=True)
@@ -73,51 +70,6 @@ def make_sample(
         passes=report.passes,
         normalized=chunk.normalized,
     )
-
-
-def record_episodes(
-    steps: int, warmup: int, seed: int, device: str = 'cpu', execute: int = EXECUTE_STEPS
-) -> list[list[Observation]]:
-    """
-    Return episodes of at least two observations each, `warmup` + 1 in the first.
-
-    The first is there to warm up; of the others all observations but the first of each come to
-    `steps` together. Seeds run from `seed` on, an episode ends where the robot succeeds.
-    device: of the driver; raises ValueError for one that torch does not have. execute: actions
-    between two observations, as many as the model that will see them executes.
-    """
-    from vla_cache_ros.environments.tabletop.robot import Tabletop
-    from vla_cache_ros.policy import Policy
-
-    driver = Policy.from_pretrained(DRIVER, gate='dense', device=device)
-    env = Tabletop()
-
-    def episode(seed: int, most: int) -> list[Observation]:
-        observations = [env.reset(seed)]
-        driver.reset()
-        while len(observations) < most:
-            for action in driver.act(observations[-1])[0].actions[:execute]:
-                env.step(action)
-            observations.append(env.observe())
-            # not sooner: an episode of one observation would time nothing
-            if env.success() or execute * len(observations) >= env.max_steps:
-                break
-        return observations
-
-    try:
-        episodes: list[list[Observation]] = [[]]
-        while len(episodes[0]) < warmup + 1:
-            episodes[0] += episode(seed, warmup + 1 - len(episodes[0]))
-            seed += 1
-        timed = 0
-        while timed < steps:
-            found = episode(seed, steps - timed + 1)
-            episodes.append(found)
-            timed += len(found) - 1
-            seed += 1
-    finally:
-        env.close()
-    return episodes
 
 
 def take_turns(

@@ -113,10 +113,10 @@ def find_saved_gate(vla: LoadedVLA) -> SavedGate | None:
     return load_gate_folder(folder, fingerprint=vla.fingerprint, cameras=vla.config.cameras)
 
 
-def untrained_gate(vla: LoadedVLA, seed: int = 0) -> SavedGate:
+def untrained_gate(vla: LoadedVLA) -> SavedGate:
     """Return a gate of the sizes that the model needs: it costs what a trained one does."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         config = GateConfig(cameras=vla.config.cameras, language_dim=vla.config.hidden_dim)
         network = GateNetwork(config).requires_grad_(requires_grad=False).eval()
     network.trunk.blocks.to(memory_format=torch.channels_last)  # as those from a folder

@@ -39,9 +39,9 @@ _FORCED = (88, 214, 232)
 _ROWS = ('camera', 'reused', 'score')
 
 
-def columns(count: int, limit: int = COLUMNS) -> list[int]:
+def columns(count: int) -> list[int]:
     """Return which of `count` inferences are shown: evenly chosen, the first and last always."""
-    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()
+    return np.unique(np.linspace(0, count - 1, min(count, COLUMNS)).round().astype(int)).tolist()
 
 
 def strip_size(shown: int, cameras: int) -> tuple[int, int]:

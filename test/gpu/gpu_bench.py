@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import time
 from typing import Any
 
+from compiled_loop import CompiledLoop
 import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.hf_loop import CompiledLoop
 from vla_cache_ros.evaluation.bench.roofline import Machine
 from vla_cache_ros.evaluation.bench.roofline import measure
 from vla_cache_ros.evaluation.bench.sampling import Sample

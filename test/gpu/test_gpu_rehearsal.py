@@ -3,20 +3,23 @@
 """`make gpu` runs on a CPU at toy sizes, so that it can be trusted where there is a GPU."""
 
 import json
+from pathlib import Path
+import subprocess
+import sys
 
+import gpu_bench
+from gpu_bench import list_rows
+from gpu_checks import Check
+from gpu_checks import check_model
+from gpu_checks import small
+from gpu_checks import summary
+from gpu_frames import read_frames
+from gpu_frames import write_frames
 import numpy as np
 import pytest
+from run_gpu import ORDER
+from run_gpu import run_gpu
 from vla_cache_ros.caching.recorded import RecordedEngine
-from vla_cache_ros.evaluation.gpu import bench
-from vla_cache_ros.evaluation.gpu.__main__ import ORDER
-from vla_cache_ros.evaluation.gpu.__main__ import run_gpu
-from vla_cache_ros.evaluation.gpu.bench import list_rows
-from vla_cache_ros.evaluation.gpu.checks import Check
-from vla_cache_ros.evaluation.gpu.checks import check_model
-from vla_cache_ros.evaluation.gpu.checks import small
-from vla_cache_ros.evaluation.gpu.checks import summary
-from vla_cache_ros.evaluation.gpu.frames import read_frames
-from vla_cache_ros.evaluation.gpu.frames import write_frames
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import SHAPES
 
@@ -73,16 +76,16 @@ def test_the_checks_notice_a_recorded_step_that_forgets_to_hide_a_slot(monkeypat
 
 def test_a_variant_that_fails_is_named_and_the_others_go_on(monkeypatch):
     config = small('openvla-oft-7b')
-    make, rows = bench._make, list_rows(config, ())[:4]
+    make, rows = gpu_bench._make, list_rows(config, ())[:4]
 
     def fail(row, vla, recorder):
         if row.name == 'dense eager':
             raise RuntimeError('out of\nmemory')
         return make(row, vla, recorder)
 
-    monkeypatch.setattr(bench, '_make', fail)
+    monkeypatch.setattr(gpu_bench, '_make', fail)
     episodes = [episode[:2] for episode in read_frames()[:2]]
-    found = bench.bench_shape('toy', config, rows, episodes, 'cpu', lambda: None, lambda: 1e6)
+    found = gpu_bench.bench_shape('toy', config, rows, episodes, 'cpu', lambda: None, lambda: 1e6)
     assert found['failed'] == {'dense eager': 'RuntimeError: out of memory'}
     assert len(found['entries']) == len(rows) - 1
 
@@ -91,7 +94,7 @@ def test_what_comes_too_late_is_skipped_and_said():
     config = small('openvla-7b')
     episodes = [episode[:2] for episode in read_frames()[:2]]
     clock = iter([1e6, 1e6, *[0.0] * 100])
-    found = bench.bench_shape(
+    found = gpu_bench.bench_shape(
         'toy',
         config,
         list_rows(config, ())[:3],
@@ -112,6 +115,15 @@ def test_frames_come_back_as_they_were_written(tmp_path):
             assert a.instruction == b.instruction
             np.testing.assert_array_equal(a.proprio, b.proprio)
             np.testing.assert_array_equal(np.stack(a.images), np.stack(b.images))
+
+
+def test_it_needs_neither_a_simulator_nor_what_draws_and_prints():
+    gone = ('mujoco', 'matplotlib', 'scipy', 'tabulate', 'tyro', 'rosbags')
+    code = f'import sys; sys.modules.update(dict.fromkeys({gone})); import run_gpu'
+    here = str(Path(__file__).parent)
+    subprocess.run(
+        [sys.executable, '-c', f'import sys; sys.path.insert(0, {here!r}); {code}'], check=True
+    )
 
 
 def test_small_shapes_keep_the_kind_of_their_model():

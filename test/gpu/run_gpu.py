@@ -18,21 +18,21 @@ import sys
 import time
 from typing import Any
 
+from gpu_bench import bench_shape
+from gpu_bench import list_rows
+from gpu_checks import check_all
+from gpu_checks import small
+from gpu_checks import summary
+from gpu_frames import read_frames
+from gpu_table import tables
 import torch
 from vla_cache_ros.caching.graphs import Direct
-from vla_cache_ros.evaluation.gpu.bench import bench_shape
-from vla_cache_ros.evaluation.gpu.bench import list_rows
-from vla_cache_ros.evaluation.gpu.checks import check_all
-from vla_cache_ros.evaluation.gpu.checks import small
-from vla_cache_ros.evaluation.gpu.checks import summary
-from vla_cache_ros.evaluation.gpu.frames import read_frames
-from vla_cache_ros.evaluation.gpu.table import tables
 from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8
 from vla_cache_ros.vla.shapes import SHAPES
 
-GOLDENS = Path(__file__).parents[3] / 'test' / 'data' / 'goldens'
+GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
 ORDER = ('openvla-7b', 'openvla-oft-7b', 'cogact-7b')
 LIGHTER = 'openvla-oft-7b'  # the shape that is timed with lighter weights as well
 
@@ -101,9 +101,7 @@ def _write(out: Path, figures: Mapping[str, Any]) -> None:
 
 def main() -> int:
     """Check and time the recorded step; return the exit code."""
-    parser = ArgumentParser(
-        'vla_cache_ros.evaluation.gpu', description='Check and time the recorded step.'
-    )
+    parser = ArgumentParser(description='Check and time the recorded step.')
     parser.add_argument('--out', type=Path, default='gpu_out', help='for gpu.json and gpu.md')
     parser.add_argument('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
     parser.add_argument('--minutes', type=float, default=7.0, help='time budget')

@@ -4,7 +4,7 @@
 Keep a few recorded episodes in one small file, so that a GPU is timed on what a robot saw.
 
 The file holds PNG images, so a machine without a simulator reads the same pixels. Written by
-`python -m vla_cache_ros.evaluation.gpu.frames`.
+`python test/gpu/gpu_frames.py`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,6 @@ def read_frames(path: Path = FRAMES) -> list[list[Observation]]:
 
 
 if __name__ == '__main__':
-    from vla_cache_ros.evaluation.bench.sampling import record_episodes
+    from vla_cache_ros.evaluation.bench.inputs import record_episodes
 
     write_frames(FRAMES, record_episodes(STEPS, 2, SEED))
