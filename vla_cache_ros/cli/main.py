@@ -17,6 +17,7 @@ from typing import Any
 
 import tyro
 from vla_cache_ros import __version__
+from vla_cache_ros.extras import missing
 
 ABOUT = 'Vision-language-action models on robot arms, with a persistent visual token cache.'
 VERBS = {  # -> module here, dataclass
@@ -97,7 +98,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    text = ' '.join(str(error).split())
-    if isinstance(error, ModuleNotFoundError) and error.name in ('rclpy', 'rosbags'):
-        return f'{text}: source a ROS 2 install, or pip install -r requirements-ros.txt'
-    return text or type(error).__name__
+    text = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
+    return ' '.join(text.split()) or type(error).__name__

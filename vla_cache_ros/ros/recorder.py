@@ -21,18 +21,6 @@ from rclpy.qos import DurabilityPolicy
 from rclpy.qos import HistoryPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
-from rosbags.interfaces import Qos
-from rosbags.interfaces import QosDurability
-from rosbags.interfaces import QosHistory
-from rosbags.interfaces import QosLiveliness
-from rosbags.interfaces import QosReliability
-from rosbags.interfaces import QosTime
-from rosbags.rosbag2 import CompressionFormat
-from rosbags.rosbag2 import CompressionMode
-from rosbags.rosbag2 import StoragePlugin
-from rosbags.rosbag2 import Writer
-from rosbags.typesys import get_typestore
-from rosbags.typesys import Stores
 from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.process import run
@@ -47,16 +35,14 @@ class Recorder(Node):
 
     def __init__(self, **options):
         """Create the bag; raises ValueError when its folder exists or cannot be made."""
+        from vla_cache_ros.bags.writer import BagWriter  # a lack of rosbags is one line
+
         super().__init__('recorder', **options)
         parameters = declare(self, RecorderParameters)
         path = Path(parameters.bag_path)
         if path.exists():
             raise ValueError(f'bag_path: expected a folder that does not exist, got {path}')
-        self._types = get_typestore(Stores.ROS2_JAZZY)
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        # Most of a fixed camera's picture repeats: rendered frames shrink a hundredfold.
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
+        self._writer = BagWriter(path)
         self._missing = {self.resolve_topic_name(topic) for topic in parameters.topics}
         self.counts: dict[str, int] = {}
         self.exit_code = 0
@@ -95,25 +81,7 @@ class Recorder(Node):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
-        forever = QosTime(2147483647, 4294967295)
-        connection = self._writer.add_connection(
-            topic,
-            name,
-            typestore=self._types,
-            offered_qos_profiles=[
-                Qos(
-                    QosHistory.KEEP_LAST,
-                    1,
-                    QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-                    QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-                    forever,
-                    forever,
-                    QosLiveliness.AUTOMATIC,
-                    forever,
-                    False,
-                )
-            ],
-        )
+        connection = self._writer.add_topic(topic, name, reliable, latched)
         self.counts[topic] = 0
         callback = functools.partial(self._write, topic, connection)
         self.create_subscription(message, topic, callback, profile, raw=True)
