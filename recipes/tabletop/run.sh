@@ -1,7 +1,7 @@
 #!/bin/bash
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-# How `tabletop` was made; docs/reproduce.md tells what differs from the run behind the shipped file.
+# How `tabletop` was made; docs/measured/models.md tells what differs from the run behind its file.
 # Every command goes on where it was stopped. About two hours on two cores.
 set -e
 cd "$(dirname "$0")/../.."
@@ -27,5 +27,6 @@ $two recipes base $student --out run/dagger --checkpoint run/base/model --seed 0
 
 python -m recipes demos --student tabletop --out data/new/a --frames 3000 --seed 40000000
 python -m recipes demos --student tabletop --out data/new/b --frames 3000 --seed 41000000
-$two vla_cache_ros.cli train gate $student --data data/new/a --data data/new/b --out run/gate --seed 0
+$two vla_cache_ros.cli train gate $student --data data/new/a --data data/new/b \
+  --out run/gate --seed 0
 # run/gate/gate is its folder `gate`

@@ -2,7 +2,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 # How `tabletop-openvla` was made, after recipes/tabletop/run.sh, whose frames and first model it
-# takes; docs/reproduce.md tells what differs from the run behind the shipped file.
+# takes; docs/measured/models.md tells what differs from the run behind the shipped file.
 set -e
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1

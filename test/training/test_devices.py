@@ -7,6 +7,7 @@ There a tensor has no numbers, and a mix with the CPU's is an error, as on a GPU
 to the CPU or read off there is zeros and ones.
 """
 
+import csv
 from dataclasses import replace
 
 from noise_recordings import write_noise
@@ -88,6 +89,21 @@ def test_both_stages_run_where_the_model_is(options, checkpoint, recordings, tmp
     assert {m['exp_avg'].device.type for m in moments} == {'meta'}
     assert reading.copied
     assert (tmp_path / 'run' / 'gate' / 'gate.safetensors').exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_learns_what_the_cpu_learns(checkpoint, recordings, tmp_path):
+    curves = {}
+    for device in ('cpu', 'cuda'):
+        out = tmp_path / device / 'run'  # each beside walks of its own
+        training = GateTraining(stage1=40, stage2=4, walks=2, batch=4)
+        vla = model_to_train_through(checkpoint, device=device)
+        GateTrainer(vla, recordings, out, training).train()
+        with (out / 'gate.csv').open(newline='') as file:
+            rows = [row for row in csv.DictReader(file) if row['stage'] == '1']
+        curves[device] = [float(row['loss']) for row in rows]
+    assert len(curves['cuda']) == 2
+    assert curves['cuda'] == pytest.approx(curves['cpu'], rel=0.02)
 
 
 def test_a_tensor_left_behind_is_noticed(checkpoint, recordings, tmp_path):

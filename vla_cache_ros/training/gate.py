@@ -125,7 +125,7 @@ class GateTrainer:
                 **vars(training),
                 'seconds': round(self._seconds),
                 'processes': self.accelerator.num_processes,
-                'device': str(self.accelerator.device),
+                'device': str(self.vla.model.like.device),
                 'parameters': sum(p.numel() for p in network.parameters()),
             },
         )

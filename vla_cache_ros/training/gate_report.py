@@ -51,7 +51,8 @@ def before_and_after(
     saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
     default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
     learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}
-    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out)
+    policy = Policy(vla, DenseGate())  # one for all gates: on a GPU it records every shape once
+    dense = answers(policy, recordings, recordings.held_out)
     in_metres = vla.statistics().action.denormalize
 
     def row(name: str, reuse: float, found: Answers) -> dict[str, Any]:
@@ -67,8 +68,8 @@ def before_and_after(
     for reuse in sorted({*REUSES, default}):
         gates = {RULE: make_gate('motion', reuse)}
         gates |= {name: LearnedGate(gate, reuse) for name, gate in learned.items()}
-        for name, made in gates.items():
-            found = answers(Policy(vla, made), recordings, recordings.held_out)
+        for name, policy.gate in gates.items():
+            found = answers(policy, recordings, recordings.held_out)
             rows.append(row(name, reuse, found))
             if reuse == default:
                 errors[name] = action_distance(found[0], dense[0], executed)

@@ -31,18 +31,19 @@ Step = Callable[[], tuple[Tensor, Sequence[float]]]
 
 def join_processes(device: str | torch.device = 'cpu') -> Accelerator:
     """
-    Return what knows the processes of this training and the device of each.
+    Return what knows the other processes of this training.
 
-    device: cpu, cuda or cuda:N; of several processes on GPUs each takes the one of its rank.
-    Raises ValueError for a device that torch has not.
+    device: cpu, cuda or cuda:N. Raises ValueError for a device that torch has not.
     """
     check_device(str(device))
-    place = torch.device(device)
-    if place.index is not None:
-        torch.cuda.set_device(place)
     # one process may ask the dense model for an hour before the others go on
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
-    return Accelerator(cpu=place.type == 'cpu', kwargs_handlers=[patience])
+    return Accelerator(cpu=torch.device(device).type == 'cpu', kwargs_handlers=[patience])
+
+
+def own_device(accelerator: Accelerator, device: str) -> torch.device:
+    """Return where this process computes: of several on GPUs each takes the one of its rank."""
+    return accelerator.device if accelerator.num_processes > 1 else torch.device(device)
 
 
 def mean_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:

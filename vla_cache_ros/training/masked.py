@@ -41,26 +41,24 @@ class _Mixing:
     """Stand in for a cache of transformers: mix new keys and values with the cached ones."""
 
     def __init__(self, mask: Tensor, cache: StaleCache) -> None:
-        self._mask = mask[:, None, :, None]  # [B, 1, V, 1]
-        self._before, self.after = (cache.keys, cache.values), StaleCache()
+        self._mask, self._before, self.after = mask, (cache.keys, cache.values), StaleCache()
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer: int, *_: object
     ) -> tuple[Tensor, Tensor]:
         """Return `[B, heads, R, head_dim]` in which the visual slots are mixed."""
-        end, mixed = 1 + self._mask.shape[2], []
-        for new, before, after in zip(
-            (key_states, value_states),
-            self._before,
-            (self.after.keys, self.after.values),
-            strict=True,
-        ):
-            visual = new[:, :, 1:end]
-            if before:
-                visual = before[layer] + self._mask * (visual - before[layer])
-            after.append(visual.detach())
-            mixed.append(torch.cat([new[:, :, :1], visual, new[:, :, end:]], dim=2))
-        return tuple(mixed)
+        mask, given = self._mask[:, None, :, None], (key_states, value_states)  # [B, 1, V, 1]
+        end = 1 + mask.shape[2]
+        mixed = [new[:, :, 1:end] for new in given]
+        if self._before[0]:
+            before = [kept[layer] for kept in self._before]
+            mixed = [old + mask * (new - old) for old, new in zip(before, mixed, strict=True)]
+        self.after.keys.append(mixed[0].detach())
+        self.after.values.append(mixed[1].detach())
+        return tuple(
+            torch.cat([new[:, :, :1], visual, new[:, :, end:]], dim=2)
+            for new, visual in zip(given, mixed, strict=True)
+        )
 
 
 def masked_step(

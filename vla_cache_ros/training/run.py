@@ -24,6 +24,7 @@ from vla_cache_ros.training.gate_page import as_text
 from vla_cache_ros.training.gate_page import write_page
 from vla_cache_ros.training.gate_report import before_and_after
 from vla_cache_ros.training.loop import join_processes
+from vla_cache_ros.training.loop import own_device
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.settings import GateTraining
 from vla_cache_ros.vla.checkpoint import load_checkpoint
@@ -41,7 +42,8 @@ def train_on_demonstrations(
     device: str = 'cpu',
 ) -> None:
     """Train a gate on folders of demonstrations and write OUT/gate."""
-    vla = model_to_train_through(checkpoint, device=join_processes(device).device)
+    place = own_device(join_processes(device), device)
+    vla = model_to_train_through(checkpoint, device=place)
     GateTrainer(vla, Recordings(directories), out, training).train()
 
 
@@ -62,7 +64,8 @@ def train_on_bags(
     """
     began = [time.perf_counter()]
     accelerator = join_processes(device)
-    vla = model_to_train_through(checkpoint, unnorm_key, accelerator.device)
+    place = own_device(accelerator, device)
+    vla = model_to_train_through(checkpoint, unnorm_key, place)
     needs_state = vla.model.proprio_projector is not None
     with accelerator.main_process_first():
         folders = record_bags(source, vla.config.cameras, needs_state, out / 'recordings')
@@ -96,7 +99,7 @@ def train_on_bags(
         'curve': _first_stage(out / 'gate.csv'),
         'seconds': dict(zip(stages, spans, strict=True)),
         'processes': accelerator.num_processes,
-        'device': str(accelerator.device),
+        'device': str(place),
         'command': ' '.join(['vla-cache', *sys.argv[1:]]),
         **measured_on(),
     }
