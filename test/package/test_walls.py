@@ -62,8 +62,8 @@ WALLS = {
         MODELS | SIMULATORS,
     ),
     'cli': (
-        ('types', 'settings', 'extras', 'share', 'vla.checkpoint', 'policy', 'caching', 'control', 'bags',
-         'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
+        ('types', 'settings', 'extras', 'share', 'vla.checkpoint', 'policy', 'caching', 'control',
+         'bags', 'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
         ROS | MODELS | TOOLS - TERMINAL,
     ),
 }  # fmt: skip
