@@ -18,7 +18,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros import gripper
-from vla_cache_ros.ros.gripper import GripperAction
+from vla_cache_ros.ros.outputs import GripperAction
 from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.qos import NEWEST

@@ -31,11 +31,11 @@ from vla_cache_ros.control.controller import Controller
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.limits import Command
-from vla_cache_ros.control.rest import QuietMemory
-from vla_cache_ros.control.rest import Rest
 from vla_cache_ros.control.safety import ClockWatch
 from vla_cache_ros.control.step_report import step_report
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import QuietMemory
+from vla_cache_ros.control.worker import Rest
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.declaration import examine
