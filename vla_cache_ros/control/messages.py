@@ -8,6 +8,7 @@ object with the fields of the message, so messages read from a bag are as good a
 does not know when a message is too old, nor what is done with the arrays.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 import contextlib
 import io
@@ -23,18 +24,9 @@ except ImportError:
 
 # Bytes per pixel of the encodings that can become RGB.
 BYTES_PER_PIXEL = {
-    'rgb8': 3,
-    'bgr8': 3,
-    'rgba8': 4,
-    'bgra8': 4,
-    'mono8': 1,
-    'bayer_rggb8': 1,
-    'bayer_bggr8': 1,
-    'bayer_gbrg8': 1,
-    'bayer_grbg8': 1,
-    'yuv422': 2,
-    'yuv422_yuy2': 2,
-}
+    'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, 'bayer_rggb8': 1, 'bayer_bggr8': 1,
+    'bayer_gbrg8': 1, 'bayer_grbg8': 1, 'yuv422': 2, 'yuv422_yuy2': 2,
+}  # fmt: skip
 FORMATS = ('JPEG', 'PNG')  # of compressed pictures
 MIN_SIDE = 32  # pixels; anything smaller is a camera that has not started, not a picture
 MOST_PIXELS = 2**25  # 8K; a compressed picture of some kB can unfold to gigabytes
@@ -51,6 +43,13 @@ def twist_vector(message: object) -> np.ndarray:
     """Return a geometry_msgs/TwistStamped as [6]: m/s, rad/s."""
     linear, angular = message.twist.linear, message.twist.angular
     return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+
+
+def set_pose(pose: object, xyz: Iterable[float], quaternion: Iterable[float]) -> None:
+    """Write a position (m) and a quaternion, xyzw, into a geometry_msgs/Pose."""
+    point, turn = pose.position, pose.orientation
+    point.x, point.y, point.z = (float(value) for value in xyz)
+    turn.x, turn.y, turn.z, turn.w = (float(value) for value in quaternion)
 
 
 def check_image(message: object, topic: str) -> None:

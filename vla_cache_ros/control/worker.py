@@ -101,7 +101,7 @@ class Worker:
         return bool(self._orders or self._slot or self._spare or self._closed)
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.nice(NICENESS)  # of this thread alone, on Linux
         pause: float | None = REST_AFTER
         while True:
             with self._wake:

@@ -19,6 +19,7 @@ from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
 from vla_cache_ros.control.limits import Command
 from vla_cache_ros.control.limits import WAIT
+from vla_cache_ros.control.messages import set_pose
 from vla_cache_ros.control.pose_target import PoseTarget
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.qos import COMMAND
@@ -108,9 +109,7 @@ class PoseOutput:
         message = PoseStamped()
         message.header.stamp = now.to_msg()
         message.header.frame_id = self._frame
-        point, turn = message.pose.position, message.pose.orientation
-        point.x, point.y, point.z = self._target.position.tolist()
-        turn.x, turn.y, turn.z, turn.w = self._target.quaternion.tolist()
+        set_pose(message.pose, self._target.position, self._target.quaternion)
         self.publisher.publish(message)
 
     def _at_rest(self) -> bool:

@@ -18,7 +18,6 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy
-from rclpy.qos import HistoryPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from rosbags.interfaces import Qos
@@ -89,30 +88,20 @@ class Recorder(Node):
         profiles = [publisher.qos_profile for publisher in publishers]
         reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in profiles)
         latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)
+        reliability = 'RELIABLE' if reliable else 'BEST_EFFORT'
+        durability = 'TRANSIENT_LOCAL' if latched else 'VOLATILE'
         profile = QoSProfile(
             depth=DEPTH,
-            history=HistoryPolicy.KEEP_LAST,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+            reliability=ReliabilityPolicy[reliability],
+            durability=DurabilityPolicy[durability],
         )
         forever = QosTime(2147483647, 4294967295)
+        offered = Qos(
+            QosHistory.KEEP_LAST, 1, QosReliability[reliability], QosDurability[durability],
+            forever, forever, QosLiveliness.AUTOMATIC, forever, False,
+        )  # fmt: skip
         connection = self._writer.add_connection(
-            topic,
-            name,
-            typestore=self._types,
-            offered_qos_profiles=[
-                Qos(
-                    QosHistory.KEEP_LAST,
-                    1,
-                    QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-                    QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-                    forever,
-                    forever,
-                    QosLiveliness.AUTOMATIC,
-                    forever,
-                    False,
-                )
-            ],
+            topic, name, typestore=self._types, offered_qos_profiles=[offered]
         )
         self.counts[topic] = 0
         callback = functools.partial(self._write, topic, connection)
