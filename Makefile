@@ -10,16 +10,17 @@ BIN    := $(VENV)/bin
 EXAMPLES ?= 1
 
 # the tests of the cache, of what bounds and stops the arm, and of what is read from a folder
-ROOMS  := recorded decoding engine engine_faults engine_first_step provenance cache_machine \
-	policy_machine fused gates selection learned_gate learned_gate_policy gate_folder gate_network \
-	motion_input policy checkpoint families cogact safety limits motion_properties \
-	message_properties drift shadow gate_asked weights untrusted_weights untrusted_checkpoints \
-	injection_checkpoint
+ROOMS  := test/caching test/policy test/vla test/control/test_safety.py \
+	test/control/test_limits.py test/control/test_motion_properties.py \
+	test/control/test_message_properties.py test/control/test_drift.py \
+	test/ros/test_injection_checkpoint.py
 
 # of engine.py only what makes a step a transaction
-MUTANTS := ros.* caching.plans.* caching.provenance.* caching.episode_cache.* \
-	caching.engine.*step__* caching.engine.*_check__*
+MUTANTS := control.safety.* control.limits.* caching.plans.* caching.provenance.* \
+	caching.episode_cache.* caching.engine.*step__* caching.engine.*_check__*
 
+# processes of `make test`, each with one thread
+WORKERS ?= 2
 # options of `vla-cache demo`, for example ARGS='--episodes 10 --gate random'
 ARGS   ?=
 # control steps of `make soak`, and how often `make kill` kills
@@ -29,7 +30,7 @@ TIMES  ?= 100
 FUZZ_SECONDS ?= 20
 
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak kill overrun test test-libero test-simpler properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu soak kill overrun test test-all test-libero test-simpler properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -46,8 +47,11 @@ kill: $(VENV)/.ros  ## either process killed at random moments: does the arm sto
 overrun: $(VENV)/.ros  ## a model slowed in steps: what the node gives up, and when, minutes
 	$(BIN)/python test/endurance/overrun.py --out overrun_out
 
-test: lint  ## style, then every test
-	$(BIN)/python -m pytest
+test: lint  ## style, then every test but the slow ones, on WORKERS processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not slow'
+
+test-all: test  ## then the slow ones, one at a time, since many keep time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulator, minutes
 	$(BIN)/python -m pytest test/environments/test_libero.py
@@ -60,7 +64,7 @@ properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twen
 		$(BIN)/python -m pytest -q -m hypothesis
 
 coverage: $(VENV)/.test  ## lines and branches of cache, safety filter and loader, minutes
-	VLA_CACHE_EXAMPLES=0.2 $(BIN)/coverage run -m pytest -q $(ROOMS:%=test/test_%.py)
+	VLA_CACHE_EXAMPLES=0.2 $(BIN)/coverage run -m pytest -q $(ROOMS)
 	$(BIN)/coverage json -q -o runs/covered.json
 	$(BIN)/coverage report -m --skip-covered
 	$(BIN)/python test/support/coverage_table.py runs/covered.json

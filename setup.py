@@ -11,6 +11,38 @@ from setuptools import setup
 PACKAGE = 'vla_cache_ros'
 ROOT = Path(__file__).resolve().parent  # colcon's --symlink-install runs a link to this file
 
+# What a robot needs. Ranges, since a robot brings its own build of torch; the versions that the
+# tests run with are pinned in requirements.txt, which `make` installs.
+ROBOT = [
+    'setuptools',
+    'numpy>=1.26',
+    'torch>=2.6',
+    'transformers>=5,<6',
+    'safetensors>=0.5',
+    'huggingface-hub>=1',
+    'opencv-python-headless>=4.9',
+    'pillow>=10.1',
+    'PyYAML>=6',
+    'tqdm>=4.60',
+    'tyro>=1.0',
+]
+EXTRAS = {
+    # the table-top arm and what follows a twist in Gazebo
+    'sim': ['mujoco>=3.2'],
+    # reading and writing recordings without ROS
+    'bags': ['rosbags>=0.11', 'mcap>=1.2', 'zstandard>=0.23', 'lz4>=4.3'],
+    # measuring, reports and training
+    'eval': [
+        'accelerate>=1.10',
+        'imageio-ffmpeg>=0.5',
+        'Jinja2>=3.1',
+        'matplotlib>=3.8',
+        'psutil>=6',
+        'scipy>=1.12',
+        'tabulate>=0.9',
+    ],
+}
+
 
 def requirements(name: str) -> list[str]:
     """Return the requirement lines of a requirements file, comments left out."""
@@ -27,6 +59,7 @@ setup(
             'checkpoints/**/*',
             '**/*.html',
             'evaluation/gpu/frames.npz',
+            'evaluation/paper.yaml',
         ]
     },
     data_files=[
@@ -37,8 +70,9 @@ setup(
         (f'share/{PACKAGE}/worlds', sorted(glob('worlds/*.sdf'))),
     ],
     python_requires='>=3.11',
-    install_requires=['setuptools', *requirements('requirements.txt')],
+    install_requires=ROBOT,
     extras_require={
+        **EXTRAS,
         'libero': requirements('requirements-libero.txt'),
         'ros': requirements('requirements-ros.txt'),
         'simpler': requirements('requirements-simpler.txt'),

@@ -7,7 +7,7 @@ Resumable. Under torchrun every process trains on its own part of the shards and
 averaged. Knows nothing of caching: gates are trained later, through the finished model.
 """
 
-import csv
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import shutil
@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 from torch import Tensor
-from tqdm import tqdm
-from vla_cache_ros.training.batches import learning_rate
 from vla_cache_ros.training.batches import pad_prompts
 from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.training.frames import Frames
-from vla_cache_ros.training.processes import average_gradients
-from vla_cache_ros.training.processes import join_processes
+from vla_cache_ros.training.loop import join_processes
+from vla_cache_ros.training.loop import learning_rate
+from vla_cache_ros.training.loop import Loop
+from vla_cache_ros.training.loop import saved
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
@@ -41,21 +41,23 @@ from recipes.grounding import GroundingHeads
 from recipes.sequence import action_rows
 from recipes.sequence import choose_tokens
 from recipes.sequence import decode_subset
+from recipes.sizes import build_tokenizer
+from recipes.sizes import dataset_statistics
+from recipes.sizes import tabletop_config
 from recipes.staleness import with_stale_tokens
-from recipes.tabletop_model import build_tokenizer
-from recipes.tabletop_model import dataset_statistics
-from recipes.tabletop_model import tabletop_config
 
 GROUNDING_LAYER = 1  # its output must already know which tokens the instruction names
 EMA = 0.998
 
 
 class BaseTrainer:
-    """Hold the model, its training-only heads and the optimizer of stage 2."""
+    """Hold the model, its training-only heads and the loop of stage 2."""
+
+    names = ('update', 'action_l1', 'naming', 'nearby', 'place')  # of the curve
 
     def __init__(
         self,
-        directories: list[Path],
+        directories: Sequence[Path],
         out: Path,
         towers: Path | None,
         seed: int = 0,
@@ -73,29 +75,35 @@ class BaseTrainer:
         """
         self.out, self.domain, self.stale = Path(out), domain, stale
         self.out.mkdir(parents=True, exist_ok=True)
-        self.rank, self.world = join_processes()
+        accelerator = join_processes()
+        self.main = accelerator.is_main_process
+        rank = accelerator.process_index
         self.model = self.build_model(seed)
+        torch.manual_seed(seed)
         self.heads = self.build_heads()
         self.tokenizer = build_tokenizer(domain)
         self.images = ImagePreprocessor.for_towers(self.model.config.towers)
         self.prompts = [encode_prompt(self.tokenizer, text) for text in domain.instructions]
-        self.step, self.phase = 0, (0, 0)
+        self.phase = (0, 0)
         self._middle: Tensor | None = None
         layers = self.model.language_model.model.layers
         layers[self.grounding_layer()].register_forward_hook(self._keep_middle)
         trained = [p for n, p in self.model.named_parameters() if 'vision_backbone' not in n]
-        self.parameters = [*trained, *self.heads.parameters()]
-        self.optimizer = torch.optim.AdamW(
+        parameters = [*trained, *self.heads.parameters()]
+        optimizer = torch.optim.AdamW(
             [
-                {'params': [p for p in self.parameters if p.ndim > 1], 'weight_decay': 0.05},
-                {'params': [p for p in self.parameters if p.ndim <= 1], 'weight_decay': 0.0},
+                {'params': [p for p in parameters if p.ndim > 1], 'weight_decay': 0.05},
+                {'params': [p for p in parameters if p.ndim <= 1], 'weight_decay': 0.0},
             ],
             lr=1e-3,
             betas=(0.9, 0.97),
         )
+        optimizer.register_step_post_hook(self._average)
+        state, curve = self.out / 'base.pt', self.out / 'base.csv'
+        self.loop = Loop(accelerator, parameters, optimizer, state, curve, self.names)
         if towers is not None:
-            state = torch.load(towers, weights_only=True)
-            self.model.vision_backbone.load_state_dict(state['towers'])
+            seen = torch.load(towers, weights_only=True)
+            self.model.vision_backbone.load_state_dict(seen['towers'])
         stats = self.out / 'dataset_statistics.json'
         self.auxiliary = 0.5 if start is None else 0.0
         if start is not None:
@@ -104,21 +112,21 @@ class BaseTrainer:
             shutil.copyfile(folder / stats.name, stats)
         self.averaged = PrismaticVLA(self.model.config)
         self.averaged.load_state_dict(self.model.state_dict())
-        if (self.out / 'base.pt').exists():
-            self.restore(torch.load(self.out / 'base.pt', weights_only=True))
+        if (found := saved(state)) is not None:
+            self.restore(found)
         # A resumed run draws other samples than the ones it has seen since its last save.
-        self.rng = np.random.default_rng((seed, self.rank, self.step))
+        self.rng = np.random.default_rng((seed, rank, self.loop.done))
         self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
         tower = torch.cat([p.detach().flatten() for p in self.model.vision_backbone.parameters()])
         features = self.out / f'features-{zlib.crc32(tower.numpy().tobytes()):08x}'
         features.mkdir(exist_ok=True)
-        self.frames = Frames(directories, self.rank, self.world, self.encode, features)
+        self.frames = Frames(directories, rank, accelerator.num_processes, self.encode, features)
         found = self.frames.table['shares'].shape[1:]
         if found != (domain.cameras, PATCHES_PER_IMAGE, len(domain.classes)):
             raise ValueError(
                 f'frames: expected {domain.cameras} cameras and {len(domain.classes)} classes, as '
                 f'{domain.name} has, got {found[0]} and {found[-1]}: '
-                f'run "vla-cache demos --env {domain.name}"'
+                f'run "python -m recipes demos --env {domain.name}"'
             )
         if not stats.exists():
             table = self.frames.table
@@ -150,29 +158,22 @@ class BaseTrainer:
         learning rate.
         """
         if self.phase[1] != until:
-            self.phase = (self.step, until)
-        begin = self.phase[0]
+            self.phase = (self.loop.done, until)
+        begin, _ = self.phase
         oft = self.model.config.oft
         everything = PATCHES_PER_IMAGE * (1 if oft is None else oft.num_images)
-        log_file = (self.out / 'base.csv').open('a', newline='')
-        log, losses = csv.writer(log_file), []
-        progress = tqdm(
-            range(self.step, until), initial=self.step, total=until, disable=self.rank > 0
-        )
-        for index in progress:
-            full = full_every is not None and index % full_every == full_every - 1
-            rate = learning_rate(index - begin, until - begin, peak)
-            losses.append(self._update(batch, everything if full else keep, rate))
-            self.step = index + 1
-            if self.step % 50 == 0 and self.rank == 0:
-                mean = np.mean(losses, 0)
-                losses.clear()
-                log.writerow([self.step, batch * self.world, keep, *(f'{v:.4f}' for v in mean)])
-                log_file.flush()
-                progress.set_postfix_str(f'action {mean[0]:.3f}, place {mean[-1]:.3f}')
-            if self.step % 200 == 0:
-                self.save()
-        self.save()
+
+        def step() -> tuple[Tensor, list[float]]:
+            full = full_every is not None and self.loop.done % full_every == full_every - 1
+            rows = self.rng.integers(len(self.frames), size=batch)
+            losses = self.losses(rows, everything if full else keep)
+            loss = losses[0] + self.auxiliary * sum(losses[1:])
+            return loss, [loss.item() for loss in losses]
+
+        def rate(done: int) -> float:
+            return learning_rate(done - begin, until - begin, peak)
+
+        self.loop.run(until, step, rate, self.save)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return the frozen tower's features float16 [N, V, F] of uint8 [N, cams, 224, 224, 3]."""
@@ -210,46 +211,32 @@ class BaseTrainer:
 
     def save(self) -> None:
         """Write OUT/base.pt and, with the averaged weights, the checkpoint folder OUT/model."""
-        if self.rank > 0:
-            return
-        state = {
-            'model': self.model.state_dict(),
-            'heads': self.heads.state_dict(),
-            'optimizer': self.optimizer.state_dict(),
-            'average': self.averaged.state_dict(),
-            'step': self.step,
-            'phase': self.phase,
-        }
-        torch.save(state, self.out / 'base.part')
-        (self.out / 'base.part').rename(self.out / 'base.pt')
-        save_checkpoint(
-            self.out / 'model', self.averaged, self.norm_stats, self.tokenizer, self.images
+        self.loop.save(
+            model=self.model.state_dict(),
+            heads=self.heads.state_dict(),
+            average=self.averaged.state_dict(),
+            phase=self.phase,
         )
+        if self.main:
+            save_checkpoint(
+                self.out / 'model', self.averaged, self.norm_stats, self.tokenizer, self.images
+            )
 
     def restore(self, state: dict) -> None:
         """Go on from what save() wrote."""
         self.model.load_state_dict(state['model'])
         self.heads.load_state_dict(state['heads'])
-        self.optimizer.load_state_dict(state['optimizer'])
         self.averaged.load_state_dict(state['average'])
-        self.step, self.phase = state['step'], tuple(state['phase'])
+        self.phase = tuple(state['phase'])
+        self.loop.restore(state)
 
-    def _update(self, batch: int, keep: int, rate: float) -> tuple[float, ...]:
-        for group in self.optimizer.param_groups:
-            group['lr'] = rate
-        rows = self.rng.integers(len(self.frames), size=batch)
-        losses = self.losses(rows, keep)
-        self.optimizer.zero_grad()
-        (losses[0] + self.auxiliary * sum(losses[1:])).backward()
-        average_gradients(self.parameters, self.world)
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        decay = min(EMA, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            pairs = zip(self.averaged.parameters(), self.model.parameters(), strict=True)
-            for average, value in pairs:
-                average.lerp_(value, 1 - decay)
-        return tuple(loss.item() for loss in losses)
+    @torch.no_grad()
+    def _average(self, *_: object) -> None:
+        """Let the averaged weights follow those of an update."""
+        decay = min(EMA, (self.loop.done + 1) / (self.loop.done + 10))
+        pairs = zip(self.averaged.parameters(), self.model.parameters(), strict=True)
+        for average, value in pairs:
+            average.lerp_(value, 1 - decay)
 
     def _keep_middle(self, module, inputs, output: Tensor) -> None:
         self._middle = output

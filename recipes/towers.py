@@ -7,91 +7,79 @@ Supervised by the renderer: what each patch shows and where that object is. Resu
 nothing of instructions or actions.
 """
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
-from vla_cache_ros.training.batches import learning_rate
+from torch import Tensor
 from vla_cache_ros.training.batches import pixel_batch
 from vla_cache_ros.training.frames import Frames
+from vla_cache_ros.training.loop import join_processes
+from vla_cache_ros.training.loop import learning_rate
+from vla_cache_ros.training.loop import Loop
+from vla_cache_ros.training.loop import saved
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
-from vla_cache_ros.vla.model import PrismaticVLA
 
-from recipes.domains import Domain
+from recipes.domains import named_domain
 from recipes.patch_targets import batch_targets
 from recipes.patch_targets import patch_loss
 from recipes.patch_targets import PatchHead
 from recipes.patch_targets import SCALE
-from recipes.tabletop_model import tabletop_config
+from recipes.sizes import tabletop_config
+
+PEAK = 1.2e-3  # learning rate
+NAMES = ('update', 'class_entropy', 'position_mm')
 
 
 def train_towers(
-    domain: Domain,
-    directories: list[Path],
+    data: Sequence[Path],
     out: Path,
     steps: int,
-    batch: int = 12,
-    peak: float = 1.2e-3,
-    seed: int = 0,
-    start: str | None = None,
+    batch: int,
+    seed: int,
+    checkpoint: str | None,
+    env: str,
 ) -> None:
     """
     Train up to a number of updates and write OUT/towers.pt and the curve OUT/towers.csv.
 
-    start: a checkpoint whose tower to begin with. An interrupted run goes on from its last save.
+    checkpoint: whose tower to begin with. An interrupted run goes on from its last save.
     """
     out.mkdir(parents=True, exist_ok=True)
+    domain = named_domain(env)
     model = init_model(tabletop_config(domain.cameras), seed)
+    torch.manual_seed(seed)
     head = PatchHead(model.config.vision_dim, len(domain.classes))
-    if start is not None:
-        tower = load_checkpoint(start, need_tokenizer=False).model.vision_backbone
-        model.vision_backbone.load_state_dict(tower.state_dict())
+    tower = model.vision_backbone
+    if checkpoint is not None:
+        start = load_checkpoint(checkpoint, need_tokenizer=False).model.vision_backbone
+        tower.load_state_dict(start.state_dict())
     preprocessor = ImagePreprocessor.for_towers(model.config.towers)
-    parameters = [*model.vision_backbone.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.98), weight_decay=0.02)
-    done = 0
-    if (out / 'towers.pt').exists():
-        state = torch.load(out / 'towers.pt', weights_only=True)
-        model.vision_backbone.load_state_dict(state['towers'])
-        head.load_state_dict(state['head'])
-        optimizer.load_state_dict(state['optimizer'])
-        done = state['step']
-    rng = np.random.default_rng((seed, done))
-    frames, curve = Frames(directories), (out / 'towers.csv').open('a', newline='')
-    log, recent = csv.writer(curve), []
-    with tqdm(range(done, steps), initial=done, total=steps, mininterval=10) as progress:
-        for step in progress:
-            for group in optimizer.param_groups:
-                group['lr'] = learning_rate(step, steps, peak)
-            rows = np.sort(rng.choice(len(frames), batch, replace=False))
-            shares, targets, counts = batch_targets(frames.table, rows, domain)
-            features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
-            logits, positions = head(features.view(*shares.shape[:3], features.shape[-1]))
-            entropy, error = patch_loss(logits, positions, shares, targets, counts)
-            optimizer.zero_grad()
-            (entropy + 0.5 * error).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            recent.append((entropy.item(), error.item() * SCALE / 3 * 1000))
-            if (step + 1) % 50 == 0 or step + 1 == steps:
-                mean = np.mean(recent, 0)
-                recent.clear()
-                log.writerow([step + 1, f'{mean[0]:.4f}', f'{mean[1]:.2f}'])
-                curve.flush()
-                progress.set_postfix_str(f'entropy {mean[0]:.3f}, position {mean[1]:.1f} mm')
-                _save(out / 'towers.pt', model, head, optimizer, step + 1)
+    parameters = [*tower.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, PEAK, betas=(0.9, 0.98), weight_decay=0.02)
+    state, curve = out / 'towers.pt', out / 'towers.csv'
+    loop = Loop(join_processes(), parameters, optimizer, state, curve, NAMES)
+    if (found := saved(state)) is not None:
+        tower.load_state_dict(found['towers'])
+        head.load_state_dict(found['head'])
+        loop.restore(found)
+    rng = np.random.default_rng((seed, loop.done))
+    frames = Frames(data)
 
+    def step() -> tuple[Tensor, tuple[float, float]]:
+        rows = np.sort(rng.choice(len(frames), batch, replace=False))
+        shares, targets, counts = batch_targets(frames.table, rows, domain)
+        features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
+        logits, positions = head(features.view(*shares.shape[:3], features.shape[-1]))
+        entropy, error = patch_loss(logits, positions, shares, targets, counts)
+        return entropy + 0.5 * error, (entropy.item(), error.item() * SCALE / 3 * 1000)
 
-def _save(path: Path, model: PrismaticVLA, head: PatchHead, optimizer, step: int) -> None:
-    state = {
-        'towers': model.vision_backbone.state_dict(),
-        'head': head.state_dict(),
-        'optimizer': optimizer.state_dict(),
-        'step': step,
-    }
-    torch.save(state, path.with_suffix('.part'))
-    path.with_suffix('.part').rename(path)
+    loop.run(
+        steps,
+        step,
+        lambda done: learning_rate(done, steps, PEAK),
+        lambda: loop.save(towers=tower.state_dict(), head=head.state_dict()),
+    )

@@ -38,6 +38,15 @@ def graph(policy):
         yield graph
 
 
+@pytest.fixture
+def start():
+    """Yield what starts programs as processes of their own, none of which outlives the test."""
+    from ros_processes import starting
+
+    with starting() as start:
+        yield start
+
+
 @pytest.fixture(scope='session')
 def causal():
     """Return the golden OpenVLA model."""

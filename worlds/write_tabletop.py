@@ -15,12 +15,12 @@ import xml.etree.ElementTree as ET
 
 import mujoco
 import numpy as np
-from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
-from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
 from vla_cache_ros.environments.tabletop.randomize import draw_scene
+from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
 from vla_cache_ros.environments.tabletop.scene import build_xml
 from vla_cache_ros.environments.tabletop.scene import CUBE_COLORS
 from vla_cache_ros.environments.tabletop.scene import CUBE_HALF
+from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
 from vla_cache_ros.environments.tabletop.scene import IMAGE_SIZE
 from vla_cache_ros.environments.tabletop.scene import PLATE_COLORS
 from vla_cache_ros.environments.tabletop.tasks import TASKS

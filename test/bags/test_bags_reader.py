@@ -8,8 +8,10 @@ import sqlite3
 
 from bag_samples import header
 from bag_samples import MS
+from bag_samples import read
 from bag_samples import recording
 from bag_samples import START
+from bag_samples import storage_file
 from bag_samples import string
 from bag_samples import write_bag
 from mcap.reader import make_reader
@@ -23,16 +25,6 @@ from rosbags.typesys import Stores
 from vla_cache_ros.bags.reader import Bag
 
 STORAGES = ('mcap', 'sqlite3')
-
-
-def read(bag, topics=None):
-    """Return (topic, time) of every message of topics."""
-    return [(m.topic, m.time) for m in bag.messages(topics or set(bag.topics))]
-
-
-def storage_file(folder):
-    """Return a bag's only storage file."""
-    return next(path for path in folder.iterdir() if path.suffix in ('.mcap', '.db3'))
 
 
 @pytest.mark.parametrize('storage', STORAGES)

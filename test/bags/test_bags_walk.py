@@ -6,7 +6,7 @@ from collections import Counter
 
 from bag_samples import image
 from bag_samples import joints
-from bag_samples import jpeg
+from bag_samples import live
 from bag_samples import MS
 from bag_samples import picture
 from bag_samples import pose
@@ -14,6 +14,7 @@ from bag_samples import recording
 from bag_samples import report
 from bag_samples import shade
 from bag_samples import START
+from bag_samples import strange
 from bag_samples import string
 from bag_samples import write_bag
 import numpy as np
@@ -104,15 +105,6 @@ def moved(messages, ms):
     return [(time + ms * MS, topic, message) for time, topic, message in messages]
 
 
-def strange(stamp_of=lambda ms: START + ms * MS):
-    """Return a stranger's messages: JPEG at other names, no state, no instruction."""
-    messages = []
-    for ms in range(0, 1500, 50):
-        for camera in ('/cam/compressed', '/cam2/compressed'):
-            messages.append((START + (ms + 3) * MS, camera, jpeg(stamp_of(ms), shade(ms))))
-    return messages
-
-
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_a_strangers_bag_is_read_by_its_own_names(tmp_path, storage):
     steps = steps_of(write_bag(tmp_path / 'bag', strange(), storage), STRANGE)
@@ -150,13 +142,6 @@ def test_what_stands_in_the_way_is_noted(tmp_path):
     notes = Counter()
     assert steps_of(write_bag(tmp_path / 'bag', messages), notes=notes) == []
     assert notes['waiting for image /wrist/image_raw'] > 10
-
-
-def live(reports, messages=None):
-    """Return a recording with step reports, given as (ms, message)."""
-    messages = recording(2) if messages is None else messages
-    messages += [(START + ms * MS, '/vla_node/step_report', text) for ms, text in reports]
-    return sorted(messages, key=lambda triple: triple[0])
 
 
 def at(*stamps):

@@ -5,10 +5,13 @@
 import shutil
 import struct
 
+from bag_samples import mcap_record
+from bag_samples import mcap_text
 from bag_samples import MS
 from bag_samples import recording
 from bag_samples import report
 from bag_samples import START
+from bag_samples import storage_file
 from bag_samples import write_bag
 from damage import damaged_bytes
 from headroom import headroom
@@ -17,9 +20,6 @@ from hypothesis import HealthCheck
 from hypothesis import settings
 from hypothesis import strategies as st
 import pytest
-from test_bags_reader import storage_file
-from test_untrusted_bags import record
-from test_untrusted_bags import text
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
@@ -108,10 +108,10 @@ def test_any_content_of_a_chunk_is_read_as_far_as_it_is_records(pristine, tmp_pa
     content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
     content = data.draw(damaged_bytes(content))
     packed = zstandard.compress(content)
-    fields = struct.pack('<QQQI', START, START, len(content), 0) + text(b'zstd')
+    fields = struct.pack('<QQQI', START, START, len(content), 0) + mcap_text(b'zstd')
     fields += struct.pack('<Q', len(packed)) + packed
     path = tmp_path / 'a.mcap'
-    path.write_bytes(whole[:chunk] + record(6, fields))  # cut off: read by what it holds alone
+    path.write_bytes(whole[:chunk] + mcap_record(6, fields))  # cut off: read by its content
     walked(path)
 
 

@@ -9,9 +9,13 @@ import shutil
 import sqlite3
 import struct
 
+from bag_samples import mcap_record
+from bag_samples import mcap_text
 from bag_samples import MS
+from bag_samples import read
 from bag_samples import recording
 from bag_samples import START
+from bag_samples import storage_file
 from bag_samples import STORE
 from bag_samples import string
 from bag_samples import write_bag
@@ -24,8 +28,6 @@ from rosbags.rosbag2 import CompressionFormat
 from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
-from test_bags_reader import read
-from test_bags_reader import storage_file
 from vla_cache_ros.bags import reader
 from vla_cache_ros.bags import unfolding
 from vla_cache_ros.bags.reader import Bag
@@ -53,14 +55,6 @@ def open_bag(path, megabytes=300):
     return found, told
 
 
-def record(opcode, content):
-    return bytes([opcode]) + struct.pack('<Q', len(content)) + content
-
-
-def text(value):
-    return struct.pack('<I', len(value)) + value
-
-
 def bomb(path, kind='zstd', megabytes=512, size=None, indexed=True, copies=1):
     """Write an MCAP file of a good message and chunks that unfold to so many megabytes."""
     schema = 'string data'
@@ -72,11 +66,11 @@ def bomb(path, kind='zstd', megabytes=512, size=None, indexed=True, copies=1):
         writer.add_message(channel, START, bytes(HELLO), START)
         writer.finish()
     whole = path.read_bytes()
-    end = whole.index(record(0x0F, bytes(4))[:9])
+    end = whole.index(mcap_record(0x0F, bytes(4))[:9])
     packed = zeros(kind, megabytes)
     size = megabytes * 2**20 if size is None else size
-    head = struct.pack('<QQQI', START, START, size, 0) + text(kind.encode())
-    chunk = record(6, head + struct.pack('<Q', len(packed)) + packed)
+    head = struct.pack('<QQQI', START, START, size, 0) + mcap_text(kind.encode())
+    chunk = mcap_record(6, head + struct.pack('<Q', len(packed)) + packed)
     summary = b''
     if indexed:
         for copy in range(copies):
@@ -85,19 +79,22 @@ def bomb(path, kind='zstd', megabytes=512, size=None, indexed=True, copies=1):
                 '<IHQ', 10, 1, 0
             )
             index += (
-                struct.pack('<Q', 0) + text(kind.encode()) + struct.pack('<QQ', len(packed), size)
+                struct.pack('<Q', 0)
+                + mcap_text(kind.encode())
+                + struct.pack('<QQ', len(packed), size)
             )
-            summary += record(8, index)
+            summary += mcap_record(8, index)
     begin = end + copies * len(chunk) + 13
     schemas = re.search(
         rb'\x03.{8}\x01\x00\x13\x00\x00\x00std_msgs/msg/String.*?string data', whole, re.S
     )
-    channels = record(
-        4, struct.pack('<HH', 1, number) + text(b'/instruction') + text(b'cdr') + bytes(4)
+    channels = mcap_record(
+        4,
+        struct.pack('<HH', 1, number) + mcap_text(b'/instruction') + mcap_text(b'cdr') + bytes(4),
     )
     summary = schemas.group() + channels + summary
-    footer = record(2, struct.pack('<QQI', begin, 0, 0))
-    data_end = record(0x0F, bytes(4))
+    footer = mcap_record(2, struct.pack('<QQI', begin, 0, 0))
+    data_end = mcap_record(0x0F, bytes(4))
     path.write_bytes(whole[:end] + chunk * copies + data_end + summary + footer + whole[:8])
     return path
 

@@ -8,7 +8,7 @@ from fake_cache import FakeCache
 from gate_samples import network
 import numpy as np
 import pytest
-from test_motion_input import view
+from scenery import view
 import torch
 import vla_cache_ros
 from vla_cache_ros.caching.gates.cell_network import CellNetwork

@@ -11,7 +11,7 @@ from gate_samples import saved
 from gate_samples import write_gate
 import numpy as np
 import pytest
-from test_motion_input import view
+from scenery import view
 import torch
 from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateConfig

@@ -29,7 +29,7 @@ def message(pixels, encoding, padding=0):
 
 
 DECODERS = [
-    conversion._with_rosbags,
+    conversion._with_opencv,
     pytest.param(
         conversion._with_cv_bridge,
         marks=pytest.mark.skipif(conversion.CvBridge is None, reason='no cv_bridge here'),

@@ -44,9 +44,9 @@ def refused(call, *arguments):
 @st.composite
 def images(draw):
     """Return an Image: often one that fits together, else with one field that does not."""
-    encodings = st.sampled_from([*conversion.BYTES_PER_PIXEL] * 2 + NONSENSE)
+    encodings = st.sampled_from([*conversion.ENCODINGS] * 2 + NONSENSE)
     height, width, encoding = draw(SIDES), draw(SIDES), draw(encodings)
-    row = width * conversion.BYTES_PER_PIXEL.get(encoding, 1)
+    row = width * conversion.ENCODINGS.get(encoding, (1,))[0]
     step = draw(st.sampled_from([row, row, row + 1, row + 64, max(0, row - 1), 0, 2**32 - 1]))
     size = draw(st.sampled_from([step * height, step * height, step * height - 1, 0, 7]))
     made = Image(height=height, width=width, encoding=encoding, step=min(step, 2**32 - 1))
@@ -68,7 +68,7 @@ def test_any_image_is_rgb_of_its_size_or_refused_by_its_topic(message):
     assert rgb.max() > conversion.BLACK and min(rgb.shape[:2]) >= conversion.MIN_SIDE
 
 
-@pytest.mark.parametrize('encoding', conversion.BYTES_PER_PIXEL)
+@pytest.mark.parametrize('encoding', conversion.ENCODINGS)
 @settings(max_examples=20, deadline=None)
 @given(
     st.integers(32, 41), st.integers(32, 41), st.integers(0, 9), st.integers(0, 1), st.integers()
@@ -77,7 +77,7 @@ def test_every_known_encoding_decodes_at_every_size(
     encoding, height, width, padding, endian, seed
 ):
     width += width % 2 if encoding.startswith('yuv') else 0  # two pixels share their colour
-    row = width * conversion.BYTES_PER_PIXEL[encoding]
+    row = width * conversion.ENCODINGS[encoding][0]
     pixels = np.random.default_rng(abs(seed)).integers(
         100, 200, (height, row + padding), dtype=np.uint8
     )

@@ -2,23 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures that anyone may have sent are refused by their header, before they are unfolded."""
 
-import io
 import struct
 import zlib
 
 import cv2
+from encoded_pictures import jpeg
+from encoded_pictures import SMALL
+from encoded_pictures import WHOLE
 from headroom import headroom
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
-from PIL import Image as Picture
 import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from vla_cache_ros.control import messages as conversion
-
-SMALL = np.full((48, 64, 3), 120, np.uint8)
 
 
 def chunk(kind, data):
@@ -32,12 +31,6 @@ def png_bomb(width, height):
     rows = b''.join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
     parts = chunk(b'IHDR', header), chunk(b'IDAT', rows), chunk(b'IEND', b'')
     return b'\x89PNG\r\n\x1a\n' + b''.join(parts)
-
-
-def jpeg(pixels=SMALL, **options):
-    buffer = io.BytesIO()
-    Picture.fromarray(pixels).save(buffer, 'JPEG', **options)
-    return buffer.getvalue()
 
 
 def of_size(data, width, height):
@@ -123,14 +116,6 @@ def damaged(draw):
             to = min(len(data), at + draw(st.integers(1, 40)))
             data[at:to] = data[at:to] * draw(st.sampled_from([0, 2])) or b'\0'
     return bytes(data)
-
-
-WHOLE = [
-    jpeg(),
-    jpeg(progressive=True),
-    cv2.imencode('.png', SMALL)[1].tobytes(),
-    cv2.imencode('.png', SMALL[..., 0])[1].tobytes(),
-]
 
 
 @given(damaged())

@@ -10,9 +10,9 @@ import mujoco
 import numpy as np
 from paths import ROOT
 import pytest
-from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
-from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
+from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
 from vla_cache_ros.environments.tabletop.scene import build_xml
+from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
 from vla_cache_ros.environments.tabletop.scene import IMAGE_SIZE
 import yaml
 

@@ -10,6 +10,7 @@ import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
+from vla_cache_ros.extras import missing
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 
@@ -135,8 +136,8 @@ def test_seeds_go_round_the_tasks_and_end_with_the_published_states():
 def test_the_experts_label_leaves_the_episode_as_it_was():
     from vla_cache_ros.environments.libero import Libero
 
-    from recipes.libero_demonstrations import ExpertRollout
-    from recipes.libero_demonstrations import snapshot
+    from recipes.libero_object.demonstrations import ExpertRollout
+    from recipes.libero_object.demonstrations import snapshot
 
     env = Libero('libero_object', Setup('openvla-oft', 2, 8, 8, ('6',)))
     try:
@@ -157,7 +158,7 @@ def test_the_experts_label_leaves_the_episode_as_it_was():
 def test_the_expert_takes_an_object_without_pressing_on_its_neighbour(task):
     from vla_cache_ros.environments.libero import Libero
 
-    from recipes.libero_expert import Expert
+    from recipes.libero_object.expert import Expert
 
     env = Libero('libero_object', Setup('openvla-oft', 1, 10**6, 8, (task,)))
     try:
@@ -182,11 +183,11 @@ def test_a_model_of_three_cameras_is_refused():
         make_environment('libero_object', Setup('openvla-oft', 3, 8, 8))
 
 
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
+def test_without_the_extra_its_name_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, 'libero', None)
-    monkeypatch.setitem(sys.modules, 'libero.libero', None)
-    with pytest.raises(ModuleNotFoundError, match='pip install -r requirements-libero.txt'):
+    with pytest.raises(ModuleNotFoundError) as caught:
         make_environment('libero_object', TWO_CAMERAS)
+    assert "pip install 'vla_cache_ros[libero]'" in missing(caught.value)
 
 
 def test_an_unknown_environment_is_answered_with_those_there_are():

@@ -8,7 +8,7 @@ from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.environments.tabletop.scene import LINE_Y
 from vla_cache_ros.environments.tabletop.tasks import TASKS
 
-from recipes.tabletop_expert import expert_action
+from recipes.tabletop.expert import expert_action
 
 
 @pytest.fixture(scope='module')

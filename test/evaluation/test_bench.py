@@ -10,13 +10,14 @@ import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.evaluation.bench import bench
 from vla_cache_ros.evaluation.bench.bench import run_bench
-from vla_cache_ros.evaluation.bench.bench import take_turns
-from vla_cache_ros.evaluation.bench.inputs import back_and_forth
+from vla_cache_ros.evaluation.bench.growth import back_and_forth
+from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.variants import find_saved_gate
 from vla_cache_ros.evaluation.bench.variants import list_variants
 from vla_cache_ros.evaluation.bench.variants import make_actor
 from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
+from vla_cache_ros.evaluation.settings import Benchmark
 from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 
@@ -30,7 +31,7 @@ def vla(request, tmp_path_factory):
 
 
 def test_tabletop_runs_and_writes_its_files(tmp_path):
-    figures = run_bench(tmp_path / 'out', steps=2, reuses=[0.0, 0.7], busy=1)
+    figures = run_bench(Benchmark(out=tmp_path / 'out', steps=2, reuse=(0.0, 0.7), busy=1))
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == FILES
     assert json.loads((tmp_path / 'out' / 'bench.json').read_text()) == figures
     names = [entry['name'] for entry in figures['entries']]
@@ -46,7 +47,7 @@ def test_tabletop_runs_and_writes_its_files(tmp_path):
     assert figures['timed_steps'] == 2
     assert [entry['name'] for entry in figures['busy']['entries']] == names
     assert figures['busy']['processes'] == 1
-    assert '| learned-fixed 70 % |' in (tmp_path / 'out' / 'bench.md').read_text()
+    assert '| learned-fixed 70 %' in (tmp_path / 'out' / 'bench.md').read_text()
 
 
 def test_every_variant_acts_on_every_observation(vla):
@@ -56,7 +57,7 @@ def test_every_variant_acts_on_every_observation(vla):
     actors = {variant: make_actor(variant, vla, saved) for variant in variants}
     cameras = 1 if causal else 2
     episodes = [[observe(seed, cameras) for seed in range(3)] for _ in range(2)]
-    samples = take_turns(actors, vla, episodes)
+    samples = take_turns(actors, lambda _: vla, episodes)
     wanted = [(episode, step) for episode in range(2) for step in range(3)]
     for variant, found in samples.items():
         assert [(s.episode, s.step) for s in found] == wanted, variant.name
@@ -91,7 +92,7 @@ def test_the_order_of_turns_changes(vla):
 
     actors = {Variant('dense', r): Logged(str(r)) for r in (0.1, 0.2, 0.3)}
     cameras = 1 if vla.config.oft is None else 2
-    take_turns(actors, vla, [[observe(0, cameras)] * 3])
+    take_turns(actors, lambda _: vla, [[observe(0, cameras)] * 3])
     turns = [tuple(log[i : i + 3]) for i in range(0, 9, 3)]
     assert len(set(turns)) == 3 and all(sorted(t) == ['0.1', '0.2', '0.3'] for t in turns)
 
@@ -109,16 +110,16 @@ def test_a_model_without_a_gate_gets_an_untrained_one_of_its_sizes(vla):
         ({'shape': 'pi0'}, 'shape: expected one of cogact-7b, openvla-7b, .* got .pi0'),
         ({'shape': 'openvla-7b', 'checkpoint': 'tabletop'}, 'expected no checkpoint beside it'),
         ({'steps': 1}, 'steps: expected at least 2, got 1'),
-        ({'reuses': [1.5]}, 'reuse: expected a share from 0 to 1, got 1.5'),
+        ({'reuse': (1.5,)}, 'reuse: expected from 0 to 1, got 1.5'),
         ({'dtype': 'int4'}, 'dtype: expected one of float32'),
-        ({'busy': -1}, 'busy: expected 0 processes or more, got -1'),
+        ({'busy': -1}, 'busy: expected at least 0, got -1'),
         ({'device': 'cuda:99'}, 'device: expected'),
         ({'checkpoint': '/does/not/exist'}, '/does/not/exist'),
     ],
 )
 def test_mistakes_are_refused_in_one_line(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
-        run_bench(tmp_path, **arguments)
+        run_bench(Benchmark(out=tmp_path, **arguments))
     assert '\n' not in str(caught.value)
 
 
@@ -127,7 +128,7 @@ def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_recorded(
 ):
     monkeypatch.setattr(bench, 'record_episodes', None)
     with pytest.raises(ValueError, match='no_such_model'):
-        run_bench(tmp_path, checkpoint='no_such_model')
+        run_bench(Benchmark(out=tmp_path, checkpoint='no_such_model'))
 
 
 def test_frames_go_back_and_forth():

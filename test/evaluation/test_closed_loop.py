@@ -15,7 +15,8 @@ from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import run_evaluate
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import table
-from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.evaluation.settings import ClosedLoop
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -173,9 +174,9 @@ def test_figures_that_json_cannot_hold_are_refused(tmp_path):
 
 def test_bad_arguments_fail_before_anything_is_loaded(tmp_path):
     with pytest.raises(ValueError, match='episodes: expected at least 1, got 0'):
-        run_evaluate('tabletop', episodes=0)
+        ClosedLoop(episodes=0)
     with pytest.raises(ValueError, match='json: expected a file in an existing folder'):
-        run_evaluate('tabletop', json_path=tmp_path / 'no' / 'x.json')
+        run_evaluate(ClosedLoop(json=tmp_path / 'no' / 'x.json'))
     with pytest.raises(ValueError, match='got 0'):
         summarize([], 'dense')
 
@@ -187,9 +188,8 @@ def test_evaluate_drives_the_embedded_robot_and_writes_what_it_prints(
     monkeypatch.setattr(Tabletop, 'max_steps', 12)  # three inferences an episode
     checkpoint = write_checkpoint(tmp_path / 'model')
     path = tmp_path / 'figures.json'
-    returned = run_evaluate(
-        checkpoint, gate, reuse, episodes=2, seed=40, json_path=path, progress=False
-    )
+    asked = {'checkpoint': str(checkpoint), 'gate': gate, 'reuse': reuse, 'json': path}
+    returned = run_evaluate(ClosedLoop(episodes=2, seed=40, **asked), progress=False)
     read = json.loads(path.read_text())
     assert read == json.loads(json.dumps(returned))
     assert (read['gate'], read['episodes'], read['seeds']) == (gate, 2, [40, 41])

@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`vla-cache drift`: what it breaks, what it counts, and that the guard catches a broken gate."""
+"""`vla-cache drill drift`: what it breaks and counts, and that the guard catches a broken gate."""
 
 from itertools import count
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.drift import Inference
 from vla_cache_ros.evaluation.drift import run_drift
 from vla_cache_ros.evaluation.drift import waits
+from vla_cache_ros.evaluation.settings import DriftTrial
 from vla_cache_ros.types import StepPlan
 
 THRESHOLD = 0.2
@@ -130,9 +131,8 @@ def test_command_catches_a_gate_that_is_stuck(folder, monkeypatch, tmp_path, cap
     clock = count()  # every step takes a second
     monkeypatch.setattr(drift, 'time', SimpleNamespace(perf_counter=lambda: next(clock)))
     path = tmp_path / 'drift.json'
-    figures = run_drift(
-        str(folder), 'motion', 0.5, 1, 0, broken='stuck', threshold=1e-4, json_path=path
-    )
+    asked = {'checkpoint': str(folder), 'gate': 'motion', 'reuse': 0.5, 'episodes': 1}
+    figures = run_drift(DriftTrial(broken='stuck', threshold=1e-4, json=path, **asked))
     assert path.exists()
     # the second refresh: one check is enough while the alarm stands
     assert (figures['alarms']['count'], figures['refreshes'], figures['checks']) == (1, 2, 3)
@@ -145,7 +145,7 @@ def test_command_catches_a_gate_that_is_stuck(folder, monkeypatch, tmp_path, cap
 
 def test_unknown_way_to_break_is_refused_with_the_known_ones(folder):
     with pytest.raises(ValueError, match='broken: expected one of inverted, stuck, frozen-camera'):
-        run_drift(str(folder), 'motion', 0.5, 1, 0, broken='bent')
+        run_drift(DriftTrial(checkpoint=str(folder), broken='bent'))
 
 
 def test_guarded_run_acts_as_an_unguarded_one_until_the_cache_is_forgotten(folder):

@@ -8,6 +8,8 @@ import shutil
 import numpy as np
 from paths import DATA
 import pytest
+from vla_cache_ros.evaluation import verify
+from vla_cache_ros.evaluation.verify import compare
 from vla_cache_ros.evaluation.verify import limit
 from vla_cache_ros.evaluation.verify import run_verify
 from vla_cache_ros.evaluation.verify import verify_golden
@@ -20,9 +22,31 @@ OPENVLA = ('traj0', 'traj1', 'traj2', 'traj3', 'noise', 'nonsquare')
 OFT = ('l1_step0', 'l1_step1', 'l1_step2', 'l1_1img_noproprio', 'discrete_2img')
 
 
-@pytest.fixture(scope='module', params=['openvla', 'oft'])
-def report(request):
-    return verify_golden(GOLDENS / request.param)
+@pytest.fixture(scope='module')
+def reports():
+    """Return the report of each family, and the names of all arrays computed for it."""
+    found = {}
+    for family in ('openvla', 'oft'):
+        known = set()
+
+        def spy(wanted, computed, known=known):
+            known.update(computed)
+            return compare(wanted, computed)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verify, 'compare', spy)
+            found[family] = verify_golden(GOLDENS / family), known
+    return found
+
+
+@pytest.fixture(params=['openvla', 'oft'])
+def report(request, reports):
+    return reports[request.param][0]
+
+
+def compared(report):
+    """Return the names of all arrays that some sample holds."""
+    return {name for sample in report['samples'].values() for name in sample['arrays']}
 
 
 def copy_golden(family, folder, change=None, samples=1):
@@ -52,6 +76,23 @@ def test_tokens_and_actions_are_among_what_agrees(report):
         discrete = report['family'] == 'openvla' or name.startswith('discrete')
         assert {'actions', 'actions_bridge_orig'} & set(sample['arrays']), name
         assert sample['tokens_match'] is (True if discrete else None)
+
+
+def test_every_array_that_can_be_compared_is_compared(reports):
+    for report, known in reports.values():
+        assert compared(report) == known
+    named = {*verify.TOKENS, *verify.WIDER}
+    assert named <= set().union(*(compared(report) for report, _ in reports.values()))
+
+
+def test_another_shape_and_what_is_not_finite_are_too_far():
+    wanted = {name: np.zeros((2, 3)) for name in ('kept', 'longer', 'invalid', 'strange')}
+    invalid = np.array([[0.0, np.nan, 0.0]] * 2)
+    result = compare(
+        wanted, {'kept': np.zeros((2, 3)), 'longer': np.zeros((1, 2, 3)), 'invalid': invalid}
+    )
+    assert result['arrays'] == {'kept': 0.0, 'longer': np.inf, 'invalid': np.inf}
+    assert not result['ok'] and result['unchecked'] == ['strange']
 
 
 def test_a_wrong_rms_epsilon_is_found(tmp_path):

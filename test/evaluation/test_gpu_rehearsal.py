@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.evaluation.gpu import bench
+from vla_cache_ros.evaluation.gpu.__main__ import ORDER
 from vla_cache_ros.evaluation.gpu.__main__ import run_gpu
 from vla_cache_ros.evaluation.gpu.bench import list_rows
 from vla_cache_ros.evaluation.gpu.checks import Check
@@ -32,7 +33,7 @@ def test_every_check_passes_and_every_variant_runs(figures):
     found, _ = figures
     assert found['checks']['failed'] == [] and found['checks']['of'] > 30
     shapes = [shape['shape'] for shape in found['shapes']]
-    assert shapes == ['openvla-oft-7b', 'openvla-7b', 'cogact-7b']
+    assert shapes == list(ORDER)
     for shape in found['shapes']:
         assert shape['failed'] == {}
         names = [entry['name'] for entry in shape['entries']]

@@ -5,10 +5,9 @@
 from bench_samples import observe
 import numpy as np
 import pytest
+from vla_cache_ros.evaluation.bench.growth import draw_growth
 from vla_cache_ros.evaluation.bench.growth import grow_cameras
 from vla_cache_ros.evaluation.bench.growth import grow_episode
-from vla_cache_ros.evaluation.bench.growth import run_growth
-from vla_cache_ros.evaluation.bench.growth_plot import draw_growth
 
 
 @pytest.fixture(scope='module')
@@ -42,8 +41,3 @@ def test_the_plot_shows_both(figures):
     drawn = [line.get_xdata() for line in left.lines]
     np.testing.assert_allclose(drawn, [[349, 861], [170, 323]])
     assert list(right.lines[0].get_xdata()) == [10]
-
-
-def test_too_short_an_episode_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='steps: expected at least 10, got 9'):
-        run_growth(tmp_path, steps=9)

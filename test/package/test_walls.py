@@ -28,6 +28,7 @@ ALL = ROS | MODELS | TOOLS
 WALLS = {
     'types': ((), ALL),
     'action_distance': (('types',), ALL),
+    'settings': ((), ALL),
     'share': ((), ALL),
     'threads': ((), ROS | TOOLS),
     'vla': ((), ROS | TOOLS),
@@ -41,12 +42,11 @@ WALLS = {
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': ((), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (
-        ('types', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'environments.tabletop',
-         'reports'),
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'reports'),
         ROS | SIMULATORS,
     ),
     'evaluation': (
-        ('types', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
          'environments', 'reports'),
         ROS | SIMULATORS,
     ),
@@ -61,8 +61,8 @@ WALLS = {
         MODELS | SIMULATORS,
     ),
     'cli': (
-        ('types', 'share', 'policy', 'caching', 'control', 'bags', 'environments', 'ros', 'live',
-         'training', 'evaluation', 'reports'),
+        ('types', 'settings', 'share', 'vla.checkpoint', 'policy', 'caching', 'control', 'bags',
+         'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
         ROS | MODELS | TOOLS - TERMINAL,
     ),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from safetensors.torch import save_file
-from test_motion_input import view
+from scenery import view
 from tiny_model import write_checkpoint
 import torch
 from vla_cache_ros import policy as policy_module

@@ -13,11 +13,11 @@ from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 
 from recipes.base import BaseTrainer
-from recipes.demonstrations import collect
-from recipes.demonstrations import disturbed_expert
 from recipes.domains import LIBERO_OBJECT
-from recipes.tabletop_model import build_tokenizer
-from recipes.tabletop_model import tabletop_config
+from recipes.sizes import build_tokenizer
+from recipes.sizes import tabletop_config
+from recipes.tabletop.demonstrations import collect
+from recipes.tabletop.demonstrations import disturbed_expert
 
 
 def test_training_goes_on_from_a_checkpoint_and_resumes(tmp_path):
@@ -35,7 +35,7 @@ def test_training_goes_on_from_a_checkpoint_and_resumes(tmp_path):
     tower = 'vision_backbone.featurizer.pos_embed'
     assert torch.equal(trained[tower], wanted[tower])
     again = BaseTrainer([shards], tmp_path / 'out', None, start='tabletop')
-    assert again.step == 2 and torch.equal(again.model.state_dict()[weight], trained[weight])
+    assert again.loop.done == 2 and torch.equal(again.model.state_dict()[weight], trained[weight])
     load_checkpoint(tmp_path / 'out' / 'model')
 
 

@@ -17,14 +17,14 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
 
-from recipes.deepen import deepen
-from recipes.demonstrations import collect
-from recipes.demonstrations import disturbed_expert
-from recipes.demonstrations import model_actor
 from recipes.sequence import decode_causal
-from recipes.tabletop_model import openvla_config
-from recipes.token_base import smooth_loss
-from recipes.token_base import TokenTrainer
+from recipes.sizes import openvla_config
+from recipes.tabletop.demonstrations import collect
+from recipes.tabletop.demonstrations import disturbed_expert
+from recipes.tabletop.demonstrations import model_actor
+from recipes.tabletop_openvla.deepen import deepen
+from recipes.tabletop_openvla.token_base import smooth_loss
+from recipes.tabletop_openvla.token_base import TokenTrainer
 
 SHORT = LONG[:12]
 
@@ -109,7 +109,7 @@ def test_training_lowers_the_loss_resumes_and_goes_deeper(shards, tmp_path):
     wanted = trainer.sight.model.state_dict()[tower]
     assert torch.equal(trainer.model.state_dict()[tower], wanted)
     deeper = TokenTrainer([shards], tmp_path, 8)
-    assert deeper.step == 20 and loss(deeper) == pytest.approx(after, rel=1e-4)
+    assert deeper.loop.done == 20 and loss(deeper) == pytest.approx(after, rel=1e-4)
     deeper.train(until=21, batch=2, keep=80, peak=1e-3)
     saved = load_checkpoint(tmp_path / 'model')
     assert saved.config.llama().num_hidden_layers == 8

@@ -12,10 +12,6 @@ from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.prompt import encode_prompt
 
-from recipes.demonstrations import collect
-from recipes.demonstrations import disturbed_expert
-from recipes.demonstrations import expert_chunk
-from recipes.demonstrations import geom_classes
 from recipes.domains import TABLETOP
 from recipes.grounding import grounding_targets
 from recipes.patch_shares import patch_shares
@@ -23,9 +19,13 @@ from recipes.patch_targets import batch_targets
 from recipes.sequence import action_rows
 from recipes.sequence import choose_tokens
 from recipes.sequence import decode_subset
-from recipes.tabletop_model import build_tokenizer
-from recipes.tabletop_model import tabletop_config
-from recipes.tabletop_model import VOCABULARY
+from recipes.sizes import build_tokenizer
+from recipes.sizes import tabletop_config
+from recipes.sizes import VOCABULARY
+from recipes.tabletop.demonstrations import collect
+from recipes.tabletop.demonstrations import disturbed_expert
+from recipes.tabletop.demonstrations import expert_chunk
+from recipes.tabletop.demonstrations import geom_classes
 
 CLASSES = TABLETOP.classes
 
@@ -52,7 +52,7 @@ def test_each_process_reads_its_own_part_of_the_shards(shards):
 
 
 def test_missing_shards_are_named_with_the_command_that_makes_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match='vla-cache demos'):
+    with pytest.raises(FileNotFoundError, match='python -m recipes demos'):
         Frames([tmp_path])
 
 

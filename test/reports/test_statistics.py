@@ -4,11 +4,13 @@
 
 import json
 import math
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+from vla_cache_ros.reports.hardware import commit
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.reports.statistics import mcnemar
@@ -99,3 +101,9 @@ def test_machine_facts_are_plain_json_and_name_no_host():
     assert hardware()['cores'] >= 1
     assert 'torch' in versions()
     assert socket.gethostname() not in text
+
+
+def test_figures_carry_the_commit_of_their_checkout():
+    found = commit()
+    assert found is None or re.fullmatch('[0-9a-f]{12}(-dirty)?', found)
+    assert versions().get('commit') == found

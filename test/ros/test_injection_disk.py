@@ -11,9 +11,7 @@ from ros_graph import CAMERAS
 from ros_graph import Graph
 from ros_graph import picture
 from ros_graph import VLA_PARAMETERS
-from test_ros_processes import arguments
-from test_ros_processes import none_left  # noqa: F401 - a fixture
-from test_ros_processes import start
+from ros_processes import arguments
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.ros.vla_node import VLANode
 
@@ -30,7 +28,7 @@ def noise():
 
 
 @pytest.fixture(params=['no room on the disk', 'a limit of the file size'])
-def recorder(request, tmp_path):
+def recorder(request, tmp_path, start):
     """Yield how to start a recorder that soon cannot write, and the folder of its bag."""
     bag = tmp_path / 'disk' / 'bag'
     command = ['-m', 'vla_cache_ros.ros.recorder', *arguments(bag_path=bag, topics=TOPICS)]

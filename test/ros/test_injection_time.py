@@ -3,12 +3,12 @@
 """A simulated clock jumps, either way: nothing is held on to over the jump, and it goes on."""
 
 from fake_policy import FakePolicy
+from fault_scene import Scene
+from fault_scene import SIMULATED
 import numpy as np
 import pytest
 from ros_graph import Graph
 from ros_graph import VLA_PARAMETERS
-from test_faults import Scene
-from test_faults import SIMULATED
 from vla_cache_ros.ros.vla_node import VLANode
 
 PARAMETERS = VLA_PARAMETERS | SIMULATED

@@ -2,93 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs as a user runs them: signals end them in order, mistakes end them in one line."""
 
-from collections.abc import Sequence
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
-from paths import ROOT
 import pytest
-from ros_graph import CAMERAS
-from ros_graph import Graph
+from ros_processes import arguments
+from ros_processes import LIVE
+from ros_processes import NODE
+from ros_processes import Outside
 from rosbags.highlevel import AnyReader
 from vla_cache_ros.live.isolation import isolated_domain
 
-SUPPORT = ROOT / 'test' / 'support'
-NODE = """
-import sys
-sys.path.insert(0, sys.argv.pop(1))
-from fake_policy import FakePolicy
-from vla_cache_ros.ros.process import run
-from vla_cache_ros.ros.vla_node import VLANode
-sys.exit(run(lambda: VLANode(lambda _: FakePolicy()), sys.argv))
-"""
 
-
-LIVE = {
-    'image_topics': list(CAMERAS),
-    'control_frequency': 10.0,
-    'image_timeout': 2.0,
-    'state_timeout': 2.0,
-    'dry_run': False,
-}
-
-
-STARTED: list[subprocess.Popen] = []
-
-
-def start(*command: str, environment=None) -> subprocess.Popen:
-    """Start Python with this package on its path."""
-    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        env={**os.environ, 'PYTHONPATH': path, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    STARTED.append(process)
-    return process
-
-
-@pytest.fixture(autouse=True)
-def none_left():
-    """Kill what a test that failed has left behind."""
-    yield
-    while STARTED:
-        STARTED.pop().kill()
-
-
-def arguments(**parameters: object) -> Sequence[str]:
-    """Return ROS arguments that set parameters."""
-    found = ['--ros-args']
-    for name, value in parameters.items():
-        found += ['-p', f'{name}:={str(value).lower() if value in (True, False) else value}']
-    return found
-
-
-class Outside(Graph):
-    """A graph whose node under test is another process."""
-
-    def __init__(self):
-        from rclpy.node import Node
-
-        class Nothing(Node):
-            """A node that does nothing."""
-
-            def __init__(self, **options):
-                super().__init__('nothing', **options)
-
-            def close(self):
-                pass
-
-        super().__init__(Nothing)
-
-
-def test_signals_send_a_stop_and_close_the_bag(tmp_path):
+def test_signals_send_a_stop_and_close_the_bag(tmp_path, start):
     bag = tmp_path / 'bag'
     ros = arguments(**LIVE)
     with Outside() as graph:
@@ -96,7 +23,7 @@ def test_signals_send_a_stop_and_close_the_bag(tmp_path):
         recorder = start(
             '-m', 'vla_cache_ros.ros.recorder', *arguments(bag_path=bag, topics=topics)
         )
-        node = start('-c', NODE, str(SUPPORT), *ros)
+        node = start(NODE, *ros)
         count = graph.outside.count_subscribers
         assert graph.transition('configure')
         assert graph.wait(lambda: count('delta_twist_cmds') == 2, 60), 'no recorder'
@@ -123,17 +50,17 @@ def test_signals_send_a_stop_and_close_the_bag(tmp_path):
     assert found['/instruction'][0].data == 'push the cube'
     np.testing.assert_array_equal(found['/image_raw'][0].data, np.asarray(images.data))
     recorded = {
-        message.header.stamp.sec + message.header.stamp.nanosec * 1e-9: message.twist.linear.x
+        message.header.stamp.sec + message.header.stamp.nanosec * 1e-9: message.twist.linear.y
         for message in found['/delta_twist_cmds']
     }
     assert recorded[max(recorded)] == 0.0
     # of depth 1, the test's own subscription may have lost some; the recorder may not
-    assert {twist[0]: twist[1][0] for twist in sent}.items() <= recorded.items()
+    assert {twist[0]: twist[1][1] for twist in sent}.items() <= recorded.items()
 
 
-def test_process_that_was_frozen_or_killed_leaves_the_arm_to_its_drivers_timeout():
+def test_process_that_was_frozen_or_killed_leaves_the_arm_to_its_drivers_timeout(start):
     with Outside() as graph:
-        node = start('-c', NODE, str(SUPPORT), *arguments(**LIVE, execution='asynchronous'))
+        node = start(NODE, *arguments(**LIVE, execution='asynchronous'))
         graph.healthy_start()
         node.send_signal(signal.SIGSTOP)
         frozen = time.monotonic()
@@ -162,7 +89,7 @@ def test_process_that_was_frozen_or_killed_leaves_the_arm_to_its_drivers_timeout
         ('recorder', {'bag_path': '/'}, 'error: bag_path: expected a folder that does not exist'),
     ],
 )
-def test_mistake_in_the_parameters_is_one_line(module, parameters, line):
+def test_mistake_in_the_parameters_is_one_line(start, module, parameters, line):
     with isolated_domain() as environment:
         process = start(
             '-m', f'vla_cache_ros.ros.{module}', *arguments(**parameters), environment=environment

@@ -1,28 +1,25 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node opens to the network, and whether docs/security.md says it all."""
+"""What the node opens to the network, and whether docs/explanation/security.md says it all."""
 
 from dataclasses import fields
 import os
 from pathlib import Path
 import re
 import socket
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 from fake_policy import FakePolicy
 from paths import ROOT
 from ros_graph import Graph
 from ros_graph import VLA_PARAMETERS
-from test_ros_processes import arguments
-from test_ros_processes import LIVE
-from test_ros_processes import NODE
-from test_ros_processes import Outside
+from ros_processes import arguments
+from ros_processes import LIVE
+from ros_processes import NODE
+from ros_processes import Outside
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.vla_node import VLANode
 
-SUPPORT = ROOT / 'test' / 'support'
 DOCS = ROOT / 'docs'
 TCP_LISTEN, UNIX_LISTEN = '0A', 0x10000
 # Of DDS: the first, and how many for a domain. Below, from 7000 on, Fast DDS opens one more for
@@ -60,18 +57,11 @@ def test_a_socket_that_listens_would_be_found():
         assert ('udp', other.getsockname()[1], False) in sockets(os.getpid())
 
 
-def test_nothing_listens_but_dds():
+def test_nothing_listens_but_dds(start):
     with Outside() as graph:
-        process = subprocess.Popen(
-            [sys.executable, '-c', NODE, str(SUPPORT), *arguments(**LIVE)],
-            env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        )
-        try:
-            graph.healthy_start()
-            found, domain = sockets(process.pid), int(os.environ['ROS_DOMAIN_ID'])
-        finally:
-            process.kill()
-            process.wait()
+        process = start(NODE, *arguments(**LIVE))
+        graph.healthy_start()
+        found, domain = sockets(process.pid), int(os.environ['ROS_DOMAIN_ID'])
     assert not [one for one in found if one[2]], 'a socket that accepts connections'
     assert {kind for kind, _, _ in found} <= {'udp', 'unix'}
     first = PORTS[0] + PORTS[1] * domain
@@ -83,8 +73,8 @@ def test_nothing_listens_but_dds():
 
 
 def documented():
-    """Return (direction, name) -> the condition that docs/security.md gives."""
-    text = (DOCS / 'security.md').read_text(encoding='utf-8')
+    """Return (direction, name) -> the condition that docs/explanation/security.md gives."""
+    text = (DOCS / 'explanation' / 'security.md').read_text(encoding='utf-8')
     table = text.split('<!-- graph: begin -->')[1].split('<!-- graph: end -->')[0]
     rows = re.findall(
         r'^\| (publish|subscribe|reply) \| `([^`]+)` \| (.*?)\|$', table, re.MULTILINE
@@ -148,7 +138,7 @@ def test_the_operator_is_allowed_what_the_node_offers_and_no_command_to_the_arm(
 
 
 def test_what_is_said_of_live_parameters_is_true():
-    text = (DOCS / 'security.md').read_text(encoding='utf-8')
+    text = (DOCS / 'explanation' / 'security.md').read_text(encoding='utf-8')
     assert '5 m/s is the most' in text
     live = {one.name for one in fields(VLAParameters) if one.metadata['live']}
     assert 'dry_run' in live and not live & {'workspace', 'model_path', 'gate'}

@@ -4,6 +4,7 @@
 
 import json
 from pathlib import Path
+import struct
 
 import cv2
 import numpy as np
@@ -128,3 +129,39 @@ def recording(seconds=2.0, wrist_period=50, instruction='put it there'):
         if ms % wrist_period == 0:
             messages.append((stamp + 5 * MS, '/wrist/image_raw', image(stamp, shade(ms))))
     return messages
+
+
+def read(bag, topics=None):
+    """Return (topic, time) of every message of topics."""
+    return [(m.topic, m.time) for m in bag.messages(topics or set(bag.topics))]
+
+
+def storage_file(folder):
+    """Return a bag's only storage file."""
+    return next(path for path in folder.iterdir() if path.suffix in ('.mcap', '.db3'))
+
+
+def mcap_record(opcode, content):
+    """Return a record of an MCAP file."""
+    return bytes([opcode]) + struct.pack('<Q', len(content)) + content
+
+
+def mcap_text(value):
+    """Return a string as a record holds it."""
+    return struct.pack('<I', len(value)) + value
+
+
+def strange(stamp_of=lambda ms: START + ms * MS):
+    """Return a stranger's messages: JPEG at other names, no state, no instruction."""
+    messages = []
+    for ms in range(0, 1500, 50):
+        for camera in ('/cam/compressed', '/cam2/compressed'):
+            messages.append((START + (ms + 3) * MS, camera, jpeg(stamp_of(ms), shade(ms))))
+    return messages
+
+
+def live(reports, messages=None):
+    """Return a recording with step reports, given as (ms, message)."""
+    messages = recording(2) if messages is None else messages
+    messages += [(START + ms * MS, '/vla_node/step_report', text) for ms, text in reports]
+    return sorted(messages, key=lambda triple: triple[0])

@@ -13,23 +13,23 @@ import json
 from pathlib import Path
 import struct
 
+from bag_samples import mcap_record
+from bag_samples import mcap_text
 from bag_samples import MS
+from bag_samples import read
 from bag_samples import report
 from bag_samples import START
+from bag_samples import storage_file
 from bag_samples import string
 from bag_samples import write_bag
+from damaged_checkpoint import members_of
+from damaged_checkpoint import rewrite
+from encoded_pictures import WHOLE
 from gate_samples import FINGERPRINT
 from gate_samples import write_gate
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat as Format
 from sensor_msgs.msg import CompressedImage
-from test_bags_reader import read
-from test_bags_reader import storage_file
-from test_untrusted_bags import record
-from test_untrusted_bags import text
-from test_untrusted_images import WHOLE
-from test_untrusted_weights import content as members_of
-from test_untrusted_weights import rewrite
 from tiny_model import tiny_config
 from tiny_model import tiny_statistics
 import torch
@@ -163,9 +163,9 @@ def _bag_targets(folder: Path) -> dict[str, Target]:
 
     def chunks(data):
         packed = zstandard.compress(data)
-        fields = struct.pack('<QQQI', START, START, len(data), 0) + text(b'zstd')
+        fields = struct.pack('<QQQI', START, START, len(data), 0) + mcap_text(b'zstd')
         fields += struct.pack('<Q', len(packed)) + packed
-        return file('.mcap')(mcap[:chunk] + record(6, fields))
+        return file('.mcap')(mcap[:chunk] + mcap_record(6, fields))
 
     def metadata(data):
         (written['mcap'] / 'metadata.yaml').write_bytes(data)

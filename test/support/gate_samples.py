@@ -3,7 +3,7 @@
 """Small learned gates, their folders and an episode that moves, for the tests of each."""
 
 from fake_cache import FakeCache
-from test_motion_input import view
+from scenery import view
 import torch
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates.gate_folder import save_gate

@@ -16,10 +16,10 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 from vla_cache_ros.environments.tabletop import robot as tabletop
-from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
-from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
 from vla_cache_ros.environments.tabletop.robot import CAMERAS
 from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
+from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
 from vla_cache_ros.ros.process import run
 
 IMAGE_TOPICS = dict(zip(CAMERAS, ('image_raw', 'wrist/image_raw'), strict=True))

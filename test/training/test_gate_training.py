@@ -9,19 +9,19 @@ from vla_cache_ros.policy import Policy
 from vla_cache_ros.training import gate as gate_module
 from vla_cache_ros.training import walks
 from vla_cache_ros.training.gate import GateTrainer
-from vla_cache_ros.training.gate_run import model_to_train_through
-from vla_cache_ros.training.gate_settings import GateTraining
 from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.run import model_to_train_through
+from vla_cache_ros.training.settings import GateTraining
 from vla_cache_ros.types import Observation
 
-from recipes.demonstrations import collect
+from recipes.tabletop.demonstrations import collect
 
 SETTINGS = {'stage1': 2, 'stage2': 6, 'walks': 1, 'batch': 2, 'target': 0.5}
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    from recipes.demonstrations import disturbed_expert
+    from recipes.tabletop.demonstrations import disturbed_expert
 
     folder = tmp_path_factory.mktemp('shards')
     collect(folder, 24, 77, disturbed_expert(np.random.default_rng(0)), shard=24)
@@ -53,19 +53,19 @@ def test_an_interrupted_training_resumes_to_the_same_weights_and_its_gate_drives
     assert not torch.equal(start, weights(whole))
 
     cut = trainer_of(data, tmp_path / 'cut', GateTraining(**SETTINGS))
-    save, saves = cut._save, []
+    save, saves = cut.loop.save, []
 
-    def save_and_stop():
-        save()
+    def save_and_stop(**state):
+        save(**state)
         saves.append(None)
         if len(saves) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cut, '_save', save_and_stop)
+    monkeypatch.setattr(cut.loop, 'save', save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         cut.train()
     again = trainer_of(data, tmp_path / 'cut', GateTraining(**SETTINGS))
-    assert again.done == 5
+    assert again.loop.done == 5
     again.train()
     assert torch.equal(weights(whole), weights(again))
     curves = [(tmp_path / n / 'gate.csv').read_text().splitlines() for n in ('whole', 'cut')]
@@ -97,10 +97,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
     trainer._segment(1, 2)
     with torch.no_grad():
         trainer.network.selector.bias.fill_(np.nan)
-    with pytest.raises(FloatingPointError, match='stage 1, update 2: expected a finite loss'):
+    with pytest.raises(FloatingPointError, match='update 2: expected a finite loss'):
         trainer._segment(1, 1)
     again = trainer_of(data, tmp_path / 'a', training)
-    assert again.done == 2
+    assert again.loop.done == 2
     assert torch.isfinite(weights(again)).all()
 
 
@@ -118,8 +118,8 @@ def test_without_a_price_the_task_teaches_selector_and_predictor(data, tmp_path)
     training = GateTraining(predictor='relaxed', **settings)
     trainer = trainer_of(data, tmp_path / 'a', training)
     step = trainer.task.begin(3, np.random.default_rng(0))
-    step(None)
-    loss, _ = step(None)
+    step()
+    loss, _ = step()
     loss.backward()
     for part in (trainer.network.selector, trainer.network.predictor, trainer.network.trunk):
         gradients = [p.grad for p in part.parameters() if p.grad is not None]

@@ -10,7 +10,7 @@ from vla_cache_ros.training.relaxation import soft_mask
 from vla_cache_ros.training.relaxation import straight_through
 
 TOKENS = 16
-BUDGETS = torch.tensor([16, 10, 4])
+BUDGETS = [16, 10, 4]
 
 
 def hard(scores, budget):
@@ -25,7 +25,7 @@ def scores():
 
 
 def test_soft_mask_is_above_a_half_exactly_where_the_hard_one_is_set(scores):
-    for index, budget in enumerate(BUDGETS.tolist()):
+    for index, budget in enumerate(BUDGETS):
         weights = torch.eye(3)[index][None]
         soft = soft_mask(scores[None], weights, BUDGETS)[0]
         assert torch.equal((soft > 0.5).float(), hard(scores, budget))
@@ -50,7 +50,7 @@ def test_nothing_is_gained_by_raising_all_scores(scores):
 def test_ratio_gradient_agrees_in_sign_with_finite_differences_of_the_expected_loss(scores):
     # the loss of recomputing a token is negative where it helps: more tokens, less loss
     value = -torch.rand(TOKENS, generator=torch.Generator().manual_seed(1)) - 0.1
-    losses = torch.stack([(hard(scores, b) * value).sum() for b in BUDGETS.tolist()])
+    losses = torch.stack([(hard(scores, b) * value).sum() for b in BUDGETS])
 
     def expected(logits):
         return (logits.softmax(0) * losses).sum()

@@ -10,9 +10,9 @@ import pytest
 import torch
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
-from vla_cache_ros.training.sensitivity import EXECUTED
 from vla_cache_ros.training.sensitivity import precision
 from vla_cache_ros.training.sensitivity import sensitivity
+from vla_cache_ros.training.settings import EXECUTED
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor
 

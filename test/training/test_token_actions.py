@@ -10,8 +10,8 @@ import pytest
 import torch
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.sensitivity import expected_actions
 from vla_cache_ros.training.sensitivity import sensitivity
-from vla_cache_ros.training.token_actions import expected_actions
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.images import ImagePreprocessor

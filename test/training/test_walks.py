@@ -15,8 +15,8 @@ from vla_cache_ros.training.walks import Walks
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import resolve
 
-from recipes.demonstrations import collect
-from recipes.demonstrations import disturbed_expert
+from recipes.tabletop.demonstrations import collect
+from recipes.tabletop.demonstrations import disturbed_expert
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +43,7 @@ def test_processes_share_the_pieces_and_nothing_is_made_twice(
     vla, recordings, tmp_path, monkeypatch
 ):
     walks = Walks(vla, recordings, tmp_path, pieces=2, rank=1, world=2)
-    assert [f.name for f in walks._folder.iterdir()] == ['0001.npz']
+    assert [f.name for f in tmp_path.glob('walks-*/*')] == ['0001.npz']
     walks = Walks(vla, recordings, tmp_path, pieces=2, rank=0, world=2)
     monkeypatch.setattr(module, 'walk', None)
     again = Walks(vla, recordings, tmp_path, pieces=2, rank=0, world=1)

@@ -24,7 +24,7 @@ from vla_cache_ros.caching.gates import RULES
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.training.gate_run import model_to_train_through
+from vla_cache_ros.training.run import model_to_train_through
 from vla_cache_ros.vla import dit
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.dit import ddim_times

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A `.pt` file that a stranger wrote gives tensors or one line: no code, no memory, no wait."""
 
-import io
 import os
 from pathlib import Path
 import pickle
@@ -12,6 +11,8 @@ import sys
 import warnings
 import zipfile
 
+from damaged_checkpoint import members_of
+from damaged_checkpoint import rewrite
 from headroom import headroom
 import pytest
 import torch
@@ -24,30 +25,10 @@ from vla_cache_ros.vla.files.weights import read_state_dict
 PLAIN = {'module.a': torch.arange(6.0).reshape(2, 3), 'b': torch.zeros(2, dtype=torch.bfloat16)}
 
 
-def content(path):
-    """Return a file's members by name."""
-    with zipfile.ZipFile(path) as archive:
-        return {member: archive.read(member) for member in archive.namelist()}
-
-
-def rewrite(path, members, method=zipfile.ZIP_STORED):
-    """Write a zip that ends as those of torch.save do."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, 'w', method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    data = buffer.getvalue()
-    count, size, start = struct.unpack('<HII', data[-12:-2])
-    end = struct.pack('<4sQHHIIQQQQ', b'PK\6\6', 44, 45, 45, 0, 0, count, count, size, start)
-    end += struct.pack('<4sIQI', b'PK\6\7', 0, start + size, 1)
-    path.write_bytes(data[:-22] + end + data[-22:])
-    return path
-
-
 def with_pickle(path, data):
     """Write a file of torch.save whose pickle is another."""
     torch.save(PLAIN, path)
-    members = content(path)
+    members = members_of(path)
     return rewrite(path, {k: data if k.endswith('data.pkl') else v for k, v in members.items()})
 
 
@@ -70,7 +51,7 @@ def test_files_of_tensors_are_read_however_they_were_saved(tmp_path):
     assert torch.equal(read_state_dict(path)['0.weight'], model[0].weight)
     torch.save({'model': {'one': model.state_dict(), 'two': PLAIN}}, path)
     assert set(read_modules(path)) == {'one', 'two'}
-    rewrite(path, content(path))
+    rewrite(path, members_of(path))
     assert set(read_modules(path)) == {'one', 'two'}
 
 
@@ -171,7 +152,7 @@ def test_a_pickle_that_asks_for_memory_or_time_is_refused(tmp_path, name):
 
 
 def edit_pickle(path, old, new):
-    members = content(path)
+    members = members_of(path)
     (name,) = (member for member in members if member.endswith('data.pkl'))
     assert old in members[name]
     members[name] = members[name].replace(old, new, 1)
@@ -204,7 +185,7 @@ def test_a_storage_larger_than_the_file_is_refused(tmp_path):
 def test_compressed_members_are_refused_whatever_they_become(tmp_path):
     path = tmp_path / 'a.pt'
     torch.save({'a': torch.zeros(2**26)}, path)
-    members = content(path)
+    members = members_of(path)
     rewrite(path, members, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 2**20
     del members

@@ -6,9 +6,13 @@ Say where in a bag images, instruction, state and step reports are, and what of 
 Knows names and types of topics; reads no message.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from vla_cache_ros.bags.reader import Bag
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vla_cache_ros.bags.reader import Bag
 
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 STRING = 'std_msgs/msg/String'

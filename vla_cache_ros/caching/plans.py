@@ -13,7 +13,7 @@ from vla_cache_ros.types import StepPlan
 
 
 def full_plan(tokens: int, refresh: str) -> StepPlan:
-    """Return the plan that recomputes every token, for a named reason."""
+    """Return the plan that recomputes every token, for a named reason ('' where it is chosen)."""
     return StepPlan(np.ones(tokens, dtype=bool), refresh=refresh)
 
 

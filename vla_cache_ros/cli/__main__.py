@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the command line as a module."""
 
+import sys
+
 from vla_cache_ros.cli.main import main
 
-main()
+sys.exit(main())

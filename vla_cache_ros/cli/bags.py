@@ -1,68 +1,57 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The options by which a command is told where in a bag images, instruction and state are."""
+"""Where in a bag images, instruction and state are: options that several verbs have."""
 
-from __future__ import annotations
+from dataclasses import dataclass
+from typing import Any
 
-from collections.abc import Sequence
-from typing import Annotated
-from typing import TYPE_CHECKING
-
-import typer
-
-if TYPE_CHECKING:
-    from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.settings import Settings
 
 CONTROL_FREQUENCY = 10.0  # Hz, as config/tabletop.yaml
 
-ImageTopics = Annotated[
-    list[str] | None,
-    typer.Option('--image-topic', help='--bag: image topic; one per camera, primary first.'),
-]
-Instruction = Annotated[
-    str, typer.Option(help='--bag: what the robot shall do, in place of a topic.')
-]
-InstructionTopic = Annotated[str, typer.Option(help='--bag: topic of the instruction.')]
-JointTopic = Annotated[str, typer.Option(help='--bag: joint states.')]
-PoseTopic = Annotated[str, typer.Option(help='--bag: pose of the end effector.')]
-FingerJoints = Annotated[
-    list[str] | None,
-    typer.Option(
-        '--finger-joint',
-        help='--bag: finger joint that ends the state vector; repeat '
-        '(finger_joint1, finger_joint2).',
-    ),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class TopicOptions(Settings):
+    """With --bag: the topics."""
+
+    image_topic: tuple[str, ...] = ()
+    """--bag: image topic; one per camera, primary first."""
+    instruction: str = BagTopics.text
+    """--bag: what the robot shall do, in place of a topic."""
+    instruction_topic: str = BagTopics.instruction
+    """--bag: topic of the instruction."""
+    joint_topic: str = BagTopics.joints
+    """--bag: joint states."""
+    pose_topic: str = BagTopics.pose
+    """--bag: pose of the end effector."""
+    finger_joint: tuple[str, ...] = ()
+    """--bag: finger joint that ends the state vector; repeat (finger_joint1, finger_joint2)."""
+
+    def named(self, report: str = '') -> BagTopics:
+        """Return these topics, the usual ones where none is named; report: that of a live node."""
+        return BagTopics(
+            images=self.image_topic or BagTopics.images,
+            instruction=self.instruction_topic,
+            text=self.instruction.strip(),
+            joints=self.joint_topic,
+            pose=self.pose_topic,
+            finger_joints=self.finger_joint or BagTopics.finger_joints,
+            report=report,
+        )
 
 
-def topics_of(
-    images: Sequence[str] | None,
-    instruction: str,
-    instruction_topic: str,
-    joints: str,
-    pose: str,
-    finger_joints: Sequence[str] | None,
-    report: str,
-) -> BagTopics:
-    """Return the topics that the options name, the usual ones where they name none."""
-    from vla_cache_ros.bags.topics import BagTopics
+def usual_steps(checkpoint: str) -> int:
+    """Return how many actions of a chunk the ready-made parameters of a checkpoint execute."""
+    from vla_cache_ros.vla.checkpoint import is_causal
+    from vla_cache_ros.vla.checkpoint import resolve
 
-    usual = BagTopics()
-    return BagTopics(
-        images=tuple(images or usual.images),
-        instruction=instruction_topic,
-        text=instruction.strip(),
-        joints=joints,
-        pose=pose,
-        finger_joints=tuple(finger_joints or usual.finger_joints),
-        report=report,
-    )
+    return 1 if is_causal(resolve(checkpoint)) else 4
 
 
-def refuse(context: typer.Context, names: Sequence[str], with_bags: bool) -> None:
-    """Raise ValueError if an option was given that makes no sense with bags, or without."""
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name)
-        if option.name in names and given is not None and given.name != 'DEFAULT':
-            trouble = 'cannot be combined with --bag' if with_bags else 'needs --bag'
-            raise ValueError(f'{option.opts[0]} {trouble}: see {context.command_path} --help')
+def refuse(options: Any, trouble: str) -> None:
+    """Raise ValueError if one of these options is not at its default."""
+    usual = type(options)()
+    for name, value in vars(options).items():
+        if value != getattr(usual, name):
+            raise ValueError(f'--{name.replace("_", "-")} {trouble}')

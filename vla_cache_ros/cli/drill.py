@@ -1,82 +1,73 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""
-The commands that try a machine before an arm depends on it: `vla-cache drill` and `soak`.
+"""The verbs `vla-cache drill ...`, before an arm depends on a machine and a gate."""
 
-Parses and hands over, as cli.py does; what the figures mean is in docs/bring_up.md.
-"""
-
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-drill = typer.Typer(help='Try this machine before an arm depends on it.', no_args_is_help=True)
-
-Out = Annotated[Path, typer.Option(help='Folder for the figures and logs.')]
-Minutes = Annotated[float, typer.Option(min=0.1, help='How long.')]
-Checkpoint = Annotated[
-    str, typer.Option(help='Model of two cameras with the parameters of config/tabletop.yaml.')
-]
-Gate = Annotated[str, typer.Option(help='As for `vla-cache evaluate`.')]
+from vla_cache_ros.evaluation.settings import DriftTrial
+from vla_cache_ros.settings import Bounds
+from vla_cache_ros.settings import Index
+from vla_cache_ros.settings import Settings
 
 
-@drill.command()
-def stream(
-    out: Out,
-    minutes: Minutes = 10.0,
-    checkpoint: Checkpoint = 'tabletop',
-    gate: Gate = 'learned',
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Drill(Settings):
+    """Say what a drill over ROS takes."""
+
+    out: Path
+    """Folder for the figures and logs."""
+    minutes: Annotated[float, Bounds(0.1)] = 10.0
+    """How long."""
+    checkpoint: str = 'tabletop'
+    """Model of two cameras with the parameters of config/tabletop.yaml."""
+    gate: str = 'learned'
+    """As for `vla-cache evaluate`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(_Drill):
     """Watch the commands of the policy while every core is busy with something else."""
-    from vla_cache_ros.live.drill import drill_stream
 
-    raise typer.Exit(0 if drill_stream(out, minutes, checkpoint, gate)['ok'] else 1)
+    def __call__(self) -> bool:
+        from vla_cache_ros.live.drill import drill_stream
+
+        return drill_stream(**vars(self))['ok']
 
 
-@drill.command()
-def recorder(
-    out: Out,
-    minutes: Minutes = 10.0,
-    checkpoint: Checkpoint = 'tabletop',
-    gate: Gate = 'learned',
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Recorder(_Drill):
     """Record two cameras of 640 x 480 at 30 Hz beside the policy; 1 to 3.3 GB a minute."""
-    from vla_cache_ros.live.drill import drill_recorder
 
-    raise typer.Exit(0 if drill_recorder(out, minutes, checkpoint, gate)['ok'] else 1)
+    def __call__(self) -> bool:
+        from vla_cache_ros.live.drill import drill_recorder
 
-
-@drill.command()
-def kill(
-    out: Out,
-    times: Annotated[int, typer.Option(min=1, help='How often.')] = 100,
-    seed: Annotated[int, typer.Option(min=0, help='Of who is killed, and when.')] = 0,
-    checkpoint: Checkpoint = 'tabletop',
-    gate: Gate = 'learned',
-) -> None:
-    """Kill the policy's or the robot's process (SIGKILL) at random moments, and start it again."""
-    from kill import drill_kill
-
-    raise typer.Exit(0 if drill_kill(out, times, seed, checkpoint, gate)['ok'] else 1)
+        return drill_recorder(**vars(self))['ok']
 
 
-@drill.command()
-def overrun(out: Out, checkpoint: Checkpoint = 'tabletop', gate: Gate = 'learned') -> None:
-    """Slow the model in steps: more reuse, a lower rate, a stop, and back; some minutes."""
-    from overrun import drill_overrun
+@dataclass(frozen=True, kw_only=True)
+class Drift(DriftTrial):
+    """Measure how far cached actions are from dense ones, and what the drift guard notices."""
 
-    raise typer.Exit(0 if drill_overrun(out, checkpoint, gate)['ok'] else 1)
+    def __call__(self) -> None:
+        from vla_cache_ros.evaluation.drift import run_drift
+
+        run_drift(self)
 
 
-def soak(
-    out: Annotated[Path, typer.Option(help='Folder for figures, samples, picture and logs.')],
-    steps: Annotated[int, typer.Option(min=1, help='Control steps of the robot.')] = 3000,
-    seed: Annotated[int, typer.Option(min=0, help='Of scenes and disturbances.')] = 0,
-    checkpoint: Checkpoint = 'tabletop',
-    gate: Gate = 'learned',
-) -> None:
-    """Run robot and policy over ROS, disturb them at random, and see whether all stays flat."""
-    from soak import run_soak
+@dataclass(frozen=True, kw_only=True)
+class Growth(Settings):
+    """Time steps as cameras are added, and as one episode grows very long."""
 
-    raise typer.Exit(0 if run_soak(out, steps, seed, checkpoint, gate)['ok'] else 1)
+    out: Path
+    """Folder for figures, tables and plots."""
+    steps: Annotated[int, Bounds(10)] = 10_000
+    """Steps of the long episode."""
+    seed: Index = 0
+    """Seed of the first recorded episode."""
+
+    def __call__(self) -> None:
+        from vla_cache_ros.evaluation.bench.growth import run_growth
+
+        run_growth(**vars(self))

@@ -3,9 +3,9 @@
 """
 Turn ROS messages into the arrays of an Observation.
 
-Pixels are decoded by cv_bridge where a ROS install offers it, else by rosbags-image. Works on any
-object with the fields of the message, so messages read from a bag are as good as live ones. It
-does not know when a message is too old, nor what is done with the arrays.
+Pixels are decoded by cv_bridge where a ROS install offers it, else by OpenCV. Works on any object
+with the fields of the message, so messages read from a bag are as good as live ones. It does not
+know when a message is too old, nor what is done with the arrays.
 """
 
 from collections.abc import Iterable
@@ -22,11 +22,21 @@ try:
 except ImportError:
     CvBridge = None
 
-# Bytes per pixel of the encodings that can become RGB.
-BYTES_PER_PIXEL = {
-    'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, 'bayer_rggb8': 1, 'bayer_bggr8': 1,
-    'bayer_gbrg8': 1, 'bayer_grbg8': 1, 'yuv422': 2, 'yuv422_yuy2': 2,
-}  # fmt: skip
+# Bytes per pixel of the encodings that can become RGB, and how OpenCV converts them. OpenCV names
+# a Bayer pattern by its second row, ROS by its first.
+ENCODINGS = {
+    'rgb8': (3, None),
+    'bgr8': (3, cv2.COLOR_BGR2RGB),
+    'rgba8': (4, cv2.COLOR_RGBA2RGB),
+    'bgra8': (4, cv2.COLOR_BGRA2RGB),
+    'mono8': (1, cv2.COLOR_GRAY2RGB),
+    'bayer_rggb8': (1, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': (1, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': (1, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': (1, cv2.COLOR_BayerGB2RGB),
+    'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': (2, cv2.COLOR_YUV2RGB_YUYV),
+}
 FORMATS = ('JPEG', 'PNG')  # of compressed pictures
 MIN_SIDE = 32  # pixels; anything smaller is a camera that has not started, not a picture
 MOST_PIXELS = 2**25  # 8K; a compressed picture of some kB can unfold to gigabytes
@@ -59,9 +69,9 @@ def check_image(message: object, topic: str) -> None:
     Cheap enough to be called on every frame. A frame of an encoding with alpha or chroma, which
     are bright in the dark, is judged by `to_rgb` alone.
     """
-    if message.encoding not in BYTES_PER_PIXEL:
+    if message.encoding not in ENCODINGS:
         raise ValueError(
-            f'{topic}: expected one of the encodings {", ".join(BYTES_PER_PIXEL)}, '
+            f'{topic}: expected one of the encodings {", ".join(ENCODINGS)}, '
             f'got {message.encoding!r}'
         )
     if min(message.height, message.width) < MIN_SIDE:
@@ -74,7 +84,7 @@ def check_image(message: object, topic: str) -> None:
             f'{topic}: expected an even width for {message.encoding}, where two pixels share '
             f'their colour, got {message.width}'
         )
-    row = message.width * BYTES_PER_PIXEL[message.encoding]
+    row = message.width * ENCODINGS[message.encoding][0]
     if message.step < row:
         raise ValueError(
             f'{topic}: expected a step of at least {row} bytes for {message.width} pixels '
@@ -101,7 +111,7 @@ def to_rgb(message: object, topic: str) -> np.ndarray:
         rgb = _decode_compressed(message, topic)
     else:
         check_image(message, topic)
-        rgb = _with_cv_bridge(message) if CvBridge else _with_rosbags(message)
+        rgb = _with_cv_bridge(message) if CvBridge else _with_opencv(message)
     _check_light(rgb, topic)
     return rgb
 
@@ -118,25 +128,14 @@ def _with_cv_bridge(message: object) -> np.ndarray:
     return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, 'rgb8'))
 
 
-def _with_rosbags(message: object) -> np.ndarray:
-    from rosbags.image import message_to_cvimage
-
-    row = message.width * BYTES_PER_PIXEL[message.encoding]
-    if message.step != row:  # rosbags-image takes rows without padding only
-        # [H, step] -> [H, row]
-        data = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-        message = _Unpadded(message, np.ascontiguousarray(data[:, :row]))
-    # A copy where nothing was converted: the message's buffer belongs to the middleware.
-    return np.array(message_to_cvimage(message, 'rgb8'), order='C')
-
-
-class _Unpadded:
-    """A sensor_msgs/Image without row padding."""
-
-    def __init__(self, message: object, rows: np.ndarray):
-        self.height, self.width = message.height, message.width
-        self.encoding, self.is_bigendian = message.encoding, message.is_bigendian
-        self.data, self.step = rows, rows.shape[1]
+def _with_opencv(message: object) -> np.ndarray:
+    size, conversion = ENCODINGS[message.encoding]
+    # [H, step] -> [H, W, size], without the padding at the end of a row
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    pixels = rows[:, : message.width * size].reshape(message.height, message.width, size)
+    if conversion is None:  # a copy: the message's buffer belongs to the middleware
+        return pixels.copy()
+    return cv2.cvtColor(pixels, conversion)
 
 
 def _decode_compressed(message: object, topic: str) -> np.ndarray:

@@ -26,7 +26,7 @@ def make_environment(name: str, setup: Setup) -> Environment:
     """
     Return an environment by its name, or by `module:function` for one of your own.
 
-    Raises ValueError listing the known names, ModuleNotFoundError naming the extra to install.
+    Raises ValueError listing the known names, ModuleNotFoundError without its extra.
     """
     module, _, function = name.partition(':')
     if function:

@@ -250,17 +250,11 @@ def _suite(name: str) -> tuple[Path, list[LiberoTask], Callable[[int], np.ndarra
     """Return the folder of the suite's files, its tasks and what loads a task's states."""
     os.environ.setdefault('MUJOCO_GL', 'egl')  # robosuite would look for a window
     logging.getLogger('robosuite_logs').setLevel(logging.ERROR)
-    try:
-        with redirect_stdout(io.StringIO()):
-            from libero.libero import benchmark
-            from libero.libero import get_libero_path
+    with redirect_stdout(io.StringIO()):
+        from libero.libero import benchmark
+        from libero.libero import get_libero_path
 
-            suite = benchmark.get_benchmark_dict()[name]()
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error}: {name} needs the extra 'libero': pip install -r requirements-libero.txt",
-            name=error.name,
-        ) from error
+        suite = benchmark.get_benchmark_dict()[name]()
     tasks = [LiberoTask(task.name, task.language) for task in suite.tasks]
     return Path(get_libero_path('bddl_files')) / name, tasks, suite.get_task_init_states
 

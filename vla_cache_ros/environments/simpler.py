@@ -26,7 +26,6 @@ from vla_cache_ros.types import Observation
 FAMILIES = ('openvla', 'cogact')  # those with a published evaluation on SIMPLER
 IMAGE_SIZE = 224
 COGACT_STEPS = 120  # CogACT gives every bridge task as many
-EXTRA = "pip install 'vla_cache_ros[simpler]', or -r requirements-simpler.txt"
 
 
 @dataclass(frozen=True)
@@ -247,7 +246,7 @@ def make(name: str, setup: Setup) -> SimplerEnvironment:
     Return an environment of `TWINS`.
 
     Raises ValueError for a policy or a task that does not fit, FileNotFoundError naming missing
-    assets, ModuleNotFoundError naming the extra to install, OSError without a Vulkan device.
+    assets, ModuleNotFoundError without the extra, OSError without a Vulkan device.
     """
     _check_setup(name, setup)
     known = {twin.name: twin for twin in TWINS[name]}
@@ -256,10 +255,7 @@ def make(name: str, setup: Setup) -> SimplerEnvironment:
             raise ValueError(f'tasks: expected some of {", ".join(known)}, got {task!r}')
     twins = tuple(known[task] for task in setup.tasks or known)
     check_assets(twin.assets for twin in twins if twin.assets is not None)
-    try:
-        import_module('mani_skill.envs')  # registers the tasks with gymnasium
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f'{name}: {error}: {EXTRA}', name=error.name) from error
+    import_module('mani_skill.envs')  # registers the tasks with gymnasium
     rendering_device()
     return SimplerEnvironment(twins, setup.family)
 

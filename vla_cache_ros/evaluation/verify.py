@@ -9,7 +9,9 @@ reference implementation. Knows which arrays must agree and how closely; compute
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
+from functools import cache
 import json
 from pathlib import Path
 from typing import Any
@@ -50,9 +52,13 @@ def verify_golden(folder: str | Path) -> dict[str, Any]:
             f"{folder / 'manifest.json'}: expected family 'openvla' or 'openvla-oft' and a list "
             f'of samples, found family {manifest.get("family")!r}'
         )
-    models: dict[tuple, LoadedVLA] = {}
+
+    @cache
+    def load(**oft: Any) -> LoadedVLA:
+        return load_checkpoint(folder, oft=oft or None, need_tokenizer=False)
+
     samples = {
-        Path(entry['file']).stem: _verify_sample(folder, manifest, entry, models)
+        Path(entry['file']).stem: _verify_sample(folder, manifest, entry, load)
         for entry in manifest['samples']
     }
     checked = [sample for sample in samples.values() if 'skipped' not in sample]
@@ -67,24 +73,20 @@ def verify_golden(folder: str | Path) -> dict[str, Any]:
 
 
 def _verify_sample(
-    folder: Path, manifest: Mapping[str, Any], entry: Mapping[str, Any], models: dict
+    folder: Path,
+    manifest: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    load: Callable[..., LoadedVLA],
 ) -> dict[str, Any]:
-    mode = entry.get('mode')
-    if manifest['family'] == 'openvla-oft' and mode not in _MODES:
+    path, mode = folder / entry['file'], entry.get('mode')
+    if manifest['family'] == 'openvla':
+        sample = _read_sample(path)
+        return compare(sample, openvla_arrays(load(), sample))
+    if mode not in _MODES:
         return {'skipped': f'this package does not run the {mode!r} variant of OpenVLA-OFT'}
-    options = None
-    if manifest['family'] == 'openvla-oft':
-        options = _oft_options(manifest, entry)
-    key = tuple(sorted((options or {}).items()))
-    if key not in models:
-        models[key] = load_checkpoint(folder, oft=options, need_tokenizer=False)
-    sample = _read_sample(folder / entry['file'])
-    if options is None:
-        found = openvla_arrays(models[key], sample)
-    else:
-        unnorm_key = entry.get('unnorm_key', manifest.get('unnorm_key'))
-        found = oft_arrays(models[key], sample, unnorm_key)
-    return compare(sample, found)
+    sample, loaded = _read_sample(path), load(**_oft_options(manifest, entry))
+    unnorm_key = entry.get('unnorm_key', manifest.get('unnorm_key'))
+    return compare(sample, oft_arrays(loaded, sample, unnorm_key))
 
 
 def _oft_options(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,27 +127,25 @@ def compare(wanted: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -
     An array of another shape or with a non-finite difference counts as infinitely far; one that
     is not computed here is listed under `unchecked`.
     """
-    arrays: dict[str, float] = {}
-    unchecked = []
-    for name, target in wanted.items():
-        if name in _INPUTS:
-            continue
-        if name not in found:
-            unchecked.append(name)
-        elif found[name].shape != target.shape:
-            arrays[name] = float('inf')
-        else:
-            gap = np.abs(found[name].astype(np.float64) - target.astype(np.float64))
-            arrays[name] = float(gap.max(initial=0.0)) if np.isfinite(gap).all() else float('inf')
+    outputs = {name: target for name, target in wanted.items() if name not in _INPUTS}
+    arrays = {name: _gap(found[name], target) for name, target in outputs.items() if name in found}
     tokens = [arrays[name] == 0 for name in TOKENS if name in arrays]
     result: dict[str, Any] = {
         'arrays': arrays,
         'tokens_match': all(tokens) if tokens else None,
         'ok': bool(arrays) and all(gap <= limit(name) for name, gap in arrays.items()),
     }
-    if unchecked:
+    if unchecked := [name for name in outputs if name not in found]:
         result['unchecked'] = unchecked
     return result
+
+
+def _gap(found: np.ndarray, target: np.ndarray) -> float:
+    """Return the largest absolute difference, infinite where there is none to be had."""
+    if found.shape != target.shape:
+        return float('inf')
+    gap = np.abs(found.astype(np.float64) - target.astype(np.float64)).max(initial=0.0)
+    return float(gap) if np.isfinite(gap) else float('inf')
 
 
 def run_verify(golden: str | Path, json_path: str | Path | None = None) -> bool:
@@ -166,6 +166,7 @@ def _describe(name: str, sample: Mapping[str, Any]) -> str:
     words = {True: ', tokens match', False: ', TOKENS DIFFER', None: ''}
     lines = [f'{name}: {"ok" if sample["ok"] else "DIFFERS"}{words[sample["tokens_match"]]}']
     for array, gap in sample['arrays'].items():
-        lines.append(f'  {array:<32} {gap:.3g}{"" if gap <= limit(array) else "  <-- too far"}')
+        amount = f'{gap:.3g}' if np.isfinite(gap) else 'another shape, or not finite'
+        lines.append(f'  {array:<32} {amount}{"" if gap <= limit(array) else "  <-- too far"}')
     lines += [f'  {array:<32} not checked' for array in sample.get('unchecked', [])]
     return '\n'.join(lines)

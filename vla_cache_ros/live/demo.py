@@ -18,13 +18,11 @@ import time
 from typing import Any
 from typing import Self
 
-from tabulate import tabulate
 from tqdm import tqdm
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.bag_frames import frames
 from vla_cache_ros.live.bag_frames import Span
 from vla_cache_ros.live.demo_page import comparison
@@ -39,6 +37,7 @@ from vla_cache_ros.live.graph import ROBOT
 from vla_cache_ros.live.graph import START_TIMEOUT
 from vla_cache_ros.live.operator import GraphError
 from vla_cache_ros.live.processes import nodes
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.video import write_video
 from vla_cache_ros.vla.checkpoint import is_causal
@@ -188,8 +187,7 @@ def run_demo(
     report['ros']['commands'] = bag.counts[COMMANDS]
     write_json(out / 'report.json', report)
     write_page(out / 'report.html', report, {run.gate: run.episodes for run in runs}, video)
-    table = comparison(report)
-    print(tabulate(table.rows, table.columns, colalign=('left', 'right', 'right')))
+    print(comparison(report).text())
     print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag.path}')
     return report
 

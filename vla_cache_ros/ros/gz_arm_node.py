@@ -18,9 +18,8 @@ from std_msgs.msg import Float64
 from vla_cache_ros.control.messages import set_pose
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.parameters import GzArmParameters
-from vla_cache_ros.environments.tabletop.arm import Arm
-from vla_cache_ros.environments.tabletop.arm import ARM_JOINTS
-from vla_cache_ros.environments.tabletop.arm import FINGER_JOINTS
+from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
+from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.qos import COMMAND
@@ -36,6 +35,8 @@ class GzArmNode(Node):
 
     def __init__(self, **options):
         """Declare, publish, subscribe; the arm moves once Gazebo reports its joints."""
+        from vla_cache_ros.environments.tabletop.arm import Arm  # a lack of MuJoCo is one line
+
         super().__init__('gz_arm_node', **options)
         self._settings = declare(self, GzArmParameters)
         self._inputs = ServoInputs(self, self._settings)

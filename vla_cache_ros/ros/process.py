@@ -16,6 +16,7 @@ import rclpy
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from vla_cache_ros.extras import missing
 from vla_cache_ros.ros.shared_memory import remove_dead_segments
 
 stop_requested = threading.Event()
@@ -28,8 +29,8 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     rclpy's own handler would shut the context down first, and a stop command sent afterwards
     would never leave; so SIGINT and SIGTERM only set a flag here. The node's close() is called
     while it can still publish; its exit_code, if it has one, is returned, and a node that has
-    abandoned a thread ends the process at once. A ValueError of make_node is a user's mistake:
-    one line, code 2.
+    abandoned a thread ends the process at once. A ValueError of make_node, or an extra that is
+    not installed, is a user's mistake: one line, code 2.
     """
     remove_dead_segments()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -39,6 +40,9 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     try:
         try:
             node = make_node()
+        except ModuleNotFoundError as error:
+            print(f'error: {missing(error)}', file=sys.stderr)
+            return 2
         except ValueError as error:
             print(f'error: {error}', file=sys.stderr)
             return 2

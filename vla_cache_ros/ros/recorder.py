@@ -20,18 +20,6 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
-from rosbags.interfaces import Qos
-from rosbags.interfaces import QosDurability
-from rosbags.interfaces import QosHistory
-from rosbags.interfaces import QosLiveliness
-from rosbags.interfaces import QosReliability
-from rosbags.interfaces import QosTime
-from rosbags.rosbag2 import CompressionFormat
-from rosbags.rosbag2 import CompressionMode
-from rosbags.rosbag2 import StoragePlugin
-from rosbags.rosbag2 import Writer
-from rosbags.typesys import get_typestore
-from rosbags.typesys import Stores
 from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.process import run
@@ -46,16 +34,14 @@ class Recorder(Node):
 
     def __init__(self, **options):
         """Create the bag; raises ValueError when its folder exists or cannot be made."""
+        from vla_cache_ros.bags.writer import BagWriter  # a lack of rosbags is one line
+
         super().__init__('recorder', **options)
         parameters = declare(self, RecorderParameters)
         path = Path(parameters.bag_path)
         if path.exists():
             raise ValueError(f'bag_path: expected a folder that does not exist, got {path}')
-        self._types = get_typestore(Stores.ROS2_JAZZY)
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        # Most of a fixed camera's picture repeats: rendered frames shrink a hundredfold.
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        self._writer.open()
+        self._writer = BagWriter(path)
         self._missing = {self.resolve_topic_name(topic) for topic in parameters.topics}
         self.counts: dict[str, int] = {}
         self.exit_code = 0
@@ -88,21 +74,12 @@ class Recorder(Node):
         profiles = [publisher.qos_profile for publisher in publishers]
         reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in profiles)
         latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)
-        reliability = 'RELIABLE' if reliable else 'BEST_EFFORT'
-        durability = 'TRANSIENT_LOCAL' if latched else 'VOLATILE'
         profile = QoSProfile(
             depth=DEPTH,
-            reliability=ReliabilityPolicy[reliability],
-            durability=DurabilityPolicy[durability],
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
-        forever = QosTime(2147483647, 4294967295)
-        offered = Qos(
-            QosHistory.KEEP_LAST, 1, QosReliability[reliability], QosDurability[durability],
-            forever, forever, QosLiveliness.AUTOMATIC, forever, False,
-        )  # fmt: skip
-        connection = self._writer.add_connection(
-            topic, name, typestore=self._types, offered_qos_profiles=[offered]
-        )
+        connection = self._writer.add_topic(topic, name, reliable, latched)
         self.counts[topic] = 0
         callback = functools.partial(self._write, topic, connection)
         self.create_subscription(message, topic, callback, profile, raw=True)

@@ -9,6 +9,7 @@ note what was commanded; one thread owns the simulator and its OpenGL context an
 
 from array import array
 from collections import deque
+from importlib.util import find_spec
 import json
 import sys
 import threading
@@ -49,6 +50,8 @@ class SimRobotNode(Node):
 
     def __init__(self, make_environment: Any = make_tabletop, **options):  # noqa: ANN401
         """Declare, publish, subscribe, and start the simulator's thread."""
+        if find_spec('mujoco') is None:  # on its thread it would be a traceback
+            raise ModuleNotFoundError("No module named 'mujoco'", name='mujoco')
         super().__init__('sim_robot_node', **options)
         self._settings = declare(self, SimRobotParameters)
         if len(self._settings.image_topics) != len(FRAMES):

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.patches import patchify
-from vla_cache_ros.training.batches import pixel_batch
+from vla_cache_ros.training.batches import batch_pixels
+from vla_cache_ros.training.batches import batch_prompts
+from vla_cache_ros.training.batches import prompt_embedding
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.training.teacher import batch_inputs
 from vla_cache_ros.training.teacher import Teacher
-from vla_cache_ros.training.unroll import prompt_embedding
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 
@@ -52,13 +52,14 @@ def align_to_attention(
     then, now = np.array(pairs).T
     language = None
     if network.config.language_dim:
-        _, ids, mask, _ = batch_inputs(vla, recordings, now)
-        language = prompt_embedding(vla.model, ids, mask)
-    scores, _ = network(torch.from_numpy(np.stack(inputs)), language)
+        prompts = batch_prompts(vla, [recordings.instruction(row) for row in now])
+        language = prompt_embedding(vla.model, *prompts)
+    device = vla.model.like.device
+    scores, _ = network(torch.from_numpy(np.stack(inputs)).to(device), language)
     with torch.no_grad():
         before, after = (_embedded(vla, recordings, rows) for rows in (then, now))
         change = (after - before).norm(dim=-1)  # [B, V]
-        wanted = ranks(torch.from_numpy(teacher.attention[now]) * change)
+        wanted = ranks(torch.from_numpy(teacher.attention[now]).to(device) * change)
     return F.mse_loss(scores.sigmoid(), wanted)
 
 
@@ -82,8 +83,8 @@ def left_out(scores: Tensor, effects: Tensor, budgets: Sequence[int]) -> Tensor:
 
 def _embedded(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:
     """Return the decoder's embeddings `[B, V, D]` of some frames' patches."""
-    values = pixel_batch(recordings.frames.images(rows), vla.images)
-    return vla.model.project(vla.model.vision_features(values))
+    pixels = batch_pixels(vla, recordings, rows)
+    return vla.model.project(vla.model.vision_features(pixels))
 
 
 def ranks(values: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Read shards of frames, of the simulator's demonstrations or of bags.
+Keep frames in shards on disk, of the simulator's demonstrations or of bags: write and read them.
 
-Knows the format of shards.py and nothing of models. A frame of two cameras takes 0.3 MB.
+Knows neither where frames come from nor what a column means, but for the images, which are in a
+file of their own that can be mapped into memory. A frame of two cameras takes 0.3 MB.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 import zlib
 
@@ -18,7 +20,7 @@ class Frames:
 
     def __init__(
         self,
-        directories: list[Path],
+        directories: Sequence[Path],
         part: int = 0,
         parts: int = 1,
         encode: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -36,7 +38,8 @@ class Frames:
         if not shards:
             found = ', '.join(str(d) for d in directories)
             raise FileNotFoundError(
-                f'expected at least {parts} shards NNNN.npz in {found}: run "vla-cache demos"'
+                f'expected at least {parts} shards NNNN.npz in {found}: '
+                'run "python -m recipes demos"'
             )
         tables = [dict(np.load(path, allow_pickle=False)) for path in shards]
         self.table = {k: np.concatenate([t[k] for t in tables]) for k in tables[0]}
@@ -64,3 +67,37 @@ class Frames:
     def images(self, indices: np.ndarray) -> np.ndarray:
         """Return the images of some frames, uint8 [indices, cams, 224, 224, 3] or encoded."""
         return np.stack([self._images[self._shard[i]][self._row[i]] for i in indices])
+
+
+def save_whole(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays to a .npz file, which is there whole or not at all."""
+    partial = path.with_name(f'.{path.name}')
+    np.savez(partial, **arrays)
+    partial.rename(path)
+
+
+class ShardWriter:
+    """Write frames to DIR/NNNN.images.npy and DIR/NNNN.npz, a fixed number a shard."""
+
+    def __init__(self, directory: Path, size: int, first: int = 0):
+        """Write shards of size frames into directory, numbered from first."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory, self._size, self._index = directory, size, first
+        self._frames: list[dict[str, np.ndarray]] = []
+
+    def add(self, **frame: np.ndarray) -> None:
+        """Add one frame; a full shard goes to disk."""
+        self._frames.append(frame)
+        if len(self._frames) == self._size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been added since the last shard, if anything, images first."""
+        if not self._frames:
+            return
+        merged = {k: np.stack([f[k] for f in self._frames]) for k in self._frames[0]}
+        name = self._directory / f'{self._index:04d}'
+        np.save(f'{name}.images.npy', merged.pop('images'))
+        save_whole(Path(f'{name}.npz'), **merged)  # a shard exists once its .npz does
+        self._index += 1
+        self._frames = []

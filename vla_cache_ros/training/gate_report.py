@@ -7,11 +7,15 @@ Every gate is asked for the same mean reuse of the cached steps and sees the fir
 recording whole, so only what it chooses differs. Lays nothing out: gate_page.py does.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from vla_cache_ros.action_distance import action_distance
+from vla_cache_ros.action_distance import displacement
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import LearnedGate
 from vla_cache_ros.caching.gates import make_gate
@@ -19,16 +23,17 @@ from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.batches import instruction_embeddings
 from vla_cache_ros.training.calibration import calibrate
-from vla_cache_ros.training.distance import Answers
-from vla_cache_ros.training.distance import answers
-from vla_cache_ros.training.distance import summary
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.training.teacher import instruction_embeddings
+from vla_cache_ros.training.sensitivity import precision
+from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
 DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'
+# Of n cached steps: the actions [n, C, A], normalised, and shares reused [n].
+Answers = tuple[np.ndarray, np.ndarray]
 
 
 def before_and_after(
@@ -46,8 +51,16 @@ def before_and_after(
     saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
     default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
     learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}
-    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out, executed)
-    rows = [_row(vla, DENSE, 0.0, dense, dense[0])]
+    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out)
+    in_metres = vla.statistics().action.denormalize
+
+    def row(name: str, reuse: float, found: Answers) -> dict[str, Any]:
+        apart = displacement(in_metres(found[0]), in_metres(dense[0]), executed)
+        shown = {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))}
+        figures = summary(found, dense[0], executed)
+        return {'gate': name, 'requested': reuse, **figures, 'displacement': shown}
+
+    rows = [row(DENSE, 0.0, dense)]
     names = recordings.frames.table['episode']
     places = np.concatenate([names[run[1:]] for run in recordings.held_out])  # [n]
     errors: dict[str, np.ndarray] = {}
@@ -55,10 +68,10 @@ def before_and_after(
         gates = {RULE: make_gate('motion', reuse)}
         gates |= {name: LearnedGate(gate, reuse) for name, gate in learned.items()}
         for name, made in gates.items():
-            found = answers(Policy(vla, made), recordings, recordings.held_out, executed)
-            rows.append(_row(vla, name, reuse, found, dense[0]))
+            found = answers(Policy(vla, made), recordings, recordings.held_out)
+            rows.append(row(name, reuse, found))
             if reuse == default:
-                errors[name] = np.abs(found[0] - dense[0]).mean((1, 2))
+                errors[name] = action_distance(found[0], dense[0], executed)
     episodes = [
         {
             'instruction': recordings.instruction(np.flatnonzero(names == episode)[0]),
@@ -70,27 +83,41 @@ def before_and_after(
     return {'rows': rows, 'episodes': episodes, 'default_reuse': default}
 
 
-def displacement(vla: LoadedVLA, found: np.ndarray, dense: np.ndarray) -> np.ndarray:
+def answers(policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray]) -> Answers:
+    """Return what a policy answers at every step but the recordings' first, as it runs live."""
+    actions, reuses = [], []
+    for run in runs:
+        policy.reset()
+        for place, frame in enumerate(run):
+            observation = Observation(
+                tuple(recordings.frames.images(np.array([frame]))[0]),
+                recordings.instruction(frame),
+                recordings.proprio(frame),
+            )
+            chunk, report = policy.act(observation)
+            if place:
+                actions.append(chunk.normalized)
+                reuses.append(report.reuse)
+    return np.stack(actions), np.array(reuses)
+
+
+def summary(found: Answers, dense: np.ndarray, executed: int) -> dict[str, float]:
     """
-    Return how far apart the executed actions end `[n]`, in thousandths of the data's unit.
+    Return mean, median and 90th percentile of the distance, the share reused, the steps.
 
-    found, dense: normalised actions `[n, E, A]`, which begin with steps along x, y and z. That is
-    mm where the model's actions are in m.
+    dense: the dense model's actions `[n, C, A]`. weighed: the mean of the distance times how
+    precise the motion has to be.
     """
-    bounds = vla.statistics().action
-    apart = bounds.denormalize(found) - bounds.denormalize(dense)
-    return 1e3 * np.linalg.norm(apart[..., :3].sum(1), axis=1)
-
-
-def _row(
-    vla: LoadedVLA, name: str, reuse: float, found: Answers, dense: np.ndarray
-) -> dict[str, Any]:
-    apart = displacement(vla, found[0], dense)
+    actions, reused = found
+    distance = action_distance(actions, dense, executed)
+    weights = precision(torch.from_numpy(dense[:, :executed])).numpy()
     return {
-        'gate': name,
-        'requested': reuse,
-        **summary(found, dense),
-        'displacement': {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))},
+        'mean': float(distance.mean()),
+        'weighed': float((distance * weights).mean()),
+        'median': float(np.median(distance)),
+        'p90': float(np.quantile(distance, 0.9)),
+        'reused': float(reused.mean()),
+        'steps': len(distance),
     }
 
 

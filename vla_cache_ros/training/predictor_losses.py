@@ -6,7 +6,7 @@ Two ways to teach the predictor how much to reuse.
 `Relaxed` is the paper's: a Gumbel-softmax whose weights mix the masks, so that the task's gradient
 arrives, against a price on what is not reused. `Regressed` is this project's: the logits predict
 what each ratio costs, learned from what the ratios taken did cost; the choice then weighs that
-against the same price. Source: arXiv 2602.00686; docs/method.md tells how both did.
+against the same price. Source: arXiv 2602.00686; docs/explanation/gate.md tells how both did.
 """
 
 import torch
@@ -25,8 +25,9 @@ class Relaxed:
     start = 3.0  # price to begin with
     rate = 0.3  # change of the price, per update and share missing
 
-    def __init__(self, ratios: tuple[float, ...]) -> None:
-        self._ratios = torch.tensor(ratios)
+    def __init__(self, ratios: Tensor) -> None:
+        """ratios: those of the gate, `[ratios]`, on the device of the training."""
+        self.ratios = ratios
 
     def choose(
         self, logits: Tensor, price: float, noise: torch.Generator
@@ -45,7 +46,7 @@ class Relaxed:
         if not len(weights):
             return cost.sum() * 0
         entropy = -(weights * weights.clamp(min=1e-9).log()).sum(1).mean()
-        return -price * (weights * self._ratios).sum(1).mean() - ENTROPY * entropy
+        return -price * (weights * self.ratios).sum(1).mean() - ENTROPY * entropy
 
 
 class Regressed:
@@ -54,15 +55,16 @@ class Regressed:
     start = 1.0
     rate = 0.1
 
-    def __init__(self, ratios: tuple[float, ...]) -> None:
-        self._ratios = torch.tensor(ratios)
+    def __init__(self, ratios: Tensor) -> None:
+        """ratios: those of the gate, `[ratios]`, on the device of the training."""
+        self.ratios = ratios
 
     def choose(
         self, logits: Tensor, price: float, noise: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return the ratios taken `[G]` and one-hot weights `[G, ratios]`, without a gradient."""
-        taken = (logits.detach() + price * self._ratios).argmax(1)
-        return taken, F.one_hot(taken, len(self._ratios)).float()
+        taken = (logits.detach() + price * self.ratios).argmax(1)
+        return taken, F.one_hot(taken, len(self.ratios)).float()
 
     def align(self, logits: Tensor, cost: Tensor) -> Tensor:
         """Return the error of the predicted cost of every ratio, `[B, ratios]`, about 1."""

@@ -8,6 +8,7 @@ whether frames come from the simulator or from a bag.
 """
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import hashlib
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Recordings:
     others.
     """
 
-    def __init__(self, directories: list[Path], held_out: int | None = None) -> None:
+    def __init__(self, directories: Sequence[Path], held_out: int | None = None) -> None:
         """
         Read all complete shards.
 
@@ -38,8 +39,6 @@ class Recordings:
         """
         self.frames = Frames(directories)
         table = self.frames.table
-        if 'instruction' not in table:
-            table['instruction'] = _task_instructions(table['task'])
         episode = table['episode']
         offset = table.get('offset', np.zeros_like(episode))
         breaks = np.flatnonzero((np.diff(episode) != 0) | (np.diff(offset) != 0)) + 1
@@ -85,10 +84,3 @@ class Recordings:
             run = run[rng.integers(len(run) - 1) :][:left]
             yield from ((int(frame), index == 0) for index, frame in enumerate(run))
             left -= len(run)
-
-
-def _task_instructions(tasks: np.ndarray) -> np.ndarray:
-    """Return the texts `[N]` that the simulator's tasks `[N]` stand for."""
-    from vla_cache_ros.environments.tabletop.tasks import TASKS  # bags need no simulator
-
-    return np.array([task.instruction for task in TASKS.values()])[tasks]

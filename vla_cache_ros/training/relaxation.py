@@ -8,6 +8,8 @@ place is a steep sigmoid around the threshold of each candidate ratio. Knows no 
 Source: arXiv 2602.00686, section on training; the mixture over candidates is this project's.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 import torch.nn.functional as F
@@ -21,16 +23,16 @@ def sample_ratio(logits: Tensor, temperature: float, generator: torch.Generator)
 
     logits: `[B, ratios]`. temperature: towards 0 the weights become one-hot.
     """
-    uniform = torch.rand(logits.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+    uniform = torch.rand(logits.shape, generator=generator).to(logits).clamp(1e-6, 1 - 1e-6)
     return F.softmax((logits - torch.log(-torch.log(uniform))) / temperature, dim=1)
 
 
-def soft_mask(scores: Tensor, weights: Tensor, budgets: Tensor) -> Tensor:
+def soft_mask(scores: Tensor, weights: Tensor, budgets: Sequence[int]) -> Tensor:
     """
     Return how much each token is recomputed, `[B, V]` in (0, 1), mixed over candidate ratios.
 
-    scores: logits `[B, V]`. weights: of the candidates, `[B, ratios]`. budgets: int `[ratios]`,
-    tokens that each candidate recomputes.
+    scores: logits `[B, V]`. weights: of the candidates, `[B, ratios]`. budgets: tokens
+    that each candidate recomputes.
     """
     # Only the order counts: without this, "recompute more" would raise all scores for ever.
     scores = scores - scores.mean(dim=1, keepdim=True)
@@ -38,7 +40,7 @@ def soft_mask(scores: Tensor, weights: Tensor, budgets: Tensor) -> Tensor:
     width = STEEPNESS * ordered.std(dim=1, keepdim=True).clamp(min=1e-3)  # [B, 1]
     tokens = scores.shape[1]
     places = []
-    for budget in budgets.tolist():
+    for budget in budgets:
         if budget >= tokens:
             places.append(torch.ones_like(scores))
         else:  # halfway between the last token taken and the first one left

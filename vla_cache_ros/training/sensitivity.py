@@ -12,14 +12,16 @@ attention saturates. Knows neither the gate nor its input.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
-from vla_cache_ros.training.token_actions import expected_actions
+from vla_cache_ros.training.settings import EXECUTED
+from vla_cache_ros.vla.actions import ActionTokens
+from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.model import PrismaticVLA
 
-EXECUTED = 4  # actions of a chunk that the robot carries out, where nothing else is said
 SLOW = 0.1  # normalised translation per action, below which an error does not count more
 
 
@@ -44,18 +46,30 @@ def sensitivity(
     executed: E, how many actions of a chunk count.
     """
     tokens = cache.keys[0].shape[2]
-    mask = torch.full((len(inputs[0]), tokens), at, requires_grad=True)
+    mask = torch.full((len(inputs[0]), tokens), at, device=inputs[0].device, requires_grad=True)
     # towers take their mask as binary: everything is recomputed there
     output = masked_step(model, *inputs, mask, replace(cache), action_tokens)
     if model.action_head is None:
         output = expected_actions(model.config, output)  # [B, 1, A]
     output = output[:, :executed]  # [B, E, A]
     if labels is None:
-        signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1
+        signs = torch.randint(0, 2, output.shape, generator=generator).to(output) * 2 - 1
     else:
         signs = (output.detach() - labels[:, :executed]).sign()
     (gradient,) = torch.autograd.grad((output * signs).sum(), mask)
     return gradient**2, output.detach()
+
+
+def expected_actions(config: VLAConfig, logits: Tensor) -> Tensor:
+    """
+    Return the mean normalised actions `[B, 1, A]` that logits `[B, A, vocabulary]` stand for.
+
+    Unlike the likeliest token's action it moves with every logit, and so has a gradient.
+    """
+    ids = np.arange(config.action_vocab_end - config.n_action_bins, config.action_vocab_end)
+    centers = ActionTokens(config.action_vocab_end, config.n_action_bins).decode(ids)
+    shares = logits[..., ids[0] : ids[-1] + 1].softmax(-1)  # [B, A, bins]
+    return (shares @ torch.from_numpy(centers).to(shares))[:, None]
 
 
 def precision(actions: Tensor) -> Tensor:

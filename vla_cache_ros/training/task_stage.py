@@ -10,18 +10,20 @@ Source: arXiv 2602.00686.
 
 from collections.abc import Callable
 
+from accelerate import Accelerator
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.action_distance import action_distance
 from vla_cache_ros.caching.gates.network import GateNetwork
-from vla_cache_ros.training.gate_settings import GateTraining
+from vla_cache_ros.training.batches import batch_inputs
+from vla_cache_ros.training.batches import batch_labels
+from vla_cache_ros.training.loop import mean_over_processes
 from vla_cache_ros.training.predictor_losses import Regressed
 from vla_cache_ros.training.predictor_losses import Relaxed
-from vla_cache_ros.training.processes import mean_over_processes
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.sensitivity import precision
-from vla_cache_ros.training.teacher import batch_inputs
-from vla_cache_ros.training.teacher import batch_labels
+from vla_cache_ros.training.settings import GateTraining
 from vla_cache_ros.training.teacher import Teacher
 from vla_cache_ros.training.unroll import Unroll
 from vla_cache_ros.vla.checkpoint import LoadedVLA
@@ -45,24 +47,21 @@ class TaskStage:
         network: GateNetwork,
         predictor: Regressed | Relaxed,
         training: GateTraining,
-        world: int,
+        accelerator: Accelerator,
     ) -> None:
         self._vla, self._recordings, self._teacher = vla, recordings, teacher
         self._network, self._predictor = network, predictor
-        self._training, self._world = training, world
-        self._ratios = torch.tensor(network.config.ratios)
+        self._training, self._accelerator = training, accelerator
         self.price = predictor.start if training.price is None else training.price
         self.scale: float | None = None
 
-    def begin(
-        self, updates: int, rng: np.random.Generator
-    ) -> Callable[[np.random.Generator], Update]:
+    def begin(self, updates: int, rng: np.random.Generator) -> Callable[[], Update]:
         """Return the step of so many updates over new streams, which go on from call to call."""
         batch = self._training.batch
         streams = [iter(list(self._recordings.stream(updates, rng))) for _ in range(batch)]
         unroll = Unroll(self._vla.model, self._network, batch, int(rng.integers(2**31)))
 
-        def step(_: np.random.Generator) -> Update:
+        def step() -> Update:
             rows, begins = map(np.array, zip(*(next(s) for s in streams), strict=True))
             return self._step(unroll, rows, begins)
 
@@ -74,30 +73,30 @@ class TaskStage:
 
         inputs = batch_inputs(self._vla, self._recordings, rows)
         taken = unroll.step(self._recordings.frames.images(rows), inputs, begins, choose)
-        gated = torch.from_numpy(taken.gated)
+        gated = taken.gated
         if not len(gated):
             return taken.output.sum() * 0, (np.nan,) * 4
         executed = self._training.execute_steps
-        dense = torch.from_numpy(self._teacher.actions[rows])[gated, :executed]
-        found = taken.output[gated, :executed]
+        found = taken.output[gated]
+        dense = torch.from_numpy(self._teacher.actions[rows])[gated].to(found)
         wanted = dense
         if self._training.loss == 'demonstrations':
-            wanted = batch_labels(self._vla, self._recordings, rows)[gated, :executed]
-        costs = (found - wanted).abs().mean((1, 2))  # [G]
+            wanted = batch_labels(self._vla, self._recordings, rows)[gated]
+        costs = action_distance(found, wanted, executed)  # [G]
         if self._training.relative:
-            costs = costs * precision(dense)
-        reuse = self._ratios[taken.taken[taken.own]].tolist()
+            costs = costs * precision(dense[:, :executed])
+        reuse = self._predictor.ratios[taken.taken[taken.own]].tolist()
         self._balance(costs.mean().item(), reuse)
         costs = costs / self.scale
         loss = costs.mean() + self._predictor.loss(taken, costs, self.price)
-        distance = (found - dense).abs().mean().item()
+        distance = action_distance(found, dense, executed).mean().item()
         shown = np.mean(reuse) if reuse else np.nan
         return loss, (costs.mean().item() * self.scale, np.nan, shown, distance)
 
     def _balance(self, cost: float, reuse: list[float]) -> None:
         """Follow the cost's scale; raise the price of recomputing while too little is reused."""
-        values = (cost, float(sum(reuse)), float(len(reuse)))
-        cost, total, count = mean_over_processes(values, self._world)
+        values = (cost, sum(reuse), len(reuse))
+        cost, total, count = mean_over_processes(self._accelerator, values)
         self.scale = cost if self.scale is None else self.scale + 0.02 * (cost - self.scale)
         if self._training.target is not None and count:
             missing = self._training.target - total / count

@@ -1,9 +1,10 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Ask the dense model, once per frame, what a gate is taught with: its actions and its attention.
+Ask the dense model what a gate is taught with: actions and attention, or action tokens.
 
-The answers are kept beside the run, so that only the first run waits for them. Knows no gate.
+Actions and attention are kept beside the run, so that only the first run waits for them. Knows no
+gate.
 """
 
 from pathlib import Path
@@ -13,11 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
-from vla_cache_ros.training.batches import pad_prompts
-from vla_cache_ros.training.batches import pixel_batch
+from vla_cache_ros.caching.gates import DenseGate
+from vla_cache_ros.policy import Policy
+from vla_cache_ros.training.batches import batch_inputs
+from vla_cache_ros.training.frames import save_whole
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.training.unroll import prompt_embedding
+from vla_cache_ros.types import Observation
 from vla_cache_ros.vla import decoder
+from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.model import PrismaticVLA
 
@@ -46,38 +50,34 @@ class Teacher:
             inputs = batch_inputs(vla, recordings, rows)
             with torch.inference_mode():
                 answer, attention = dense_step(vla.model, *inputs)
-            actions.append(answer.numpy())
-            attentions.append(attention.numpy())
+            actions.append(answer.cpu().numpy())
+            attentions.append(attention.cpu().numpy())
         self.actions, self.attention = np.concatenate(actions), np.concatenate(attentions)
-        partial = file.with_suffix('.part.npz')
-        np.savez(partial, actions=self.actions, attention=self.attention)
-        partial.rename(file)
+        save_whole(file, actions=self.actions, attention=self.attention)
 
 
-def batch_inputs(
-    vla: LoadedVLA, recordings: Recordings, rows: np.ndarray
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return pixel values, prompt ids with their mask, and states (normalised, or None)."""
-    frames, states = recordings.frames, None
-    ids, mask = pad_prompts([vla.prompt_ids(recordings.instruction(row)) for row in rows])
-    if vla.model.proprio_projector is not None:
-        states = vla.statistics().proprio.normalize(frames.table['proprio'][rows])  # [B, P]
-        states = torch.from_numpy(states.astype(np.float32))
-    return pixel_batch(frames.images(rows), vla.images), ids, mask, states
+class DenseTokens:
+    """Ask the dense model for the action tokens of frames, once for each."""
 
+    def __init__(self, vla: LoadedVLA, recordings: Recordings) -> None:
+        """Ask nothing yet."""
+        self._policy, self._recordings = Policy(vla, DenseGate()), recordings
+        self._device = vla.model.like.device
+        self._tokens = ActionTokens(vla.config.action_vocab_end, vla.config.n_action_bins)
+        self._known: dict[int, np.ndarray] = {}
 
-def instruction_embeddings(vla: LoadedVLA, recordings: Recordings) -> dict[str, Tensor]:
-    """Return what a gate that sees language is told, `[D]` for every instruction."""
-    return {
-        text: prompt_embedding(vla.model, *pad_prompts([vla.prompt_ids(text)]))[0]
-        for text in recordings.instructions()
-    }
+    def __call__(self, rows: np.ndarray) -> Tensor:
+        """Return the tokens that greedy decoding gives, ids `[B, A]`."""
+        tokens = torch.from_numpy(np.stack([self._of(int(row)) for row in rows]))
+        return tokens.to(self._device)
 
-
-def batch_labels(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Tensor:
-    """Return the actions that some frames are labelled with, normalised `[B, C, A]`."""
-    labels = vla.statistics().action.normalize(recordings.frames.table['actions'][rows])
-    return torch.from_numpy(labels.astype(np.float32))
+    def _of(self, row: int) -> np.ndarray:
+        if row not in self._known:
+            images = tuple(self._recordings.frames.images(np.array([row]))[0])
+            seen = Observation(images, self._recordings.instruction(row))
+            chunk, _ = self._policy.act(seen)
+            self._known[row] = self._tokens.encode(chunk.normalized[0])
+        return self._known[row]
 
 
 def dense_step(
@@ -94,7 +94,7 @@ def dense_step(
     llama, tokens = model.language_model.model, visual.shape[1]
     rotary = llama.rotary_emb(hidden, position_ids=positions)
     seen = decoder.attention_mask(positions, key_mask, bidirectional=True)  # [B, 1, 1, R]
-    added = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
+    added = torch.zeros(seen.shape, device=seen.device).masked_fill_(~seen, -torch.inf)
     asking = slice(1 + tokens, None)
     weight = key_mask[:, asking].float()  # [B, rows]; padding asks nothing
     weight = weight / weight.sum(1, keepdim=True)

@@ -18,15 +18,14 @@ from torch import Tensor
 import torch.nn.functional as F
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
-from vla_cache_ros.caching.gates.motion_input import CHANNELS
 from vla_cache_ros.caching.gates.motion_input import MotionInput
-from vla_cache_ros.caching.gates.motion_input import SIDE
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.provenance import Provenance
 from vla_cache_ros.caching.selection import budget_size
 from vla_cache_ros.caching.selection import select
+from vla_cache_ros.training.batches import prompt_embedding
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.relaxation import soft_mask
@@ -70,7 +69,7 @@ class Unroll:
         self._model, self._network = model, network
         self._inputs = [MotionInput() for _ in range(streams)]
         self._past = [Provenance(network.config.tokens) for _ in range(streams)]
-        self._cache = StaleCache()
+        self._cache, self._device = StaleCache(), model.like.device
         self._rng = np.random.default_rng(seed)
         self._noise = torch.Generator().manual_seed(seed)
         self._budgets = budgets(network.config)
@@ -90,32 +89,29 @@ class Unroll:
         choose: turns ratio logits into (index taken, weights); some are then taken at random.
         """
         gated = np.flatnonzero(~np.asarray(begins))
-        planes = self.planes(images, begins)
-        logits = weights = torch.empty(0, len(self._budgets))
-        taken = own = torch.empty(0, dtype=torch.long)
+        planes = self._planes(images, begins)
+        logits = weights = torch.empty(0, len(self._budgets), device=self._device)
+        taken = own = torch.empty(0, dtype=torch.long, device=self._device)
+        hard = np.ones((len(images), self._network.config.tokens), dtype=bool)
         if len(gated):
+            planes = torch.from_numpy(np.stack(planes)).to(self._device)
             scores, logits = self._network(planes, self._language(inputs, gated))
             chosen, weights = choose(logits, self._noise)
             taken, own = self._explore(chosen)
             # what a random ratio costs says nothing of what the predictor's own would
             random = F.one_hot(taken, len(self._budgets)).float()
             weights = torch.where(own[:, None], weights, random)
-        hard = np.ones((len(images), self._network.config.tokens), dtype=bool)
-        for row, stream in enumerate(gated):
-            past = self._past[stream]
-            hard[stream] = select(
-                scores[row].detach().numpy(),
-                past.ages(),
-                self._budgets[int(taken[row])],
-                DEFAULT_MAX_AGE,
-                DEFAULT_RECOVERY,
-                self._rng,
-            )
-        mask = torch.from_numpy(hard).float()
+            wanted = scores.detach().cpu().numpy()
+            for stream, row, ratio in zip(gated, wanted, taken.tolist(), strict=True):
+                ages, budget = self._past[stream].ages(), self._budgets[ratio]
+                hard[stream] = select(
+                    row, ages, budget, DEFAULT_MAX_AGE, DEFAULT_RECOVERY, self._rng
+                )
+        mask = torch.from_numpy(hard).float().to(self._device)
         if len(gated):
-            soft = soft_mask(scores, weights, torch.tensor(self._budgets))
-            rows = straight_through(mask[torch.from_numpy(gated)], soft)
-            mask = mask.index_copy(0, torch.from_numpy(gated), rows)
+            index = torch.from_numpy(gated).to(self._device)
+            soft = soft_mask(scores, weights, self._budgets)
+            mask = mask.index_copy(0, index, straight_through(mask[index], soft))
         output = masked_step(self._model, *inputs, mask, self._cache)
         for past, image, produced in zip(self._past, images, hard, strict=True):
             past.commit(produced, patchify(image))
@@ -124,11 +120,11 @@ class Unroll:
     def _explore(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Replace some of the chosen ratios `[G]` by random ones above the lowest; say which."""
         random = torch.randint(1, len(self._budgets), chosen.shape, generator=self._noise)
-        own = torch.rand(chosen.shape, generator=self._noise) >= EXPLORED
-        return torch.where(own, chosen, random), own
+        own = (torch.rand(chosen.shape, generator=self._noise) >= EXPLORED).to(chosen.device)
+        return torch.where(own, chosen, random.to(chosen)), own
 
-    def planes(self, images: np.ndarray, begins: Sequence[bool]) -> Tensor:
-        """Return what the gate sees of the streams that continue, `[G, cams, 7, 112, 112]`."""
+    def _planes(self, images: np.ndarray, begins: Sequence[bool]) -> list[np.ndarray]:
+        """Return what the gate sees of each stream that continues, `[cams, 7, 112, 112]`."""
         found = []
         for stream, begin in enumerate(begins):
             if begin:
@@ -137,23 +133,15 @@ class Unroll:
             else:
                 past = self._past[stream]
                 found.append(self._inputs[stream](images[stream], past.pixels, past.ages()))
-        if not found:
-            return torch.empty(0, self._network.config.cameras, CHANNELS, SIDE, SIDE)
-        return torch.from_numpy(np.stack(found))
+        return found
 
     def _language(self, inputs: tuple[Tensor | None, ...], gated: np.ndarray) -> Tensor | None:
         if not self._network.config.language_dim:
             return None
         _, ids, mask, _ = inputs
-        return prompt_embedding(self._model, ids, mask)[torch.from_numpy(gated)]
+        return prompt_embedding(self._model, ids, mask)[gated]
 
 
 def budgets(config: GateConfig) -> list[int]:
     """Return the tokens that each ratio of a gate recomputes."""
     return [budget_size(config.tokens, ratio, DEFAULT_MAX_AGE) for ratio in config.ratios]
-
-
-def prompt_embedding(model: PrismaticVLA, ids: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean `[B, D]` of the prompts' token embeddings, padding left out."""
-    weight = mask.float()[..., None]
-    return (model.embed_text(ids).detach() * weight).sum(1) / weight.sum(1)

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.selection import budget_size
 from vla_cache_ros.caching.selection import select
 from vla_cache_ros.types import StepPlan
@@ -139,11 +140,6 @@ class BudgetGate(SeededGate):
             self.generator,
         )
         return StepPlan(active, scores=scores.astype(np.float32))
-
-
-def full_plan(tokens: int, reason: str) -> StepPlan:
-    """Return the plan that recomputes every token, for a named reason ('' where it is chosen)."""
-    return StepPlan(np.ones(tokens, dtype=bool), refresh=reason)
 
 
 def refresh_reason(cache: EpisodeCache) -> str:

@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import check_parameters
-from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
 from vla_cache_ros.caching.patches import PATCH
+from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.types import StepPlan
 
 

@@ -13,8 +13,8 @@ from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import AskedGate
 from vla_cache_ros.caching.gates.base import check_parameters
 from vla_cache_ros.caching.gates.base import DEFAULT_REUSE
-from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
+from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.types import StepPlan
 
 

@@ -18,7 +18,6 @@ from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import BudgetGate
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
-from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
 from vla_cache_ros.caching.gates.cell_network import CellNetwork
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
@@ -26,6 +25,7 @@ from vla_cache_ros.caching.gates.motion_input import AGE_SCALE
 from vla_cache_ros.caching.gates.motion_input import Motion
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import PATCH_VALUES
+from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.types import StepPlan
 
 CAMERA_CUT = 'camera_cut'

@@ -31,11 +31,11 @@ import numpy as np
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
 from vla_cache_ros.caching.gates.base import DEFAULT_RECOVERY
-from vla_cache_ros.caching.gates.base import full_plan
 from vla_cache_ros.caching.gates.base import refresh_reason
 from vla_cache_ros.caching.gates.base import SeededGate
 from vla_cache_ros.caching.patches import cosine_similarity
 from vla_cache_ros.caching.patches import patchify
+from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.selection import due
 from vla_cache_ros.types import StepPlan
 

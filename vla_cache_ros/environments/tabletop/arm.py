@@ -12,8 +12,6 @@ from vla_cache_ros.environments.tabletop.controller import TwistController
 from vla_cache_ros.environments.tabletop.scene import build_xml
 from vla_cache_ros.environments.tabletop.scene import HOME
 
-ARM_JOINTS = tuple(f'joint{i + 1}' for i in range(len(HOME)))
-FINGER_JOINTS = ('finger_joint1', 'finger_joint2')
 HOMING_SPEED = 0.8  # rad/s of the fastest joint
 HOMED = 0.02  # rad, what every joint may be off when the arm counts as at home
 

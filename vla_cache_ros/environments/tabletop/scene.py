@@ -25,6 +25,8 @@ PLATE_HEIGHT = 0.008  # m
 LINE_Y = 0.17  # m, the painted lines that "left" and "right" refer to
 IMAGE_SIZE = 224  # px
 HOME = (0.0, -0.28, 0.0, -2.35, 0.0, 2.07, 0.785)  # rad, gripper above the table, pointing down
+ARM_JOINTS = tuple(f'joint{i + 1}' for i in range(len(HOME)))
+FINGER_JOINTS = ('finger_joint1', 'finger_joint2')
 FINGER_OPEN = 0.04  # m, travel of each finger
 TCP_OFFSET = 0.1034  # m, from the hand frame to between the finger tips
 

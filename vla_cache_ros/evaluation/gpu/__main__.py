@@ -10,15 +10,15 @@ same code, nothing recorded.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Mapping
 import json
 from pathlib import Path
+import sys
 import time
-from typing import Annotated
 from typing import Any
 
 import torch
-import typer
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.evaluation.gpu.bench import bench_shape
 from vla_cache_ros.evaluation.gpu.bench import list_rows
@@ -27,8 +27,7 @@ from vla_cache_ros.evaluation.gpu.checks import small
 from vla_cache_ros.evaluation.gpu.checks import summary
 from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.evaluation.gpu.table import tables
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8
 from vla_cache_ros.vla.shapes import SHAPES
@@ -40,9 +39,9 @@ LIGHTER = 'openvla-oft-7b'  # the shape that is timed with lighter weights as we
 
 def run_gpu(
     out: Path,
-    device: str = 'cuda',
-    minutes: float = 7.0,
-    long_run: int = 2000,
+    device: str,
+    minutes: float,
+    long_run: int,
     most_frames: int | None = None,
 ) -> dict[str, Any]:
     """
@@ -67,22 +66,21 @@ def run_gpu(
     for check in check_all(device, goldens, recorder, long_run):
         checks.append(check)
         if not check.ok:
-            typer.echo(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
+            print(f'FAILED {check.name}: {check.found:g}, expected at most {check.most:g}')
     figures: dict[str, Any] = {
         'rehearsal': not gpu,
         'device': device,
         'card': torch.cuda.get_device_name(device) if gpu else None,
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
         'checks': summary(checks),
         'check_seconds': time.perf_counter() - begin,
         'shapes': [],
     }
     _write(out, figures)
-    dtypes = lighter_dtypes(device)
+    lighter = ['int8', 'fp8'] if has_fp8(device) else ['int8']
     for name in ORDER:
         config = SHAPES[name] if gpu else small(name)
-        rows = list_rows(config, dtypes if name == LIGHTER else ())
+        rows = list_rows(config, lighter if name == LIGHTER else ())
         started = time.perf_counter()
         found = bench_shape(
             name, config, rows, episodes, device, lambda: None if gpu else Direct(), left
@@ -101,30 +99,24 @@ def _write(out: Path, figures: Mapping[str, Any]) -> None:
     (out / 'gpu.md').write_text(tables(figures) + '\n', encoding='utf-8')
 
 
-def lighter_dtypes(device: str) -> list[str]:
-    """Return the lighter types of weights that this device can compute with."""
-    return ['int8', 'fp8'] if has_fp8(device) else ['int8']
-
-
-def main(
-    out: Annotated[Path, typer.Option(help='Folder for gpu.json and gpu.md.')] = Path('gpu_out'),
-    device: Annotated[str, typer.Option(help='cuda, cuda:N; cpu rehearses.')] = 'cuda',
-    minutes: Annotated[float, typer.Option(help='Time budget.')] = 7.0,
-    long_run: Annotated[int, typer.Option(help='Steps of the check of memory.')] = 2000,
-) -> None:
-    """Check and time the recorded step."""
+def main() -> int:
+    """Check and time the recorded step; return the exit code."""
+    parser = ArgumentParser(
+        'vla_cache_ros.evaluation.gpu', description='Check and time the recorded step.'
+    )
+    parser.add_argument('--out', type=Path, default='gpu_out', help='for gpu.json and gpu.md')
+    parser.add_argument('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
+    parser.add_argument('--minutes', type=float, default=7.0, help='time budget')
+    parser.add_argument('--long-run', type=int, default=2000, help='steps of the check of memory')
     try:
-        figures = run_gpu(out, device, minutes, long_run)
+        figures = run_gpu(**vars(parser.parse_args()))
     except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    typer.echo(tables(figures))
-    raise typer.Exit(0 if _sound(figures) else 1)
-
-
-def _sound(figures: Mapping[str, Any]) -> bool:
-    return not figures['checks']['failed'] and any(shape['entries'] for shape in figures['shapes'])
+        print(error, file=sys.stderr)
+        return 2
+    print(tables(figures))
+    ran = any(shape['entries'] for shape in figures['shapes'])
+    return 0 if ran and not figures['checks']['failed'] else 1
 
 
 if __name__ == '__main__':
-    typer.run(main)
+    sys.exit(main())

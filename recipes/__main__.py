@@ -1,0 +1,225 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Make the shipped models again: `python -m recipes demos|towers|sight|base|distance`.
+
+To be run from a checkout; the folders of the models hold the commands. Parses and hands over.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+import sys
+from typing import Annotated
+from typing import Literal
+
+import tyro
+
+from recipes.domains import DOMAINS
+from recipes.domains import named_domain
+
+Env = Literal[*DOMAINS]
+Paths = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
+
+
+@dataclass(frozen=True)
+class Demos:
+    """Have the scripted expert label frames of the simulated arm, or of LIBERO-Object."""
+
+    out: Path
+    """Folder for the shards."""
+    frames: int = 10_000
+    """Frames to write."""
+    seed: int = 0
+    """Seed of the first episode."""
+    student: str | None = None
+    """Checkpoint that acts while the expert labels (DAgger)."""
+    gate: str = 'dense'
+    """Gate that the student acts with."""
+    reuse: float | None = None
+    """What that gate is asked for."""
+    env: Env = 'tabletop'
+    """What the demonstrations are of."""
+
+    def __call__(self) -> None:
+        """Collect them; raises ValueError for a gate without a student."""
+        import numpy as np
+
+        if self.env == 'tabletop':
+            from recipes.tabletop import demonstrations as source
+        else:
+            from recipes.libero_object import demonstrations as source
+
+        if self.student is None and (self.gate != 'dense' or self.reuse is not None):
+            raise ValueError(
+                '--gate and --reuse: expected a --student that acts with it, got none'
+            )
+        rng = np.random.default_rng(self.seed)
+        if self.student is None:
+            actor = source.disturbed_expert(rng)
+        else:
+            from vla_cache_ros.policy import Policy
+
+            policy = Policy.from_pretrained(self.student, gate=self.gate, reuse=self.reuse)
+            actor = source.model_actor(policy, rng)
+        share = source.collect(self.out, self.frames, self.seed, actor)
+        print(f'{self.frames} frames in {self.out}; {share:.1%} of the episodes succeeded')
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Teach the vision tower what the patches show (stage 1)."""
+
+    data: Paths
+    """Folder of demonstrations; may be repeated."""
+    out: Path
+    """Folder for weights and curves; a run there goes on."""
+    steps: int = 1500
+    """Updates in total."""
+    batch: int = 12
+    """Frames per update."""
+    seed: int = 0
+    """Seed of everything random."""
+    checkpoint: str | None = None
+    """Whose tower to begin with, instead of random weights."""
+    env: Env = 'tabletop'
+    """What the demonstrations are of."""
+
+    def __call__(self) -> None:
+        """Train."""
+        from recipes.towers import train_towers
+
+        train_towers(**vars(self))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Sharpen a tower's sight of the arm; `torchrun` shares the work."""
+
+    data: Paths
+    """Folder of demonstrations; may be repeated."""
+    out: Path
+    """Folder for weights and curves; a run there goes on."""
+    checkpoint: str = 'tabletop'
+    """Whose tower to train on."""
+    until: int = 1000
+    """Updates in total."""
+    batch: int = 16
+    """Frames per update and process."""
+    peak: float = 1e-3
+    """Peak learning rate."""
+    full_from: int | None = None
+    """Take all patches from this update on."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __call__(self) -> None:
+        """Train."""
+        from recipes.tabletop_openvla.front_tower import sharpen_tower
+
+        sharpen_tower(**vars(self))
+
+
+@dataclass(frozen=True)
+class Base:
+    """Teach the decoder to act as the expert does (stage 2); `torchrun` shares the work."""
+
+    data: Paths
+    """Folder of demonstrations; may be repeated."""
+    out: Path
+    """Folder for weights and curves; a run there goes on."""
+    towers: Path | None = None
+    """towers.pt of stage 1, or of `sight`."""
+    until: int = 4000
+    """Updates in total after this phase."""
+    batch: int = 8
+    """Frames per update and process."""
+    keep: int = 80
+    """Visual tokens per frame."""
+    peak: float = 1e-3
+    """Peak learning rate."""
+    full_every: int | None = None
+    """Take all visual tokens at every N-th update."""
+    checkpoint: str | None = None
+    """Finished checkpoint to train on, instead of towers."""
+    model: Literal['tabletop', 'tabletop-openvla'] = 'tabletop'
+    """Whose sizes the model has."""
+    layers: int = 32
+    """Decoder layers of tabletop-openvla; a run can go deeper."""
+    stale: float = 0.0
+    """Largest share of tokens shown as they were earlier."""
+    seed: int = 0
+    """Seed of everything random."""
+    env: Env = 'tabletop'
+    """What the demonstrations are of."""
+
+    def __call__(self) -> None:
+        """Train one phase."""
+        given = self.data, self.out
+        start = {'towers': self.towers, 'seed': self.seed, 'start': self.checkpoint}
+        if self.model == 'tabletop':
+            from recipes.base import BaseTrainer
+
+            domain = named_domain(self.env)
+            trainer = BaseTrainer(*given, **start, domain=domain, stale=self.stale)
+        else:
+            from recipes.tabletop_openvla.token_base import TokenTrainer
+
+            trainer = TokenTrainer(*given, self.layers, **start)
+        trainer.train(self.until, self.batch, self.keep, self.peak, self.full_every)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Measure how far cached actions are from dense ones on held-out recordings."""
+
+    data: Paths
+    """Folder of demonstrations; may be repeated."""
+    gates: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name='gate')]
+    """Gate, effects or effects-when-new; may be repeated."""
+    reuses: Annotated[tuple[float, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name='reuse')]
+    """What it is asked for; may be repeated."""
+    checkpoint: str = 'tabletop'
+    """Model that the gates belong to."""
+    recordings: int = 30
+    """Held-out recordings to use."""
+    json: Path | None = None
+    """File for the figures."""
+    execute_steps: int = 4
+    """Actions of a chunk that the robot carries out."""
+
+    def __call__(self) -> None:
+        """Measure."""
+        from recipes.distance import run_distance
+
+        run_distance(**vars(self))
+
+
+RECIPES = {
+    'demos': Demos,
+    'towers': Towers,
+    'sight': Sight,
+    'base': Base,
+    'distance': Distance,
+}
+
+
+def parse(arguments: Sequence[str] | None = None) -> Callable[[], None]:
+    """Return the recipe that is asked for, with its options: call it to run it."""
+    return tyro.extras.subcommand_cli_from_dict(
+        RECIPES, prog='python -m recipes', description=__doc__, args=arguments
+    )
+
+
+def main() -> None:
+    """Run one recipe; exit code 2 after a mistake that the user can mend, told in one line."""
+    try:
+        parse()()
+    except (ValueError, OSError) as error:
+        print(f'recipes: {" ".join(str(error).split())}', file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == '__main__':
+    main()

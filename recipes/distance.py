@@ -1,0 +1,107 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure on held-out recordings how far cached actions are from the dense model's.
+
+Quicker and less noisy than success, and needs no robot. Also measures two choosers that no robot
+can have, which know each token's effect (`training/sensitivity.py`): what a gate could reach.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from vla_cache_ros.caching.gates import DenseGate
+from vla_cache_ros.policy import Policy
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.training.batches import batch_inputs
+from vla_cache_ros.training.gate_report import Answers
+from vla_cache_ros.training.gate_report import answers
+from vla_cache_ros.training.gate_report import summary
+from vla_cache_ros.training.masked import masked_step
+from vla_cache_ros.training.masked import StaleCache
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.sensitivity import sensitivity
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
+
+# Where between the cached (0) and the new (1) keys and values the effect is measured.
+KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}
+
+
+def run_distance(
+    data: Sequence[Path],
+    gates: Sequence[str],
+    reuses: Sequence[float],
+    checkpoint: str,
+    recordings: int,
+    json: Path | None,
+    execute_steps: int,
+) -> list[dict[str, object]]:
+    """
+    Print and write the distance of each gate at each reuse over the first held-out recordings.
+
+    gates: as for `vla-cache evaluate`, or one of KNOWING. Distances are those of the first
+    `execute_steps` actions, normalised, per cached step; a recording's first step is full.
+    """
+    held_out = Recordings(data)
+    runs = held_out.held_out[:recordings]
+    vla = load_checkpoint(resolve(checkpoint))
+    vla.model.requires_grad_(requires_grad=False)
+    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs)
+    rows = []
+    for gate in gates:
+        for reuse in reuses:
+            if gate in KNOWING:
+                found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate], execute_steps)
+            else:
+                policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
+                found = answers(policy, held_out, runs)
+            rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense, execute_steps)})
+            print(
+                '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
+                'weighed {weighed:.4f}  '
+                'reused {reused:.3f}  n {steps}'.format(**rows[-1]),
+                flush=True,
+            )
+    if json is not None:
+        facts = {'checkpoint': checkpoint, 'recordings': len(runs), 'digest': held_out.digest}
+        write_json(json, {**facts, 'rows': rows, **measured_on()})
+    return rows
+
+
+def knowing_answers(
+    vla: LoadedVLA,
+    recordings: Recordings,
+    runs: Sequence[np.ndarray],
+    reuse: float,
+    at: float,
+    executed: int,
+) -> Answers:
+    """Return what a chooser answers that knows the effects, measured at `at`."""
+    noise = torch.Generator().manual_seed(0)
+    actions, reuses = [], []
+    for run in runs:
+        cache = StaleCache()
+        for place, frame in enumerate(run):
+            inputs = batch_inputs(vla, recordings, np.array([frame]))
+            full = torch.ones(1, vla.config.cameras * PATCHES_PER_IMAGE)
+            if not place:
+                with torch.no_grad():
+                    masked_step(vla.model, *inputs, full, cache)
+                continue
+            effects = sum(
+                sensitivity(vla.model, inputs, cache, noise, at, executed=executed)[0]
+                for _ in range(4)
+            )
+            mask = torch.zeros_like(full)
+            mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
+            with torch.no_grad():
+                found = masked_step(vla.model, *inputs, mask, cache)
+            actions.append(found[0].numpy())
+            reuses.append(1 - float(mask.mean()))
+    return np.stack(actions), np.array(reuses)

@@ -1,0 +1,139 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Train a gate from start to end: load the model, record bags, train, report on held-out episodes.
+
+Joins what the others do. Knows where recordings come from, and not how a gate learns.
+"""
+
+from collections.abc import Sequence
+import csv
+from dataclasses import replace
+from pathlib import Path
+import sys
+import time
+
+import torch
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.training.bag_recordings import BagSource
+from vla_cache_ros.training.bag_recordings import facts_of
+from vla_cache_ros.training.bag_recordings import record_bags
+from vla_cache_ros.training.gate import GateTrainer
+from vla_cache_ros.training.gate_page import as_text
+from vla_cache_ros.training.gate_page import write_page
+from vla_cache_ros.training.gate_report import before_and_after
+from vla_cache_ros.training.loop import join_processes
+from vla_cache_ros.training.recordings import Recordings
+from vla_cache_ros.training.settings import GateTraining
+from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
+from vla_cache_ros.vla.checkpoint import resolve
+
+HELD_OUT = 0.2  # share of the episodes: they are few, and the report is on them alone
+
+
+def train_on_demonstrations(
+    checkpoint: str,
+    directories: Sequence[Path],
+    out: Path,
+    training: GateTraining,
+    device: str = 'cpu',
+) -> None:
+    """Train a gate on folders of demonstrations and write OUT/gate."""
+    vla = model_to_train_through(checkpoint, device=join_processes(device).device)
+    GateTrainer(vla, Recordings(directories), out, training).train()
+
+
+def train_on_bags(
+    checkpoint: str,
+    source: BagSource,
+    out: Path,
+    training: GateTraining,
+    held_out: int | None = None,
+    unnorm_key: str | None = None,
+    device: str = 'cpu',
+) -> None:
+    """
+    Train a gate on bags; write OUT/recordings, OUT/gate, OUT/report.html and OUT/report.json.
+
+    held_out: how many of the last episodes, HELD_OUT of them if None. unnorm_key: data set
+    whose statistics scale state and actions.
+    """
+    began = [time.perf_counter()]
+    accelerator = join_processes(device)
+    vla = model_to_train_through(checkpoint, unnorm_key, accelerator.device)
+    needs_state = vla.model.proprio_projector is not None
+    with accelerator.main_process_first():
+        folders = record_bags(source, vla.config.cameras, needs_state, out / 'recordings')
+    bags = [facts_of(folder) for folder in folders]
+    count = sum(bag['episodes'] for bag in bags)
+    if held_out is None:
+        held_out = max(1, round(HELD_OUT * count))
+    recordings = Recordings(folders, held_out)
+    began.append(time.perf_counter())
+    trainer = GateTrainer(vla, recordings, out, training)
+    began.append(time.perf_counter())
+    trainer.train()
+    began.append(time.perf_counter())
+    if not accelerator.is_main_process:
+        return
+    figures = before_and_after(vla, recordings, out / 'gate', training.execute_steps)
+    began.append(time.perf_counter())
+    stages = ('recording', 'walks', 'training', 'report')
+    spans = (end - begin for begin, end in zip(began, began[1:], strict=False))
+    figures |= {
+        'parameter': f'learned@{out / "gate"}',
+        'checkpoint': checkpoint,
+        'fingerprint': vla.fingerprint,
+        'training': vars(trainer.training),
+        'training_episodes': recordings.episodes,
+        'held_out_episodes': recordings.held_out_episodes,
+        'digest': recordings.digest,
+        'bags': bags,
+        'period': source.cadence.period,
+        'offsets': source.offsets,
+        'curve': _first_stage(out / 'gate.csv'),
+        'seconds': dict(zip(stages, spans, strict=True)),
+        'processes': accelerator.num_processes,
+        'device': str(accelerator.device),
+        'command': ' '.join(['vla-cache', *sys.argv[1:]]),
+        **measured_on(),
+    }
+    write_json(out / 'report.json', figures)
+    write_page(out / 'report.html', figures)
+    print(
+        f'\n{as_text(figures)}\n\nreport {out / "report.html"}\n'
+        f'in the parameter file: gate: {figures["parameter"]}'
+    )
+
+
+def model_to_train_through(
+    checkpoint: str, unnorm_key: str | None = None, device: str | torch.device = 'cpu'
+) -> LoadedVLA:
+    """
+    Load a model, frozen, with the statistics of one data set.
+
+    Raises ValueError where its actions cannot be taught with, CheckpointError where the key is
+    needed.
+    """
+    vla = load_checkpoint(resolve(checkpoint), device=str(device))
+    found = None
+    if vla.config.head is not None:
+        found = f'the head of {vla.family}'
+    elif vla.model.action_head is None and vla.config.oft is not None:
+        found = 'tokens in chunks'
+    if found:
+        raise ValueError(
+            f'{checkpoint}: expected an L1 action head or action tokens one after the other, '
+            f'found {found}'
+        )
+    key = vla.statistics(unnorm_key).key
+    return replace(vla, norm_stats={key: vla.norm_stats[key]})
+
+
+def _first_stage(curve: Path) -> list[dict[str, float]]:
+    """Return update, loss and covered share of every segment of stage I."""
+    with curve.open(newline='') as file:
+        rows = [row for row in csv.DictReader(file) if row['stage'] == '1']
+    return [{name: float(row[name]) for name in ('update', 'loss', 'covered')} for row in rows]
