@@ -108,7 +108,7 @@ def test_gripper_action_without_control_msgs_fails_configure_and_says_what_to_do
         pytest.skip('control_msgs is installed')
     with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
         assert not graph.transition('configure')
-        assert graph.wait(lambda: graph.logged('apt install ros-jazzy-control-msgs'))
+        assert graph.wait(lambda: graph.logged('apt install ros-$ROS_DISTRO-control-msgs'))
 
 
 class FakeClient:

@@ -184,6 +184,6 @@ def _action_type(kind: str) -> Any:  # noqa: ANN401
     except ImportError as error:
         raise ValueError(
             'gripper_output: expected control_msgs beside this ROS install, found none: '
-            'apt install ros-jazzy-control-msgs, or choose commands or none'
+            'apt install ros-$ROS_DISTRO-control-msgs, or choose commands or none'
         ) from error
     return getattr(action, kind)

@@ -254,21 +254,21 @@ class VLANode(TolerantLifecycleNode):
             self._controller.emergency_stop(latched)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._controller is not None
-        if response.success:
+        if self._configured(response):
             self._controller.new_episode()
             response.message = f'episode {self._controller.episode}'
-        else:
-            response.message = 'expected a configured node, got an unconfigured one'
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success = self._controller is not None
-        if response.success:
+        if self._configured(response):
             self._controller.pause(request.data)
-        else:
-            response.message = 'expected a configured node, got an unconfigured one'
         return response
+
+    def _configured(self, response: Trigger.Response | SetBool.Response) -> bool:
+        response.success = self._controller is not None
+        if not response.success:
+            response.message = 'expected a configured node, got an unconfigured one'
+        return response.success
 
     def _send(self, command: Command) -> int:
         """Publish a command unless this is a dry run; return its stamp (ns)."""
