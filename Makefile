@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+# the wheels of ROS 2: Jazzy's, or requirements-kilted.txt
+ROS    ?= requirements-ros.txt
 BIN    := $(VENV)/bin
 
 # times as many inputs for each property as in `make test`
@@ -92,9 +94,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # A failed install leaves no stamp behind, so the next make starts it again.
-$(VENV)/.ros: requirements.txt requirements-ros.txt setup.py | $(VENV)/bin/python
+$(VENV)/.ros: requirements.txt $(ROS) setup.py | $(VENV)/bin/python
 	@echo 'installing into $(VENV): about 2 GB, some minutes the first time'
-	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-ros.txt
+	$(BIN)/python -m pip install -q -r requirements.txt -r $(ROS)
 	$(BIN)/python -m pip install -q --no-deps -e .
 	touch $@
 

@@ -192,6 +192,7 @@ def test_wheel_carries_every_config_file(wheel):
     [
         'requirements.txt',
         'requirements-ros.txt',
+        'requirements-kilted.txt',
         'requirements-libero.txt',
         'requirements-simpler.txt',
     ],

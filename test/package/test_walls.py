@@ -28,16 +28,15 @@ ALL = ROS | MODELS | TOOLS
 WALLS = {
     'types': ((), ALL),
     'action_distance': (('types',), ALL),
+    'extras': ((), ALL),
     'settings': ((), ALL),
     'share': ((), ALL),
-    'extras': ((), ALL),
     'threads': ((), ROS | TOOLS),
     'vla': ((), ROS | TOOLS),
     'caching': (('types', 'vla'), ROS | TOOLS),
     'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
-    # cv_bridge where a ROS install has it, else rosbags-image
-    'control.messages': ((), ALL - {'cv_bridge', 'rosbags'}),
+    'control.messages': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
     'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
     'environments': (('types',), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
@@ -51,9 +50,10 @@ WALLS = {
          'environments', 'reports'),
         ROS | SIMULATORS,
     ),
-    'ros': (('types', 'extras', 'control'), MODELS | TOOLS),
+    'ros': (('types', 'control'), MODELS | TOOLS),
     'ros.loading': (('types', 'control', 'policy'), ALL),
-    'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | SIMULATORS | PAGES | TERMINAL),
+    'ros.process': (('ros', 'extras'), MODELS | TOOLS),
+    'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | TOOLS),
     'ros.sim_robot_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
     'ros.gz_arm_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
     'live': (
@@ -62,7 +62,7 @@ WALLS = {
         MODELS | SIMULATORS,
     ),
     'cli': (
-        ('types', 'settings', 'extras', 'share', 'vla.checkpoint', 'policy', 'caching', 'control',
+        ('types', 'extras', 'settings', 'share', 'vla.checkpoint', 'policy', 'caching', 'control',
          'bags', 'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
         ROS | MODELS | TOOLS - TERMINAL,
     ),

@@ -17,8 +17,8 @@ from std_msgs.msg import Bool
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from vla_cache_ros.control.vla_parameters import VLAParameters
-from vla_cache_ros.ros import gripper
-from vla_cache_ros.ros.gripper import GripperAction
+from vla_cache_ros.ros import outputs
+from vla_cache_ros.ros.outputs import GripperAction
 from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.qos import NEWEST
@@ -108,7 +108,7 @@ def test_gripper_action_without_control_msgs_fails_configure_and_says_what_to_do
         pytest.skip('control_msgs is installed')
     with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
         assert not graph.transition('configure')
-        assert graph.wait(lambda: graph.logged('apt install ros-jazzy-control-msgs'))
+        assert graph.wait(lambda: graph.logged('apt install ros-$ROS_DISTRO-control-msgs'))
 
 
 class FakeClient:
@@ -134,7 +134,7 @@ def test_gripper_goal_is_sent_when_the_opening_changes(monkeypatch, output):
     module = ModuleType('control_msgs')
     module.action = SimpleNamespace(ParallelGripperCommand=goal_type(), GripperCommand=goal_type())
     monkeypatch.setitem(sys.modules, 'control_msgs', module)
-    monkeypatch.setattr(gripper, 'ActionClient', FakeClient)
+    monkeypatch.setattr(outputs, 'ActionClient', FakeClient)
     parameters = VLAParameters(
         gripper_output=output, gripper_open_command=0.08, gripper_joint='finger'
     )

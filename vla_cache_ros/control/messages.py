@@ -8,6 +8,7 @@ with the fields of the message, so messages read from a bag are as good as live 
 know when a message is too old, nor what is done with the arrays.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 import contextlib
 import io
@@ -52,6 +53,13 @@ def twist_vector(message: object) -> np.ndarray:
     """Return a geometry_msgs/TwistStamped as [6]: m/s, rad/s."""
     linear, angular = message.twist.linear, message.twist.angular
     return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+
+
+def set_pose(pose: object, xyz: Iterable[float], quaternion: Iterable[float]) -> None:
+    """Write a position (m) and a quaternion, xyzw, into a geometry_msgs/Pose."""
+    point, turn = pose.position, pose.orientation
+    point.x, point.y, point.z = (float(value) for value in xyz)
+    turn.x, turn.y, turn.z, turn.w = (float(value) for value in quaternion)
 
 
 def check_image(message: object, topic: str) -> None:

@@ -97,22 +97,12 @@ class RecorderParameters(Parameters):
 
     bag_path: str = parameter('', 'folder of the bag; must not exist yet')
     topics: tuple[str, ...] = parameter(
-        (
-            'image_raw',
-            'instruction',
-            'joint_states',
-            'end_effector_pose',
-            'delta_twist_cmds',
-            'target_pose',
-            'gripper/commands',
-            'estop',
-            '/diagnostics',
-            'vla_node/step_report',
-            'vla_node/run_info',
-        ),
+        ('image_raw', 'instruction', 'joint_states', 'end_effector_pose', 'delta_twist_cmds',
+         'target_pose', 'gripper/commands', 'estop', '/diagnostics', 'vla_node/step_report',
+         'vla_node/run_info'),
         'topics to record, each from the moment it has a publisher',
         pattern=r'[/\w]+',
-    )
+    )  # fmt: skip
 
     def contradiction(self) -> str:
         """Return what is wrong with the values together, or an empty string."""

@@ -4,13 +4,14 @@
 One thread that does everything the policy does: load, warm up, reset and every inference.
 
 Orders are carried out one after the other; observations wait in a slot of size one, where the
-newest replaces an older one. What can be done without comes last. Knows neither ROS nor what a
-policy returns.
+newest replaces an older one. What can be done without comes last: while nothing is due, garbage
+is collected and a GPU's clocks are kept up. Knows neither ROS nor what a policy returns.
 """
 
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+import gc
 import os
 import threading
 import traceback
@@ -20,6 +21,9 @@ from typing import Any
 # milliseconds after a step, and a command had to wait for the end of their time slice.
 NICENESS = 4
 REST_AFTER = 0.02  # s without work; right after a step its command is due
+# Left to itself the collector comes after 700 or 2,000 new objects, in the middle of a step. So
+# many are a safety net for a node whose worker never rests.
+_THRESHOLD = 50_000
 
 
 class Worker:
@@ -97,7 +101,7 @@ class Worker:
         return bool(self._orders or self._slot or self._spare or self._closed)
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.nice(NICENESS)  # of this thread alone, on Linux
         pause: float | None = REST_AFTER
         while True:
             with self._wake:
@@ -129,3 +133,52 @@ def _let_go(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
+
+
+class QuietMemory:
+    """Take what is loaded out of the collector's sight, and have it come when it is told to."""
+
+    def __init__(self) -> None:
+        self._before: tuple[int, int, int] | None = None
+
+    def begin(self) -> None:
+        """Collect once, freeze what is left, and put automatic collections off."""
+        self.end()
+        gc.collect()
+        gc.freeze()
+        self._before = gc.get_threshold()
+        gc.set_threshold(_THRESHOLD, *self._before[1:])
+
+    def end(self) -> None:
+        """Let the collector do as it did before; harmless where nothing was begun."""
+        if self._before is not None:
+            gc.set_threshold(*self._before)
+            gc.unfreeze()
+            self._before = None
+
+
+class Rest:
+    """
+    Rest once: a call collects garbage and, where that is wanted, takes a dummy step.
+
+    step: the dummy step, which must leave the episode as it is. every: s between two of them,
+    0: none. warn: logs; a step that fails is the last one.
+    """
+
+    def __init__(
+        self, step: Callable[[], object], every: float, warn: Callable[[str], None]
+    ) -> None:
+        self._step, self._every, self._warn = step, every, warn
+
+    def __call__(self) -> float | None:
+        """Return the seconds after which to rest again, None: not before other work was done."""
+        gc.collect()
+        if not self._every:
+            return None
+        try:
+            self._step()
+        except Exception as error:  # noqa: BLE001 - the thread stays up
+            self._warn(f'keep_warm: no more dummy steps: {type(error).__name__}: {error}')
+            self._every = 0.0
+            return None
+        return self._every

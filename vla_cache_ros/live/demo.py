@@ -3,9 +3,8 @@
 """
 Show over a running ROS 2 graph what the cache saves: the same instructions, dense and cached.
 
-Starts the processes, has the episodes run, and turns what came back into figures, video and page.
-Knows no tensor and no message: the graph is behind `demo_graph`, and the figures are summed up as
-`evaluate` sums them up.
+Starts the processes, runs the episodes, and turns what came back into figures, video and page.
+Knows no tensor and no message; the figures are summed up as `evaluate` sums them up.
 """
 
 from collections.abc import Mapping
@@ -15,7 +14,9 @@ from dataclasses import field
 import math
 from pathlib import Path
 import shutil
+import time
 from typing import Any
+from typing import Self
 
 from tqdm import tqdm
 from vla_cache_ros.bags.reader import Bag
@@ -24,13 +25,17 @@ from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.live.bag_frames import frames
 from vla_cache_ros.live.bag_frames import Span
-from vla_cache_ros.live.demo_graph import DemoGraph
-from vla_cache_ros.live.demo_graph import GraphEpisode
 from vla_cache_ros.live.demo_page import comparison
 from vla_cache_ros.live.demo_page import write_page
 from vla_cache_ros.live.graph import COMMANDS
+from vla_cache_ros.live.graph import Graph
 from vla_cache_ros.live.graph import IMAGES
+from vla_cache_ros.live.graph import LOAD_TIMEOUT
+from vla_cache_ros.live.graph import POLICY
 from vla_cache_ros.live.graph import REPORTS
+from vla_cache_ros.live.graph import ROBOT
+from vla_cache_ros.live.graph import START_TIMEOUT
+from vla_cache_ros.live.operator import GraphError
 from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.statistics import percentiles
@@ -38,8 +43,66 @@ from vla_cache_ros.reports.video import write_video
 from vla_cache_ros.vla.checkpoint import is_causal
 from vla_cache_ros.vla.checkpoint import resolve
 
+STEP_TIMEOUT = 0.5  # s of wall clock per control step, on average; slower is given up
 VIDEO_RATE = 10.0  # frames a second: the arm's control rate
 OUTPUTS = ('report.json', 'report.html', 'demo.mp4')
+
+
+class DemoGraph(Graph):
+    """Take the policy through its life and the robot through episodes."""
+
+    def __enter__(self) -> Self:
+        """Wait for the robot."""
+        self.wait(lambda: bool(self.status), f'{ROBOT}/episode_status', START_TIMEOUT)
+        return self
+
+    def configure(self, **values: object) -> None:
+        """
+        Load the policy with these parameters and wait until all have found one another.
+
+        Raises ValueError if the node refuses them.
+        """
+        self.set_parameters(POLICY, **values)
+        self.transition(POLICY, 'configure', LOAD_TIMEOUT)
+        cameras = len(values.get('image_topics', IMAGES))
+        for topic in (*IMAGES[:cameras], REPORTS):
+            self.wait_for_subscribers(topic, 2)  # policy and recorder; recorder and this
+
+    def run_episode(self, seed: int) -> tuple[int, int, float]:
+        """
+        Run one episode from its seed until success or the task's step limit.
+
+        Return its begin and end (ns of the ROS clock) and the seconds of wall clock from the
+        instruction to success or the limit; `status` and `reports` are of this episode then.
+        """
+        before = self.status['episode']
+        self.ask_for_episode(seed)
+        self.wait(
+            lambda: self.status['episode'] > before, f'episode of seed {seed}', START_TIMEOUT
+        )
+        self.reports.clear()
+        self.instruct(self.status['instruction'])
+        begin, began = time.time_ns(), time.monotonic()
+        self.transition(POLICY, 'activate')
+        self.wait(lambda: bool(self.reports), 'the first inference', START_TIMEOUT)
+        self._wait_for_end()
+        seconds = time.monotonic() - began
+        self.transition(POLICY, 'deactivate')
+        self.settle(0.5)  # the last step report, and a still picture for the video
+        return begin, time.time_ns(), seconds
+
+    def _wait_for_end(self) -> None:
+        limit = self.status['max_steps']
+        try:
+            self.wait(
+                lambda: self.status['success'] or self.status['steps'] >= limit,
+                'the end of the episode',
+                limit * STEP_TIMEOUT,
+            )
+        except GraphError:
+            if self.status['error']:
+                raise GraphError(f'{ROBOT}: {self.status["error"]}') from None
+            # else the machine is too slow for the arm to get anywhere: an episode not done
 
 
 @dataclass
@@ -52,9 +115,9 @@ class Run:
     image_to_command: list[float] = field(default_factory=list)
     overhead: list[float] = field(default_factory=list)
 
-    def add(self, seen: GraphEpisode) -> None:
-        """Take one episode as the graph gave it."""
-        status, reports = seen.status, seen.reports
+    def add(self, graph: DemoGraph, begin: int, end: int, seconds: float) -> None:
+        """Take the episode that the graph has run."""
+        status, reports = graph.status, graph.reports
         self.episodes.append(
             Episode(
                 seed=status['seed'],
@@ -65,11 +128,11 @@ class Run:
                 latency_ms=tuple(report['latency_ms'] for report in reports),
                 refreshes=tuple(report['refresh'] for report in reports),
                 passes=tuple(report['passes'] for report in reports),
-                seconds=seen.seconds,
+                seconds=seconds,
             )
         )
         result = 'success' if status['success'] else 'not done'
-        self.spans.append(Span(seen.begin, seen.end, status['instruction'], self.gate, result))
+        self.spans.append(Span(begin, end, status['instruction'], self.gate, result))
         self.image_to_command.extend(report['image_to_command_ms'] for report in reports)
         self.overhead.extend(report['overhead_ms'] for report in reports)
 
@@ -151,11 +214,11 @@ def _drive(
                 graph.configure(gate=run.gate, **chosen)
                 bar.set_description(run.gate)
                 for seed in seeds:
-                    run.add(graph.run_episode(seed))
+                    run.add(graph, *graph.run_episode(seed))
                     done = sum(episode.success for episode in run.episodes)
                     bar.set_postfix_str(f'{done}/{len(run.episodes)} succeeded')
                     bar.update()
-                graph.cleanup()
+                graph.transition(POLICY, 'cleanup', START_TIMEOUT)
 
 
 def _make_room(out: Path) -> None:

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
+from vla_cache_ros.control.messages import set_pose
 from vla_cache_ros.control.parameters import PictureSourceParameters
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.process import run
@@ -80,8 +81,7 @@ class PictureSource(Node):
         joints = JointState(name=['finger_joint1', 'finger_joint2'], position=[0.04, 0.04])
         pose = PoseStamped()
         pose.header.frame_id = 'base_link'
-        pose.pose.position.x, pose.pose.position.z, pose.pose.orientation.x = 0.4, 0.2, 1.0
-        pose.pose.orientation.w = 0.0
+        set_pose(pose.pose, (0.4, 0.0, 0.2), (1.0, 0.0, 0.0, 0.0))
         joints.header.stamp = pose.header.stamp = stamp
         self._joints.publish(joints)
         self._pose.publish(pose)

@@ -15,6 +15,7 @@ import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
+from vla_cache_ros.control.messages import set_pose
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.parameters import GzArmParameters
 from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
@@ -100,10 +101,7 @@ class GzArmNode(Node):
         message = PoseStamped()
         message.header.stamp = self._joints.header.stamp
         message.header.frame_id = self._settings.frame_id
-        xyz, quaternion = self._arm.pose(joints)
-        point, turn = message.pose.position, message.pose.orientation
-        point.x, point.y, point.z = xyz.tolist()
-        turn.x, turn.y, turn.z, turn.w = quaternion.tolist()
+        set_pose(message.pose, *self._arm.pose(joints))
         self._pose.publish(message)
 
 

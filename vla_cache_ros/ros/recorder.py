@@ -18,7 +18,6 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy
-from rclpy.qos import HistoryPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from vla_cache_ros.control.parameters import RecorderParameters
@@ -77,7 +76,6 @@ class Recorder(Node):
         latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)
         profile = QoSProfile(
             depth=DEPTH,
-            history=HistoryPolicy.KEEP_LAST,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )

@@ -24,6 +24,7 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from std_msgs.msg import String
+from vla_cache_ros.control.messages import set_pose
 from vla_cache_ros.control.parameters import SimRobotParameters
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.process import run
@@ -193,10 +194,7 @@ class SimRobotNode(Node):
             )
         )
         pose = PoseStamped(header=self._header(self._settings.frame_id))
-        xyz, quaternion = environment.end_effector_pose()
-        point, turn = pose.pose.position, pose.pose.orientation
-        point.x, point.y, point.z = (float(value) for value in xyz)
-        turn.x, turn.y, turn.z, turn.w = (float(value) for value in quaternion)
+        set_pose(pose.pose, *environment.end_effector_pose())
         self._pose.publish(pose)
 
     def _publish_status(self, environment: Any) -> None:  # noqa: ANN401

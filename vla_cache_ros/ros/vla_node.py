@@ -31,11 +31,11 @@ from vla_cache_ros.control.controller import Controller
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.limits import Command
-from vla_cache_ros.control.rest import QuietMemory
-from vla_cache_ros.control.rest import Rest
 from vla_cache_ros.control.safety import ClockWatch
 from vla_cache_ros.control.step_report import step_report
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.control.worker import QuietMemory
+from vla_cache_ros.control.worker import Rest
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.declaration import examine
@@ -254,21 +254,21 @@ class VLANode(TolerantLifecycleNode):
             self._controller.emergency_stop(latched)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._controller is not None
-        if response.success:
+        if self._configured(response):
             self._controller.new_episode()
             response.message = f'episode {self._controller.episode}'
-        else:
-            response.message = 'expected a configured node, got an unconfigured one'
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success = self._controller is not None
-        if response.success:
+        if self._configured(response):
             self._controller.pause(request.data)
-        else:
-            response.message = 'expected a configured node, got an unconfigured one'
         return response
+
+    def _configured(self, response: Trigger.Response | SetBool.Response) -> bool:
+        response.success = self._controller is not None
+        if not response.success:
+            response.message = 'expected a configured node, got an unconfigured one'
+        return response.success
 
     def _send(self, command: Command) -> int:
         """Publish a command unless this is a dry run; return its stamp (ns)."""
