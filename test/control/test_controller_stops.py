@@ -39,7 +39,7 @@ def test_stale_image_stops_within_a_tick_and_is_warned_of_once():
 def test_zero_stamp_is_named():
     world = World()
     world.image(stamp=0)
-    assert 'expected a header stamp, came zero' in world.warnings[-1]
+    assert 'expected a header stamp, got zero' in world.warnings[-1]
     assert not world.think()
 
 
@@ -225,7 +225,7 @@ def test_pose_in_another_frame_is_no_place_in_the_workspace():
     world.pose(0.5, 0.5, 0.5, frame='base')
     world.image()
     assert not world.think()
-    assert "expected frame base_link (frame_id), came 'base'" in world.warnings[-1]
+    assert "expected frame base_link (frame_id), got 'base'" in world.warnings[-1]
     world.pose(0.5, 0.5, 0.5)
     world.image()
     assert world.think()

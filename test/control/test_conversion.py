@@ -82,11 +82,11 @@ def test_compressed_image_comes_out_in_rgb_order(kind):
 @pytest.mark.parametrize(
     ('change', 'line'),
     [
-        ({'encoding': '16UC1'}, "expected one of the encodings rgb8, .*, came '16UC1'"),
-        ({'width': 0}, 'expected an image of at least 32x32 pixels, came 0x40'),
-        ({'width': 60}, 'expected a step of at least 180 bytes .* came 168'),
-        ({'height': 41}, r'expected 6888 bytes \(step 168 x height 41\), came 6720'),
-        ({'step': 170}, r'expected 6800 bytes \(step 170 x height 40\), came 6720'),
+        ({'encoding': '16UC1'}, "expected one of the encodings rgb8, .*, got '16UC1'"),
+        ({'width': 0}, 'expected an image of at least 32x32 pixels, got 0x40'),
+        ({'width': 60}, 'expected a step of at least 180 bytes .* got 168'),
+        ({'height': 41}, r'expected 6888 bytes \(step 168 x height 41\), got 6720'),
+        ({'step': 170}, r'expected 6800 bytes \(step 170 x height 40\), got 6720'),
     ],
 )
 def test_header_that_does_not_fit_its_data_is_an_error(change, line):
@@ -100,7 +100,7 @@ def test_header_that_does_not_fit_its_data_is_an_error(change, line):
 def test_black_frame_is_an_error_but_a_dark_one_is_not():
     dark = np.zeros_like(scene())
     dark[5:, 5:] = 4
-    with pytest.raises(ValueError, match='camera: expected a picture, came an all-black frame'):
+    with pytest.raises(ValueError, match='camera: expected a picture, got an all-black frame'):
         conversion.to_rgb(message(dark, 'rgb8'), 'camera')
     dark[0, 0] = 60
     np.testing.assert_array_equal(conversion.to_rgb(message(dark, 'rgb8'), 'camera'), dark)
@@ -108,7 +108,7 @@ def test_black_frame_is_an_error_but_a_dark_one_is_not():
 
 @pytest.mark.parametrize('data', [b'', b'no picture'])
 def test_compressed_data_that_is_no_picture_is_an_error(data):
-    with pytest.raises(ValueError, match=f'came {len(data)} bytes that do not decode'):
+    with pytest.raises(ValueError, match=f'got {len(data)} bytes that do not decode'):
         conversion.to_rgb(CompressedImage(format='jpeg', data=data), 'camera')
 
 

@@ -37,7 +37,7 @@ def refused(call, *arguments):
         return call(*arguments)
     except ValueError as error:
         line = str(error)
-        assert line and line.isprintable() and 'expected' in line and 'came' in line
+        assert line and line.isprintable() and 'expected' in line and 'got' in line
         return None
 
 

@@ -71,7 +71,7 @@ def test_any_value_is_in_range_or_refused_in_one_line(data):
     reason = check(one, value)
     assert reason.isprintable()
     if reason:
-        assert reason.startswith(f'{one.name}: expected ') and ', came ' in reason
+        assert reason.startswith(f'{one.name}: expected ') and ', got ' in reason
         return
     assert in_range(one, value)
     kept = type(one.default)(value)

@@ -104,6 +104,6 @@ def test_a_dummy_step_that_fails_is_the_last_one():
 
 
 def test_dummy_steps_on_a_cpu_are_refused():
-    message = 'keep_warm: expected 0 with device cpu, came 0.5'
+    message = 'keep_warm: expected 0 with device cpu, got 0.5'
     assert VLAParameters(keep_warm=0.5).contradiction() == message
     assert not VLAParameters(keep_warm=0.5, device='cuda').contradiction()

@@ -22,7 +22,7 @@ def test_actions_pass_whole_and_finite_or_not_at_all(actions):
     if np.isfinite(actions).all():
         np.testing.assert_array_equal(check_actions(actions), actions)
     else:
-        with pytest.raises(UnsafeAction, match='expected finite actions, came'):
+        with pytest.raises(UnsafeAction, match='expected finite actions, got'):
             check_actions(actions)
 
 
@@ -31,17 +31,17 @@ def test_the_number_that_is_none_is_named_by_its_place():
     actions[1, 3], actions[2, 0] = np.nan, np.inf
     with pytest.raises(UnsafeAction) as caught:
         check_actions(actions)
-    assert str(caught.value) == 'expected finite actions, came nan as number 3 of action 1'
+    assert str(caught.value) == 'expected finite actions, got nan as number 3 of action 1'
     with pytest.raises(UnsafeAction) as caught:
         check_actions(np.zeros((2, 6)))
-    assert str(caught.value) == 'expected actions of shape [n, 7], came [2, 6]'
+    assert str(caught.value) == 'expected actions of shape [n, 7], got [2, 6]'
     checked = check_actions([[1, 2, 3, 4, 5, 6, 7]])
     assert checked.dtype == np.float64 and checked.tolist() == [[1, 2, 3, 4, 5, 6, 7]]
 
 
 @pytest.mark.parametrize('shape', [(7,), (1, 6), (0, 7), (1, 1, 7)])
 def test_misshapen_actions_are_unsafe(shape):
-    with pytest.raises(UnsafeAction, match=r'expected actions of shape \[n, 7\], came'):
+    with pytest.raises(UnsafeAction, match=r'expected actions of shape \[n, 7\], got'):
         check_actions(np.zeros(shape))
 
 
@@ -60,11 +60,11 @@ def test_stamp_may_be_off_by_the_timeout_and_no_more():
         assert lateness('camera', 10 * second + off, 10 * second, 0.5) is None
     assert lateness('camera', 0, 10 * second, 0.5) == (
         'unstamped',
-        'camera: expected a header stamp, came zero; let the driver stamp it',
+        'camera: expected a header stamp, got zero; let the driver stamp it',
     )
     assert lateness('camera', 12 * second, 10 * second, 0.5) == (
         'future_stamp',
-        'camera: expected a stamp of the past, came one 2.00 s ahead; '
+        'camera: expected a stamp of the past, got one 2.00 s ahead; '
         'synchronise the clocks and check use_sim_time on both sides',
     )
     assert lateness('camera', 7 * second, 10 * second, 0.5) == (

@@ -51,7 +51,7 @@ def test_a_picture_of_a_few_kilobytes_that_unfolds_to_gigabytes_is_refused_by_it
         (of_size(jpeg(), 9000, 9000), '9000x9000'),
         (of_size(jpeg(progressive=True), 6000, 6000), '6000x6000'),
     ):
-        with headroom(100), pytest.raises(ValueError, match=f'at most 33554432.*came {size}'):
+        with headroom(100), pytest.raises(ValueError, match=f'at most 33554432.*got {size}'):
             decode(data)
     for side in (20_000, 65_500, 2**31 - 1):  # Pillow refuses it, and OpenCV would
         header = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
@@ -69,7 +69,7 @@ def test_a_jpeg_of_very_many_scans_is_refused_and_a_progressive_one_is_not():
     data = jpeg(progressive=True)
     assert decode(data).shape == SMALL.shape
     begin, end = data.rindex(b'\xff\xda'), data.rindex(b'\xff\xd9')
-    with pytest.raises(ValueError, match='at most 32 scans, came'):
+    with pytest.raises(ValueError, match='at most 32 scans, got'):
         decode(data[:end] + data[begin:end] * 1000 + data[end:])
 
 
@@ -100,7 +100,7 @@ def test_a_raw_image_takes_no_memory_that_its_data_do_not_have():
         (32, 64, 2**32 - 1),
     ):
         message = Image(encoding='rgb8', height=height, width=width, step=step, data=bytes(12288))
-        with headroom(100), pytest.raises(ValueError, match='camera: expected .* came'):
+        with headroom(100), pytest.raises(ValueError, match='camera: expected .* got'):
             conversion.to_rgb(message, 'camera')
 
 

@@ -9,24 +9,22 @@ neither messages nor tensors.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-import os
 from pathlib import Path
 import random
 import time
 from typing import Any
 
+from kill_graph import KillGraph
 import numpy as np
+from script import run
 from vla_cache_ros.control.parameters import DriverParameters
 from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.ros.shared_memory import dead_segments
-from vla_cache_ros.share import share_file
 
-PARAMETERS = 'config/tabletop.yaml'
 LINEAR, ANGULAR, IMAGE_TIMEOUT = 0.4, 0.9, 0.5  # m/s, rad/s, s; given to the node below
 SETTLING = 0.35  # s in which the simulated arm comes to rest from LINEAR, whatever stopped it
 TICKS = 0.1  # s: ticks of the node, and the way of its last command
@@ -34,7 +32,14 @@ HOLD_LIMIT = 1e3 * (DriverParameters.command_timeout + SETTLING)  # ms after a c
 STOP_LIMIT = 1e3 * (IMAGE_TIMEOUT + TICKS)  # ms
 DEAD_LIMIT = 8  # segments of shared memory whose processes are gone; each has half a megabyte
 VLA, ROBOT = 'vla_node', 'sim_robot_node'
-MODULES = {VLA: 'vla_cache_ros.ros.vla_node', ROBOT: 'vla_cache_ros.ros.sim_robot_node'}
+MODULES: dict[str, str] = {}  # of other nodes than the package's, for tests
+POLICY_PARAMETERS = {
+    'max_linear_velocity': LINEAR,
+    'max_angular_velocity': ANGULAR,
+    'image_timeout': IMAGE_TIMEOUT,
+    'state_timeout': IMAGE_TIMEOUT,
+    'execution': 'asynchronous',  # the arm moves without a pause
+}
 # When in its life the victim is killed, and up to how many seconds after that moment.
 MOMENTS = {
     VLA: {'starting': 3.0, 'loading': 0.5, 'activating': 0.02, 'moving': 1.5},
@@ -42,15 +47,36 @@ MOMENTS = {
 }
 
 
-def drill_kill(out: Path, times: int, seed: int, checkpoint: str, gate: str) -> dict[str, Any]:
+def drill_kill(
+    out: Path,
+    times: int = 100,
+    seed: int = 0,
+    checkpoint: str = 'tabletop',
+    gate: str = 'learned',
+) -> dict[str, Any]:
     """
-    Kill one of the two processes so many times; return the figures.
+    Kill the policy's or the robot's process at random moments, and start it again.
 
-    seed: of victims and moments. Raises ChildProcessError when the other process dies, or one
-    that was started again does not come to motion.
+    Returns the figures. Raises ChildProcessError when the other process dies, or one that was
+    started again does not come to motion.
+
+    Args:
+        out: folder for figures and logs.
+        times: how often.
+        seed: of who is killed, and when.
+        checkpoint: of two cameras, for the parameters of config/tabletop.yaml.
+        gate: as for `vla-cache evaluate`.
+
     """
     draws, kills = random.Random(seed), []
-    with _running(out, checkpoint, gate) as drill:
+    values = POLICY_PARAMETERS | {'model_path': checkpoint, 'gate': gate}
+    with (
+        nodes(out / 'log') as processes,
+        KillGraph(processes.check, LINEAR, ANGULAR) as graph,
+    ):
+        drill = _Drill(processes, graph, {VLA: values, ROBOT: {}})
+        drill.start(ROBOT)
+        drill.start(VLA)
         drill.go_on(VLA, seed)
         for number in range(times):
             victim = [VLA, ROBOT][number % 2] if number < 2 else draws.choice([VLA, ROBOT])
@@ -72,23 +98,20 @@ def drill_kill(out: Path, times: int, seed: int, checkpoint: str, gate: str) -> 
 class _Drill:
     """The processes and the graph, and what is done to them."""
 
-    def __init__(self, processes: Processes, graph: Any, commands: dict[str, list[str]]):  # noqa: ANN401
-        self._processes, self._graph, self._commands = processes, graph, commands
+    def __init__(self, processes: Processes, graph: KillGraph, values: dict[str, dict]):
+        self._processes, self._graph, self._values = processes, graph, values
 
     def start(self, name: str) -> None:
         """Start one of the two."""
-        self._processes.start(name, MODULES[name], self._commands[name])
+        self._processes.start_node(name, self._values[name], MODULES.get(name, ''))
 
     def go_on(self, victim: str, seed: int) -> None:
         """Bring what was started, or taken down, to motion in a new episode."""
-        from vla_cache_ros.live.operator import ACTIVATE
-        from vla_cache_ros.live.operator import CONFIGURE
-
         self._graph.begin_episode(seed)
         begin = time.time_ns()
         if victim == VLA:
-            self._graph.bring(CONFIGURE, 'inactive')
-            self._graph.bring(ACTIVATE, 'active')
+            self._graph.bring('configure', 'inactive')
+            self._graph.bring('activate', 'active')
         self._graph.wait_for_motion(begin)
 
     def kill(self, victim: str, moment: str, share: float, seed: int) -> dict[str, Any]:
@@ -116,19 +139,14 @@ class _Drill:
 
     def _prepare(self, victim: str, moment: str) -> None:
         """Bring the victim, which moves, to the moment at which it is to be killed."""
-        from vla_cache_ros.live.operator import ACTIVATE
-        from vla_cache_ros.live.operator import CLEANUP
-        from vla_cache_ros.live.operator import CONFIGURE
-        from vla_cache_ros.live.operator import DEACTIVATE
-
         if moment == 'starting':
             self._processes.kill(victim)
             self.start(victim)
         elif moment in ('loading', 'activating'):
-            self._graph.bring(DEACTIVATE, 'inactive')
+            self._graph.bring('deactivate', 'inactive')
             if moment == 'loading':
-                self._graph.bring(CLEANUP, 'unconfigured')
-            self._graph.request(CONFIGURE if moment == 'loading' else ACTIVATE)
+                self._graph.bring('cleanup', 'unconfigured')
+            self._graph.request('configure' if moment == 'loading' else 'activate')
 
 
 def _judge(seen: dict[str, Any]) -> list[str]:
@@ -177,32 +195,5 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {name: float(np.percentile(values, at)) for name, at in points.items()}
 
 
-@contextmanager
-def _running(out: Path, checkpoint: str, gate: str) -> Iterator[_Drill]:
-    """Yield a drill whose robot and policy have been started."""
-    from kill_graph import KillGraph
-    from vla_cache_ros.live.isolation import isolated_domain
-
-    out.mkdir(parents=True, exist_ok=True)
-    ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
-    values = {
-        'model_path': checkpoint,
-        'gate': gate,
-        'max_linear_velocity': LINEAR,
-        'max_angular_velocity': ANGULAR,
-        'image_timeout': IMAGE_TIMEOUT,
-        'state_timeout': IMAGE_TIMEOUT,
-        'execution': 'asynchronous',  # the arm moves without a pause
-    }
-    policy = [text for key, value in values.items() for text in ('-p', f'{key}:={value}')]
-    commands = {VLA: [*ros, *policy], ROBOT: ros}
-    with (
-        isolated_domain() as domain,
-        Processes(out / 'log', {**domain, 'ROS_LOG_DIR': str(out / 'log' / 'ros')}) as processes,
-    ):
-        os.environ.update(domain)
-        with KillGraph(processes.check, LINEAR, ANGULAR) as graph:
-            drill = _Drill(processes, graph, commands)
-            drill.start(ROBOT)
-            drill.start(VLA)
-            yield drill
+if __name__ == '__main__':
+    run(drill_kill)

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from overrun_graph import OverrunGraph
+from script import run
+from slowed_node import FIXED
 from vla_cache_ros.live.drill import running
 from vla_cache_ros.live.drill import write
 
@@ -27,23 +30,27 @@ TIMEOUT = 60.0  # s; of OTHERS
 LONGEST = 240.0  # s to get to a stage
 
 
-def drill_overrun(out: Path, checkpoint: str, gate: str) -> dict[str, Any]:
+def drill_overrun(
+    out: Path, checkpoint: str = 'tabletop', gate: str = 'learned'
+) -> dict[str, Any]:
     """
-    Slow the model in steps until the arm is stopped, let go, slow it all at once; return figures.
+    Slow the model in steps: more reuse, a lower rate, a stop, and back; then all at once.
 
-    Raises ChildProcessError when a process died or a stage was not reached in time.
+    Returns the figures. Raises ChildProcessError when a process died or a stage was not reached
+    in time.
+
+    Args:
+        out: folder for figures and logs.
+        checkpoint: of two cameras, for the parameters of config/tabletop.yaml.
+        gate: as for `vla-cache evaluate`.
+
     """
-    from overrun_graph import OverrunGraph
-    from slowed_node import FIXED
-
-    node = ['slowed_node', '-p', f'reuse:={REUSE}']
-    for timeout in OTHERS:
-        node += ['-p', f'{timeout}:={TIMEOUT}']
-    with running(out, checkpoint, gate, node, OverrunGraph) as (_, graph):
+    values = {'reuse': REUSE, **dict.fromkeys(OTHERS, TIMEOUT)}
+    with running(out, checkpoint, gate, 'slowed_node', values, OverrunGraph) as (_, graph):
         phases = [_phase(graph, 'none', 0.0)]
         if phases[0]['stage_at_the_end'] != 'none':
             raise ChildProcessError(
-                'expected a machine that keeps up before the model is slowed, came one that gave '
+                'expected a machine that keeps up before the model is slowed, got one that gave '
                 f'up: {phases[0]["stage_at_the_end"]}; free it, or take a smaller model'
             )
         period = graph.parameters['execute_steps'] / graph.parameters['control_frequency']
@@ -105,7 +112,7 @@ def action_ms(twists: list[tuple[int, np.ndarray]]) -> float | None:
     return float(np.median(spans)) if spans else None
 
 
-def _phase(graph: Any, stage: str, seconds: float) -> dict[str, Any]:  # noqa: ANN401
+def _phase(graph: OverrunGraph, stage: str, seconds: float) -> dict[str, Any]:
     """Slow the model, ever more until a stage follows; return how it came and what it is like."""
     seen, before = len(graph.rungs), int(graph.health.get('overruns', 0))
     began = graph.slow(seconds)
@@ -131,10 +138,10 @@ def _phase(graph: Any, stage: str, seconds: float) -> dict[str, Any]:  # noqa: A
         'reuse_asked': graph.health['reuse asked'],
         'reuse': float(np.mean(cached)) if cached else 0.0,
         'control_frequency': float(graph.health['control frequency']),
-        'action_ms': action_ms(graph.twists),
+        'action_ms': action_ms([(stamp, twist) for stamp, twist, _ in graph.twists]),
         'inferences': len(times),
         'inference_ms': float(np.median(times)) if times else 0.0,
-        'moving': sum(bool(twist.any()) for _, twist in graph.twists),
+        'moving': sum(bool(twist.any()) for _, twist, _ in graph.twists),
         'commands': len(graph.twists),
     }
     lasts = f'{phase["action_ms"]:.0f} ms' if phase['action_ms'] else 'nothing'
@@ -147,7 +154,7 @@ def _phase(graph: Any, stage: str, seconds: float) -> dict[str, Any]:  # noqa: A
     return phase
 
 
-def _sudden(graph: Any, seconds: float, stages: list[str]) -> dict[str, Any]:  # noqa: ANN401
+def _sudden(graph: OverrunGraph, seconds: float, stages: list[str]) -> dict[str, Any]:
     """Slow the model all at once; return how soon each stage followed."""
     seen, before = len(graph.rungs), int(graph.health['overruns'])
     began = graph.slow(seconds)
@@ -161,3 +168,7 @@ def _sudden(graph: Any, seconds: float, stages: list[str]) -> dict[str, Any]:  #
     )
     overruns = int(graph.health['overruns']) - before
     return {'delay_of_a_dense_step_s': seconds, 'after_s': after, 'overruns': overruns}
+
+
+if __name__ == '__main__':
+    run(drill_overrun)

@@ -10,50 +10,43 @@ from collections.abc import Callable
 import json
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import TwistStamped
 import numpy as np
-from rclpy.time import Time
 from std_msgs.msg import Float64
 from std_msgs.msg import String
-from vla_cache_ros.live.demo_graph import POLICY
-from vla_cache_ros.live.demo_graph import START_TIMEOUT
-from vla_cache_ros.live.drill_graph import DrillGraph
+from vla_cache_ros.live.drill import DrillGraph
+from vla_cache_ros.live.graph import POLICY
+from vla_cache_ros.live.graph import START_TIMEOUT
 from vla_cache_ros.live.operator import GraphError
 from vla_cache_ros.ros.qos import LATCHED
 
 
 class OverrunGraph(DrillGraph):
     """
-    Note stages, commands and reports.
+    Note stages, besides commands and reports.
 
     rungs: (ns, stage, reuse asked, control frequency) whenever one of them is another, since the
-    start. health: the newest figures of /diagnostics. twists, reports: (ns, [6] m/s and rad/s) of
-    each command, and one of each inference, since `run`. fastest: largest norms of any command,
-    m/s and rad/s. parameters: of the node.
+    start. health: the newest figures of /diagnostics. fastest: largest norms of any command, m/s
+    and rad/s. parameters: of the node.
     """
 
     def __init__(self, watch: Callable[[], None]):
         """Join the graph; watch as for DrillGraph."""
         super().__init__(watch)
-        node = self._operator.node
         self.rungs: list[tuple[int, str, str, str]] = []
         self.health: dict[str, str] = {}
-        self.twists: list[tuple[int, np.ndarray]] = []
-        self.reports: list[dict[str, Any]] = []
         self.fastest = np.zeros(2)
         self.parameters: dict[str, Any] = {}
-        self._slowdown = node.create_publisher(Float64, f'{POLICY}/slowdown', 1)
-        node.create_subscription(DiagnosticArray, '/diagnostics', self._on_health, 100)
-        node.create_subscription(String, f'{POLICY}/run_info', self._on_info, LATCHED)
+        self._slowdown = self.node.create_publisher(Float64, f'{POLICY}/slowdown', 1)
+        self.hear_diagnostics(self._on_health)
+        self.hear(String, f'{POLICY}/run_info', self._on_info, LATCHED)
 
     def slow(self, seconds: float) -> int:
         """Have a dense step take so much longer (s) from now on; return the time (ns)."""
-        self._operator.wait(
+        self.wait(
             lambda: self._slowdown.get_subscription_count() > 0, 'the slowed node', START_TIMEOUT
         )
         self._slowdown.publish(Float64(data=seconds))
-        return self._operator.node.get_clock().now().nanoseconds
+        return self.node.get_clock().now().nanoseconds
 
     def wait_for(self, stage: str, seen: int, timeout: float) -> bool:
         """
@@ -62,7 +55,7 @@ class OverrunGraph(DrillGraph):
         seen: number of rungs that do not count, unless the node still stands on the last.
         """
         try:
-            self._operator.wait(
+            self.wait(
                 lambda: stage in self.stages_since(max(seen - 1, 0)), f'stage {stage}', timeout
             )
         except GraphError:
@@ -78,31 +71,19 @@ class OverrunGraph(DrillGraph):
         """Return when (ns) a stage was first entered after so many rungs, None if never."""
         return next((rung[0] for rung in self.rungs[seen:] if rung[1] == stage), None)
 
-    def run(self, seconds: float) -> None:
-        """Forget commands and inferences and note for so long."""
-        self.twists.clear()
-        self.reports.clear()
-        super().run(seconds)
-
-    def _on_twist(self, message: TwistStamped) -> None:
-        super()._on_twist(message)
-        linear, angular = message.twist.linear, message.twist.angular
-        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
-        self.twists.append((self.stamps[-1], twist))
+    def on_twist(self, stamp: int, twist: np.ndarray) -> None:
+        """Note a command and whether it is the fastest."""
+        super().on_twist(stamp, twist)
         norms = np.linalg.norm(twist.reshape(2, 3), axis=1)
         self.fastest = np.maximum(self.fastest, norms)
 
-    def _on_report(self, message: String) -> None:
-        super()._on_report(message)
-        self.reports.append(json.loads(message.data))
-
-    def _on_health(self, message: DiagnosticArray) -> None:
-        self.health = {value.key: value.value for value in message.status[0].values}
+    def _on_health(self, stamp: int, values: dict[str, str]) -> None:
+        self.health = values
         rung = tuple(
-            self.health.get(key, '') for key in ('degradation', 'reuse asked', 'control frequency')
+            values.get(key, '') for key in ('degradation', 'reuse asked', 'control frequency')
         )
         if rung[0] and (not self.rungs or rung != self.rungs[-1][1:]):
-            self.rungs.append((Time.from_msg(message.header.stamp).nanoseconds, *rung))
+            self.rungs.append((stamp, *rung))
 
     def _on_info(self, message: String) -> None:
         self.parameters = json.loads(message.data)['parameters']

@@ -9,26 +9,25 @@ it takes the time that it takes. Samples processes from outside; judges by `soak
 """
 
 import csv
-import os
 from pathlib import Path
-import resource
 import time
 from typing import Any
 
+from command_checks import Bounds
 import numpy as np
+import psutil
+from script import run
 from soak_figures import draw
 from soak_figures import flatness
+from soak_graph import SoakGraph
 from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
 from vla_cache_ros.environments.tabletop.tasks import TASKS
 from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.live.processes import ProcessDied
-from vla_cache_ros.live.processes import Processes
+from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.reports.statistics import percentiles
-from vla_cache_ros.share import share_file
 
-PARAMETERS = 'config/tabletop.yaml'
 SPEED = 20.0  # simulated seconds in one second
 RATE = SPEED * CONTROL_FREQUENCY  # Hz, of actions and commands
 NODE = {
@@ -38,7 +37,7 @@ NODE = {
     'translation_scale': 1 / SPEED,
     'rotation_scale': 1 / SPEED,
     'execute_steps': 8,  # all of a chunk
-    'degrade': 'false',  # 40 ms of actions are less than an inference takes
+    'degrade': False,  # 40 ms of actions are less than an inference takes
 }
 BOUNDS = {
     'max_linear_velocity': 0.4,
@@ -57,14 +56,26 @@ PROCESSES = {'node': 'vla_node', 'robot': 'sim_robot_node'}
 
 
 def run_soak(
-    out: Path, steps: int, seed: int, checkpoint: str = 'tabletop', gate: str = 'learned'
+    out: Path,
+    steps: int = 3000,
+    seed: int = 0,
+    checkpoint: str = 'tabletop',
+    gate: str = 'learned',
 ) -> dict[str, Any]:
     """
-    Run for so many control steps of the robot; write and return the figures.
+    Run robot and policy over ROS, disturb them at random, and see whether all stays flat.
 
-    Writes soak.json, soak.csv and soak.png to `out`, the first two every minute. Raises
-    ChildProcessError when a process died or did not do what it was asked; what there is by then
-    is written, also when a signal ends the run.
+    Writes soak.json, soak.csv and soak.png to `out`, the first two every minute; returns the
+    figures. Raises ChildProcessError when a process died or did not do what it was asked; what
+    there is by then is written, also when a signal ends the run.
+
+    Args:
+        out: folder for figures, samples, picture and logs.
+        steps: control steps of the robot.
+        seed: of scenes and disturbances.
+        checkpoint: of two cameras, for the parameters of config/tabletop.yaml.
+        gate: as for `vla-cache evaluate`.
+
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in ('soak.json', 'soak.csv', 'soak.png'):  # not an earlier run's beside this one's
@@ -102,49 +113,21 @@ class Soak:
         self.rows: list[dict[str, float]] = []
         self.error = ''
         self._out, self._goal, self._seed = out, steps, seed
-        self._graph: Any = None
+        self._graph: SoakGraph | None = None
         self._begin = self._end = time.monotonic()
 
     def run(self, checkpoint: str, gate: str) -> None:
         """Start the processes and go on until the robot has made its steps."""
-        from command_checks import Bounds
-        from soak_graph import SoakGraph
-        from vla_cache_ros.live.isolation import isolated_domain
-
         rng = np.random.default_rng(self._seed)
-        ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
-        log = self._out / 'log'
-        with (
-            isolated_domain() as domain,
-            Processes(log, {**domain, 'ROS_LOG_DIR': str(log / 'ros')}) as processes,
-        ):
-            os.environ.update(domain)
-            robot = {'seed': self._seed, **ROBOT}
-            node = {'model_path': checkpoint, 'gate': gate, **NODE, **BOUNDS}
-            for name, values in (('sim_robot_node', robot), ('vla_node', node)):
-                arguments = [
-                    text for item in values.items() for text in ('-p', f'{item[0]}:={item[1]}')
-                ]
-                processes.start(name, f'vla_cache_ros.ros.{name}', [*ros, *arguments])
-            graph = SoakGraph(
-                processes.check,
-                Bounds(**BOUNDS),
-                RATE,
-                [task.instruction for task in TASKS.values()],
-                rng,
-            )
-            self._graph = graph
-            try:
-                with graph:
-                    self._begin = self._end = time.monotonic()
-                    self._loop({k: processes.pid(name) for k, name in PROCESSES.items()}, rng)
-            except ProcessDied:
-                raise
-            except ChildProcessError as error:  # alive, but it did not do what it was asked
-                raise ChildProcessError(
-                    f'{error}; the end of {processes.log("vla_node")}:\n'
-                    f'{processes.tail("vla_node")}'
-                ) from None
+        with nodes(self._out / 'log') as processes:
+            processes.start_node('sim_robot_node', {'seed': self._seed, **ROBOT})
+            policy = {'model_path': checkpoint, 'gate': gate, **NODE, **BOUNDS}
+            processes.start_node('vla_node', policy)
+            instructions = [task.instruction for task in TASKS.values()]
+            with SoakGraph(processes.check, Bounds(**BOUNDS), RATE, instructions, rng) as graph:
+                self._graph = graph
+                self._begin = self._end = time.monotonic()
+                self._loop({k: processes.pid(name) for k, name in PROCESSES.items()}, rng)
 
     def _loop(self, pids: dict[str, int], rng: np.random.Generator) -> None:
         graph, now = self._graph, self._begin
@@ -243,10 +226,13 @@ class Soak:
 
 def usage(pid: int) -> dict[str, float]:
     """Return the resident memory (MiB), open file descriptors and threads of a process."""
-    folder = Path(f'/proc/{pid}')
-    pages = int((folder / 'statm').read_text(encoding='ascii').split()[1])
+    process = psutil.Process(pid)
     return {
-        'rss_mib': pages * resource.getpagesize() / 2**20,
-        'fds': len(os.listdir(folder / 'fd')),
-        'threads': len(os.listdir(folder / 'task')),
+        'rss_mib': process.memory_info().rss / 2**20,
+        'fds': process.num_fds(),
+        'threads': process.num_threads(),
     }
+
+
+if __name__ == '__main__':
+    run(run_soak)

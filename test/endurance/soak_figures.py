@@ -40,7 +40,7 @@ def flatness(times: Sequence[float], columns: Mapping[str, Sequence[float]]) -> 
     than ten samples.
     """
     if len(times) < 10:
-        raise ValueError(f'expected at least 10 samples, came {len(times)}: take more steps')
+        raise ValueError(f'expected at least 10 samples, got {len(times)}: take more steps')
     return {name: _column(name, np.asarray(times), values) for name, values in columns.items()}
 
 

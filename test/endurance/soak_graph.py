@@ -9,31 +9,20 @@ time. Each episode ends as in the demo, at success or at the task's limit.
 
 from collections import Counter
 from collections.abc import Callable
-import json
 import time
 from typing import Any
+from typing import Self
 
 from command_checks import Bounds
 from command_checks import CommandChecks
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import TwistStamped
 import numpy as np
-from rclpy.qos import QoSProfile
-from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
-from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
-from vla_cache_ros.live.demo_graph import COMMANDS
-from vla_cache_ros.live.demo_graph import POLICY
-from vla_cache_ros.live.demo_graph import REPORTS
-from vla_cache_ros.live.demo_graph import ROBOT
-from vla_cache_ros.live.demo_graph import START_TIMEOUT
-from vla_cache_ros.live.operator import ACTIVATE
-from vla_cache_ros.live.operator import CONFIGURE
-from vla_cache_ros.live.operator import DEACTIVATE
-from vla_cache_ros.live.operator import Operator
-from vla_cache_ros.ros.qos import LATCHED
+from vla_cache_ros.live.graph import Graph
+from vla_cache_ros.live.graph import POLICY
+from vla_cache_ros.live.graph import ROBOT
+from vla_cache_ros.live.graph import START_TIMEOUT
 
 ODD_INSTRUCTIONS = (
     'подними красный куб',
@@ -49,9 +38,9 @@ _SEEDS = 2**31 - 1
 _EPISODE_PATIENCE = 5.0  # s after which a request for an episode is made again
 
 
-class SoakGraph:
+class SoakGraph(Graph):
     """
-    Take the policy to active and keep it and the robot busy; a context manager.
+    Take the policy to active and keep it and the robot busy.
 
     steps: control periods in which the robot was moved. checks: of every command. events: what
     was done to the graph, by name. reports: latencies (ms) of the inferences since they were
@@ -67,57 +56,44 @@ class SoakGraph:
         rng: np.random.Generator,
     ):
         """Join the graph; watch is called while waiting and raises when a process has died."""
-        self._operator = Operator(watch)
-        self._rng, self._instructions, self._bounds = rng, instructions, bounds
+        super().__init__(watch)
+        self._rng, self._bounds = rng, bounds
         self.checks = CommandChecks(bounds, publish_rate)
         self.steps = self.successes = 0
         self.events: Counter[str] = Counter()
-        self.reports: list[dict[str, float]] = []
         self.diagnostics: dict[str, str] = {}
-        self._status: dict[str, Any] = {}
         self._asked = 0.0  # monotonic s; when the episode that is awaited was asked for
         self._awaited = 0  # number of the episode that has to begin before this one may end
         self._disturbances = {
             'robot_reset': self.begin_episode,
             'node_reset': self._reset,
-            'instruction': lambda: self._instruct(str(rng.choice(instructions))),
-            'odd_instruction': lambda: self._instruct(str(rng.choice(ODD_INSTRUCTIONS))),
+            'instruction': lambda: self.instruct(str(rng.choice(instructions))),
+            'odd_instruction': lambda: self.instruct(str(rng.choice(ODD_INSTRUCTIONS))),
             'pause': self._pause,
             'deactivation': self._deactivate,
             'parameters': self._change_bounds,
         }
-        node = self._operator.node
-        self._speaker = node.create_publisher(String, '/instruction', LATCHED)
-        self._episodes = node.create_publisher(String, f'{ROBOT}/new_episode', LATCHED)
-        self._resets = node.create_client(Trigger, f'{POLICY}/reset')
-        deep = QoSProfile(depth=1000)
-        node.create_subscription(TwistStamped, COMMANDS, self._on_twist, deep)
-        node.create_subscription(Float64MultiArray, '/gripper/commands', self._on_gripper, deep)
-        node.create_subscription(String, REPORTS, self._on_report, deep)
-        node.create_subscription(String, f'{ROBOT}/episode_status', self._on_status, LATCHED)
-        node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self._resets = self.node.create_client(Trigger, f'{POLICY}/reset')
+        self.hear_commands(self.checks.twist)
+        self.hear_diagnostics(self._on_diagnostics)
+        self.hear(
+            Float64MultiArray, '/gripper/commands', lambda m: self.checks.gripper(list(m.data))
+        )
 
-    def __enter__(self) -> 'SoakGraph':
+    def __enter__(self) -> Self:
         """Wait for the robot; load the policy, instruct and activate it."""
-        self._operator.wait(lambda: bool(self._status), f'{ROBOT}/episode_status', START_TIMEOUT)
-        self._operator.transition(POLICY, CONFIGURE, _LOAD_TIMEOUT)
-        self._instruct(self._status['instruction'])
-        self._operator.transition(POLICY, ACTIVATE)
-        self._operator.wait(lambda: bool(self.reports), 'the first inference', START_TIMEOUT)
+        self.wait(lambda: bool(self.status), f'{ROBOT}/episode_status', START_TIMEOUT)
+        self.start(self.status['instruction'], _LOAD_TIMEOUT)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave the graph as it is: its processes end by a signal, and stop the arm first."""
-        self._operator.close()
 
     def run(self, seconds: float) -> None:
         """Let episodes follow each other for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self._operator.settle(min(0.1, seconds))
+            self.settle(min(0.1, seconds))
             late = time.monotonic() - self._asked > _EPISODE_PATIENCE
-            begun = self._status['episode'] >= self._awaited
-            done = self._status['success'] or self._status['steps'] >= self._status['max_steps']
+            begun = self.status['episode'] >= self._awaited
+            done = self.status['success'] or self.status['steps'] >= self.status['max_steps']
             if (begun and done) or (not begun and late):
                 self.begin_episode()
                 self._reset()
@@ -130,28 +106,25 @@ class SoakGraph:
 
     def begin_episode(self) -> None:
         """Ask the robot for another scene; it is there a moment later."""
-        self._awaited, self._asked = self._status['episode'] + 1, time.monotonic()
-        self._episodes.publish(String(data=str(self._rng.integers(_SEEDS))))
-
-    def _instruct(self, text: str) -> None:
-        self._speaker.publish(String(data=text))
+        self._awaited, self._asked = self.status['episode'] + 1, time.monotonic()
+        self.ask_for_episode(int(self._rng.integers(_SEEDS)))
 
     def _reset(self) -> None:
         self._resets.call_async(Trigger.Request())
 
     def _pause(self) -> None:
-        self._operator.call(SetBool, f'{POLICY}/pause', SetBool.Request(data=True))
+        self.call(SetBool, f'{POLICY}/pause', SetBool.Request(data=True))
         self.checks.still(time.time_ns())
-        self._operator.settle(_PAUSE)
+        self.settle(_PAUSE)
         self.checks.still(np.inf)
-        self._operator.call(SetBool, f'{POLICY}/pause', SetBool.Request(data=False))
+        self.call(SetBool, f'{POLICY}/pause', SetBool.Request(data=False))
 
     def _deactivate(self) -> None:
-        self._operator.transition(POLICY, DEACTIVATE, START_TIMEOUT)
+        self.transition(POLICY, 'deactivate', START_TIMEOUT)
         self.checks.silent(time.time_ns())
-        self._operator.settle(_PAUSE)
+        self.settle(_PAUSE)
         self.checks.silent(np.inf)
-        self._operator.transition(POLICY, ACTIVATE, START_TIMEOUT)
+        self.transition(POLICY, 'activate', START_TIMEOUT)
 
     def _change_bounds(self) -> None:
         """Set every bound to 0.25 to 1 times what it was at the start."""
@@ -160,33 +133,22 @@ class SoakGraph:
             for name, bound in vars(self._bounds).items()
         }
         self.checks.change(**values)
-        self._operator.set_parameters(POLICY, **values)
+        self.set_parameters(POLICY, **values)
         self.checks.changed(time.time_ns())
 
-    def _on_twist(self, message: TwistStamped) -> None:
-        linear, angular = message.twist.linear, message.twist.angular
-        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
-        self.checks.twist(Time.from_msg(message.header.stamp).nanoseconds, twist)
-
-    def _on_gripper(self, message: Float64MultiArray) -> None:
-        self.checks.gripper(list(message.data))
-
-    def _on_report(self, message: String) -> None:
-        report = json.loads(message.data)
-        self.reports.append({name: report[name] for name in ('act_ms', 'image_to_command_ms')})
-
-    def _on_status(self, message: String) -> None:
-        status, before = json.loads(message.data), self._status
-        self._status = status
+    def on_status(self, status: dict[str, Any]) -> None:
+        """Count steps, successes and what was refused; instruct when an episode begins."""
+        before = self.status
+        super().on_status(status)
         if status['error'] and status['error'] != before.get('error'):
             self.checks.violations['refused_by_the_robot'] += 1
         if status['episode'] != before.get('episode'):
             self.steps += status['steps']
             self.events['episodes'] += 1
-            self._instruct(status['instruction'])
+            self.instruct(status['instruction'])
             return
         self.steps += status['steps'] - before['steps']
         self.successes += status['success'] and not before['success']
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.diagnostics = {value.key: value.value for value in message.status[0].values}
+    def _on_diagnostics(self, _: int, values: dict[str, str]) -> None:
+        self.diagnostics = values

@@ -141,7 +141,7 @@ def test_warm_up_does_not_count_and_a_window_without_inferences_is_left_out():
 
 
 def test_too_few_samples_are_refused():
-    with pytest.raises(ValueError, match='expected at least 10 samples, came 9'):
+    with pytest.raises(ValueError, match='expected at least 10 samples, got 9'):
         flatness(*series(count=9))
 
 

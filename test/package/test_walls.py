@@ -1,76 +1,153 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Data walks forward through the rooms: what each of them may import."""
+"""Data walks forward through the rooms: what each of them may import, by dotted path."""
 
 import ast
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from paths import ROOT
 import pytest
 
 PACKAGE = ROOT / 'vla_cache_ros'
-ROS = {'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'rosbag2_py'}
-MESSAGES = {'std_msgs', 'sensor_msgs', 'geometry_msgs', 'builtin_interfaces'}
-TENSORS = {'torch', 'transformers', 'safetensors'}
-ABOVE = {'mujoco', 'policy', 'evaluation', 'training', 'simulation'}  # of model and recordings
-FORBIDDEN = {
-    'vla': ROS | ABOVE | {'caching', 'ros', 'bags'},
-    'caching': ROS | ABOVE | {'ros', 'bags'},
-    'simulation': (ROS | TENSORS | ABOVE | {'caching', 'vla', 'ros', 'bags'})
-    - {'mujoco', 'simulation'},
-    'bags': ROS | MESSAGES | TENSORS | ABOVE | {'caching', 'vla'},
-    'benchmarks': ROS | TENSORS | {'ros', 'bags', 'training'},
-    'training': ROS | {'ros'},
-    'evaluation': ROS,
-    'ros': {'transformers', 'safetensors', 'training', 'timm', 'torchvision', 'bags'},
-}
-UNSAFE = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'eval', 'exec'}
+ROS = {
+    'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'rosbag2_py', 'builtin_interfaces',
+    'control_msgs', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'rcl_interfaces',
+    'sensor_msgs', 'std_msgs', 'std_srvs',
+}  # fmt: skip
+MODELS = {'torch', 'transformers', 'safetensors', 'huggingface_hub', 'accelerate'}
+BAGS = {'rosbags', 'mcap', 'zstandard', 'lz4'}
+SIMULATORS = {'mujoco', 'libero', 'robosuite'}
+PAGES = {'matplotlib', 'imageio_ffmpeg', 'jinja2', 'tabulate', 'scipy'}
+TERMINAL = {'tyro', 'tqdm'}
+TOOLS = SIMULATORS | BAGS | PAGES | TERMINAL  # what an arm moves without
+ALL = ROS | MODELS | TOOLS
+# Room, or file, by dotted path: the rooms it may import besides itself, the libraries it may not.
+# The longest path that fits a file holds for it.
+WALLS = {
+    'types': ((), ALL),
+    'action_distance': (('types',), ALL),
+    'extras': ((), ALL),
+    'share': ((), ALL),
+    'threads': ((), ROS | TOOLS),
+    'vla': ((), ROS | TOOLS),
+    'caching': (('types', 'vla'), ROS | TOOLS),
+    'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
+    'control': (('types', 'action_distance'), ALL),
+    'control.messages': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
+    'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
+    'environments': (('types',), ALL - {'libero'}),
+    'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
+    'reports': ((), ROS | BAGS | SIMULATORS | TERMINAL),
+    'training': (
+        ('types', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'environments.tabletop',
+         'reports'),
+        ROS | SIMULATORS,
+    ),
+    'evaluation': (
+        ('types', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
+         'environments', 'reports'),
+        ROS | SIMULATORS,
+    ),
+    'ros': (('types', 'control'), MODELS | TOOLS),
+    'ros.loading': (('types', 'control', 'policy'), ALL),
+    'ros.process': (('ros', 'extras'), MODELS | TOOLS),
+    'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | TOOLS),
+    'ros.sim_robot_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
+    'ros.gz_arm_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
+    'live': (
+        ('types', 'share', 'vla.checkpoint', 'caching.gates', 'control', 'bags', 'ros',
+         'evaluation', 'reports'),
+        MODELS | SIMULATORS,
+    ),
+    'cli': (
+        ('types', 'extras', 'share', 'policy', 'caching', 'control', 'bags', 'environments', 'ros',
+         'live', 'training', 'evaluation', 'reports'),
+        ROS | MODELS | TOOLS - TERMINAL,
+    ),
+}  # fmt: skip
 NOWHERE = {'timm', 'torchvision', 'tensorflow'}
-EXTRAS = {'mani_skill', 'sapien', 'gymnasium'}  # imported by name, when an environment is made
+BY_NAME = {'mani_skill', 'sapien', 'gymnasium'}  # imported when an environment is made
+UNSAFE = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'eval', 'exec'}
+MOST_FILES = 21  # in a folder
+LONG = 350  # lines at which to look twice: a file holds one idea
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+
+def tree(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding='utf-8'))
 
 
 def imports(path: Path) -> set[str]:
-    """Return the top-level packages and the rooms of this package that a file imports."""
+    """Return the dotted names that a file imports, in functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ''
-            if node.level > 1:
-                base = f'vla_cache_ros.{base}'
-            elif node.level == 1:
-                continue  # within the room
-            names = [f'{base}.{alias.name}' for alias in node.names]
-        else:
-            continue
-        for name in names:
-            parts = name.split('.')
-            found.add(parts[1] if parts[0] == 'vla_cache_ros' and len(parts) > 1 else parts[0])
+            assert node.level == 0, f'{path}:{node.lineno}: expected an absolute import'
+            found |= {f'{node.module}.{alias.name}' for alias in node.names}
     return found
 
 
-@pytest.mark.parametrize('room', FORBIDDEN)
+def dotted(path: Path) -> str:
+    """Return the path of a file of the package, dotted: caching.gates.learned."""
+    return '.'.join(path.relative_to(PACKAGE).with_suffix('').parts).removesuffix('.__init__')
+
+
+def within(name: str, rooms) -> bool:
+    """Say whether a dotted name is one of the rooms or stands in one."""
+    return any(f'{name}.'.startswith(f'{room}.') for room in rooms)
+
+
+def room_of(path: Path) -> str:
+    """Return the room whose walls hold for a file; raises LookupError where there is none."""
+    rooms = [room for room in WALLS if within(dotted(path), [room])]
+    if not rooms:
+        raise LookupError(f'{path}: expected a file of a room that has walls')
+    return max(rooms, key=len)
+
+
+@pytest.mark.parametrize('room', WALLS)
 def test_room_imports_nothing_from_behind_its_wall(room):
-    files = sorted((PACKAGE / room).rglob('*.py'))
-    assert files
-    found = {str(path.relative_to(PACKAGE)): imports(path) & FORBIDDEN[room] for path in files}
-    assert {name: names for name, names in found.items() if names} == {}
+    allowed, forbidden = WALLS[room]
+    known = (room, *allowed, '__version__')
+    found = {}
+    for path in FILES:
+        if path == PACKAGE / '__init__.py' or room_of(path) != room:
+            continue
+        for name in imports(path):
+            library, _, rest = name.partition('.')
+            if library == PACKAGE.name:
+                against = rest and not within(rest, known)
+            else:
+                against = library in forbidden | NOWHERE | BY_NAME
+            if against:
+                found.setdefault(dotted(path), []).append(name)
+    assert found == {}
 
 
-def test_forbidden_libraries_are_imported_nowhere():
-    found = {path.name: imports(path) & NOWHERE for path in PACKAGE.rglob('*.py')}
-    assert {name: names for name, names in found.items() if names} == {}
+def test_no_two_rooms_import_each_other():
+    order = TopologicalSorter()
+    for room, (allowed, _) in WALLS.items():
+        one = room.partition('.')[0]
+        order.add(one, *({other.partition('.')[0] for other in allowed} - {one}))
+    assert list(order.static_order())[-1] == 'cli'  # raises CycleError
 
 
-def test_what_an_extra_brings_is_imported_by_no_module_itself():
-    found = {path.name: imports(path) & EXTRAS for path in PACKAGE.rglob('*.py')}
+def test_package_imports_neither_recipes_nor_tests():
+    outside = {'recipes', 'test'} | {path.stem for path in (ROOT / 'test').rglob('*.py')}
+    found = {
+        dotted(path): {n.partition('.')[0] for n in imports(path)} & outside for path in FILES
+    }
     assert {name: names for name, names in found.items() if names} == {}
 
 
 def test_no_remote_code_and_no_unsafe_load():
-    for path in PACKAGE.rglob('*.py'):
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for path in FILES:
+        for node in ast.walk(tree(path)):
             if not isinstance(node, ast.Call):
                 continue
             keywords = {k.arg: getattr(k.value, 'value', None) for k in node.keywords}
@@ -80,9 +157,11 @@ def test_no_remote_code_and_no_unsafe_load():
                 assert keywords.get('weights_only') is True, f'{path}:{node.lineno}'
 
 
-def test_files_stay_short():
-    lengths = {
-        str(path.relative_to(PACKAGE)): len(path.read_text(encoding='utf-8').splitlines())
-        for path in PACKAGE.rglob('*.py')
-    }
-    assert {name: length for name, length in lengths.items() if length > 350} == {}
+def test_folders_stay_small():
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in FILES)
+    assert {name: count for name, count in counts.items() if count > MOST_FILES} == {}
+
+
+def test_a_long_file_was_looked_at_twice():
+    lengths = {dotted(path): len(path.read_text(encoding='utf-8').splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > LONG} == {}

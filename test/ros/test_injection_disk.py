@@ -45,7 +45,7 @@ def recorder(request, tmp_path, start):
     except FileNotFoundError:
         refused = 1
     if refused:
-        pytest.skip('expected the right to mount a tmpfs, came none: run as root to try it')
+        pytest.skip('expected the right to mount a tmpfs, got none: run as root to try it')
     try:
         yield lambda: start(*command), bag
     finally:
@@ -65,7 +65,7 @@ def test_recorder_ends_with_its_reason_and_leaves_a_bag_that_can_be_read(recorde
         assert graph.wait(lambda: len(graph.outside.reports) >= inferences + 2)
         assert graph.outside.health[-1]['stop causes'] == 'none'
     assert process.returncode == 1, output
-    assert 'bag_not_written: expected room on the disk, came: [Errno' in output
+    assert 'bag_not_written: expected room on the disk, got: [Errno' in output
     assert 'Traceback' not in output
     found = Bag(bag)
     messages = list(found.messages(['/image_raw']))

@@ -43,7 +43,7 @@ def run(*command):
 def link():
     """Yield two namespaces, each with one end of a cable that is called as the namespace is."""
     if shutil.which('ip') is None:
-        pytest.skip('expected the program ip, came none: install iproute2 to try it')
+        pytest.skip('expected the program ip, got none: install iproute2 to try it')
     near, far = (f'vla{side}{os.getpid()}'[:15] for side in 'ab')
     try:
         for end in (near, far):
@@ -59,7 +59,7 @@ def link():
             assert wait(lambda end=end: ' state UP ' in run('ip', '-n', end, 'link'), 10.0)
         yield near, far
     except subprocess.CalledProcessError as error:
-        pytest.skip(f'expected the right to make network namespaces, came: {error.stderr!r}')
+        pytest.skip(f'expected the right to make network namespaces, got: {error.stderr!r}')
     finally:
         for end in (near, far):
             subprocess.run(['ip', 'netns', 'del', end], capture_output=True)

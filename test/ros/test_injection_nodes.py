@@ -44,7 +44,7 @@ def causes(graph):
 def test_second_node_of_the_same_name_stops_the_arm_until_it_is_gone(moving):
     with moving.another(VLANode, lambda _: FakePolicy(), namespace='') as twin:
         assert moving.wait(lambda: causes(moving)['duplicate_node'])
-        assert moving.wait(lambda: moving.logged('expected one node /vla_node, came another'))
+        assert moving.wait(lambda: moving.logged('expected one node /vla_node, got another'))
         assert moving.wait(moving.outside.still, 0.5)
         assert twin.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert moving.wait(lambda: twin._twins._message())
@@ -66,7 +66,7 @@ def test_name_that_a_dead_node_left_on_the_graph_stops_nothing(moving):
 
 def test_second_publisher_of_commands_is_a_warning(moving):
     other = moving.outside.create_publisher(TwistStamped, 'delta_twist_cmds', 1)
-    line = '/delta_twist_cmds: expected one publisher, came 1 besides'
+    line = '/delta_twist_cmds: expected one publisher, got 1 besides'
     health = moving.outside.health
     assert moving.wait(lambda: bool(health) and line in health[-1]['message'])
     assert moving.wait(moving.outside.moving)

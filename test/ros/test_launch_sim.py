@@ -47,11 +47,12 @@ class TestRunning(unittest.TestCase):
     """The graph is up."""
 
     def test_policy_becomes_active_and_moves_the_arm_in_its_namespace(self):
-        operator = Operator(lambda: None)
-        node, reports = operator.node, []
-        node.create_subscription(String, f'{NAMESPACE}/vla_node/step_report', reports.append, 10)
-        instruct = node.create_publisher(String, f'{NAMESPACE}/instruction', LATCHED)
-        try:
+        with Operator(lambda: None) as operator:
+            node, reports = operator.node, []
+            node.create_subscription(
+                String, f'{NAMESPACE}/vla_node/step_report', reports.append, 10
+            )
+            instruct = node.create_publisher(String, f'{NAMESPACE}/instruction', LATCHED)
             request, service = GetState.Request(), f'{NAMESPACE}/vla_node/get_state'
             deadline, state = time.monotonic() + 90, ''
             while state != 'active' and time.monotonic() < deadline:
@@ -63,8 +64,6 @@ class TestRunning(unittest.TestCase):
             names = {name for name, _ in node.get_topic_names_and_types()}
             own = {'/diagnostics', '/parameter_events', '/rosout'}
             assert {n for n in names if not n.startswith(f'{NAMESPACE}/')} == own
-        finally:
-            operator.close()
 
 
 @launch_testing.post_shutdown_test()

@@ -10,7 +10,6 @@ import numpy as np
 from paths import ROOT
 import pytest
 from vla_cache_ros.caching.gates import GATES
-from vla_cache_ros.control.command_log import CommandLog
 from vla_cache_ros.control.parameter_table import markdown
 from vla_cache_ros.control.parameter_table import NODES
 from vla_cache_ros.control.parameters import RecorderParameters
@@ -19,6 +18,7 @@ from vla_cache_ros.control.worker import NICENESS
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.ros.declaration import check
+from vla_cache_ros.ros.servo_inputs import CommandLog
 
 MS = 1_000_000
 
@@ -107,20 +107,20 @@ def test_every_parameter_has_a_description_and_a_default_that_it_accepts(kind):
 
 
 def test_recorder_has_to_be_told_a_folder():
-    expected = 'bag_path: expected a folder to be made, came nothing'
+    expected = 'bag_path: expected a folder to be made, got nothing'
     assert RecorderParameters().contradiction() == expected
 
 
 @pytest.mark.parametrize(
     ('name', 'value', 'line'),
     [
-        ('reuse', 2.0, 'reuse: expected a float from -1 to 1, came 2.0'),
-        ('reuse', float('nan'), 'reuse: expected a float from -1 to 1, came nan'),
-        ('execute_steps', 2.5, 'execute_steps: expected an integer from 1 to 100, came 2.5'),
-        ('dry_run', 1, 'dry_run: expected true or false, came 1'),
-        ('image_topics', [], 'image_topics: expected a list of strings, not empty, came []'),
+        ('reuse', 2.0, 'reuse: expected a float from -1 to 1, got 2.0'),
+        ('reuse', float('nan'), 'reuse: expected a float from -1 to 1, got nan'),
+        ('execute_steps', 2.5, 'execute_steps: expected an integer from 1 to 100, got 2.5'),
+        ('dry_run', 1, 'dry_run: expected true or false, got 1'),
+        ('image_topics', [], 'image_topics: expected a list of strings, not empty, got []'),
         ('image_topics', 'image_raw', 'image_topics: expected a list of strings'),
-        ('image_timeout', 0.0, 'expected a float from 0.01 to 60 s, came 0.0'),
+        ('image_timeout', 0.0, 'expected a float from 0.01 to 60 s, got 0.0'),
         ('dtype', 'int4', 'float32, bfloat16, float16, int8, or fp8'),
     ],
 )
@@ -150,8 +150,9 @@ def test_two_runs_get_domains_of_their_own():
 
 
 def test_reference_of_the_parameters_is_up_to_date():
-    text = (ROOT / 'docs' / 'parameters.md').read_text(encoding='utf-8')
-    assert text == markdown(), 'vla-cache parameters > docs/parameters.md'
+    (path,) = (ROOT / 'docs').rglob('parameters.md')
+    text = path.read_text(encoding='utf-8')
+    assert text == markdown(), 'python -m vla_cache_ros.control.parameter_table'
     for kind in NODES.values():
         for one in fields(kind):
             assert f'| `{one.name}` |' in text

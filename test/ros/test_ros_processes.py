@@ -28,6 +28,7 @@ def test_signals_send_a_stop_and_close_the_bag(tmp_path, start):
         assert graph.transition('configure')
         assert graph.wait(lambda: count('delta_twist_cmds') == 2, 60), 'no recorder'
         assert graph.transition('activate')
+        assert not graph.transition('activate')  # refused, by this executor too
         graph.outside.instruct('push the cube')
         assert graph.wait(graph.outside.moving)
         assert graph.wait(lambda: len(graph.outside.reports) >= 2)

@@ -134,11 +134,11 @@ def test_dry_run_infers_and_sends_nothing(graph, policy):
 @pytest.mark.parametrize(
     ('name', 'value', 'reason'),
     [
-        ('gate', 'magic', 'came'),
-        ('device', 'tpu', "came 'tpu'"),
+        ('gate', 'magic', 'got'),
+        ('device', 'tpu', "got 'tpu'"),
         ('reuse', 1.5, 'range'),
-        ('reuse', 'half', "expected a float from -1 to 1, came 'half'"),
-        ('command_timeout', 0.05, 'expected at least one control period (0.1 s), came 0.05'),
+        ('reuse', 'half', "expected a float from -1 to 1, got 'half'"),
+        ('command_timeout', 0.05, 'expected at least one control period (0.1 s), got 0.05'),
     ],
 )
 def test_unknown_parameter_value_is_refused_with_a_reason(graph, name, value, reason):
@@ -177,7 +177,7 @@ def test_wrong_checkpoint_fails_configure_with_a_traceback_and_can_be_retried():
     def factory(_):
         attempts.append(None)
         if len(attempts) == 1:
-            raise ValueError('projector.fc1.weight: expected [8, 4], came [8, 5]')
+            raise ValueError('projector.fc1.weight: expected [8, 4], got [8, 5]')
         return FakePolicy()
 
     with Graph(VLANode, factory, parameters=VLA_PARAMETERS) as graph:
@@ -192,7 +192,7 @@ def test_checkpoint_for_another_number_of_cameras_fails_configure():
     parameters = VLA_PARAMETERS | {'image_topics': ['image_raw']}
     with Graph(VLANode, lambda _: FakePolicy(), parameters=parameters) as graph:
         assert not graph.transition('configure')
-        assert graph.wait(lambda: graph.logged('expected 2 for this checkpoint, came 1'))
+        assert graph.wait(lambda: graph.logged('expected 2 for this checkpoint, got 1'))
 
 
 def test_unknown_parameter_name_is_an_error():

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is wrong with its inputs, vla_node stops the arm, says why and goes on after it."""
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
 from ros_graph import CAMERAS
@@ -29,8 +31,8 @@ def test_one_silent_camera_stops_the_arm_until_it_is_back(graph):
 
 
 SPOILED_PICTURES = {
-    'encoding': (picture(encoding='32FC1'), "came '32FC1'"),
-    'size': (picture(width=8, height=8), 'came 8x8'),
+    'encoding': (picture(encoding='32FC1'), "got '32FC1'"),
+    'size': (picture(width=8, height=8), 'got 8x8'),
     'step': (picture(), 'expected a step of at least 192 bytes'),
     'length': (picture(), 'expected 9216 bytes'),
     'black': (picture(value=3), 'all-black frame'),
@@ -57,7 +59,7 @@ def test_bad_instruction_stops_the_arm_until_a_good_one_comes(graph, policy, tex
     graph.healthy_start()
     graph.outside.instruct(text)
     length = len(text.strip())
-    assert graph.wait(lambda: graph.logged(f'expected 1 to 1000 characters, came {length}'))
+    assert graph.wait(lambda: graph.logged(f'expected 1 to 1000 characters, got {length}'))
     assert graph.wait(graph.outside.still)
     assert all(0 < len(seen.instruction) <= 1000 for seen in policy.observations)
     graph.outside.instruct('now properly')
@@ -67,8 +69,8 @@ def test_bad_instruction_stops_the_arm_until_a_good_one_comes(graph, policy, tex
 @pytest.mark.parametrize(
     ('names', 'fingers', 'line'),
     [
-        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], "came nan for 'finger_joint2'"),
-        (['elbow'], [0.1], 'expected the joints finger_joint1, finger_joint2, came elbow'),
+        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], "got nan for 'finger_joint2'"),
+        (['elbow'], [0.1], 'expected the joints finger_joint1, finger_joint2, got elbow'),
     ],
     ids=['NaN', 'missing'],
 )
@@ -94,7 +96,7 @@ def test_stamps_from_the_future_are_named(graph):
 def test_action_that_is_not_finite_is_never_sent(graph, policy):
     graph.healthy_start()
     policy.action = np.array([0.01, np.nan, 0, 0, 0, 0, 1.0])
-    assert graph.wait(lambda: graph.logged('expected finite actions, came nan'))
+    assert graph.wait(lambda: graph.logged('expected finite actions, got nan'))
     assert graph.wait(graph.outside.still)
     assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
     policy.action = np.full(7, 0.01)
@@ -105,7 +107,11 @@ def test_transition_that_the_state_does_not_know_is_refused_and_the_arm_moves_on
     graph.healthy_start()
     for impossible in ('activate', 'configure', 'cleanup'):
         assert not graph.transition(impossible)
-    assert graph.logged('expected a transition that begins at active')
+    named = ChangeState.Request(transition=Transition(label='activate'))
+    assert not graph.call(ChangeState, 'vla_node/change_state', named).success
+    assert graph.wait(lambda: graph.logged('transition that begins at active, got activate'))
+    assert graph.logged('expected a transition that begins at active, got 3;')
+    assert graph.state() == 'active'
     assert graph.wait(graph.outside.moving)
 
 

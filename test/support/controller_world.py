@@ -7,7 +7,7 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 from sensor_msgs.msg import Image
 from vla_cache_ros.control.controller import Controller
-from vla_cache_ros.control.surroundings import Surroundings
+from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 MS = 1_000_000

@@ -138,7 +138,7 @@ class Bag:
             counts[record.topic] += 1
         if not kinds:
             raise ValueError(
-                f'{self.path}: expected a rosbag2 recording, came one of which nothing can be '
+                f'{self.path}: expected a rosbag2 recording, got one of which nothing can be '
                 f'read ({self.damage})'
             )
         self.topics, self.counts = kinds, dict(counts)

@@ -56,7 +56,7 @@ class Deserializer:
             return self._stores[key].deserialize_cdr(record.data, record.kind)
         except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
             reason = ' '.join(
-                f'{record.topic:.200}: expected a {record.kind:.200}, came {len(record.data)} '
+                f'{record.topic:.200}: expected a {record.kind:.200}, got {len(record.data)} '
                 f'bytes that are none ({type(error).__name__}: {error!s:.200})'.split()
             )
             raise ValueError(reason) from error

@@ -33,7 +33,7 @@ class Cadence:
         """Raise ValueError for a period that is not positive or an offset below zero."""
         if not self.period > 0 or not self.offset >= 0:
             raise ValueError(
-                'cadence: expected a period above 0 s and an offset of at least 0 s, came '
+                'cadence: expected a period above 0 s and an offset of at least 0 s, got '
                 f'{self.period:g} and {self.offset:g}'
             )
 

@@ -30,17 +30,17 @@ def unfold(data: bytes, compression: str, size: int = LARGEST) -> bytes:
     becomes larger than size or LARGEST.
     """
     if size > LARGEST:
-        raise ValueError(f'expected at most {LARGEST} bytes, came {size}')
+        raise ValueError(f'expected at most {LARGEST} bytes, got {size}')
     if compression == 'zstd':
         content = zstandard.ZstdDecompressor().stream_reader(data).read(size + 1)
     elif compression == 'lz4':
         content = LZ4FrameDecompressor().decompress(data, max_length=size + 1)
     elif compression:
-        raise ValueError(f'expected zstd or lz4, came {compression!r:.40}')
+        raise ValueError(f'expected zstd or lz4, got {compression!r:.40}')
     else:
         content = data
     if len(content) > size:
-        raise ValueError(f'expected at most {size} bytes, came more')
+        raise ValueError(f'expected at most {size} bytes, got more')
     return content
 
 

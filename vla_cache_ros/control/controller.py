@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.control.drift_check import DriftWatch
 from vla_cache_ros.control.inference import infer
+from vla_cache_ros.control.inference import Outcome
+from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.inputs import CAUSES
 from vla_cache_ros.control.inputs import FrameSet
 from vla_cache_ros.control.inputs import Inputs
@@ -31,8 +33,6 @@ from vla_cache_ros.control.playback import Playback
 from vla_cache_ros.control.rate_control import Pace
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.safety import StopCauses
-from vla_cache_ros.control.surroundings import Outcome
-from vla_cache_ros.control.surroundings import Surroundings
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 

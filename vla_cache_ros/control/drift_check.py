@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.control.drift_guard import distance
 from vla_cache_ros.control.drift_guard import DriftGuard
-from vla_cache_ros.control.surroundings import Outcome
-from vla_cache_ros.control.surroundings import Surroundings
+from vla_cache_ros.control.inference import Outcome
+from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 

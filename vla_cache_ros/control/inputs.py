@@ -14,6 +14,7 @@ import numpy as np
 from vla_cache_ros.control.messages import check_image
 from vla_cache_ros.control.messages import finger_positions
 from vla_cache_ros.control.messages import position_and_axis_angle
+from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.messages import to_proprio
 from vla_cache_ros.control.messages import to_rgb
 from vla_cache_ros.control.safety import lateness
@@ -69,11 +70,6 @@ class FrameSet:
         return Observation(images, self.instruction, proprio)
 
 
-def stamp_of(message: object) -> int:
-    """Return the header stamp of a message in ns."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-
-
 class Inputs:
     """The newest of everything, and what is wrong with it."""
 
@@ -119,7 +115,7 @@ class Inputs:
         else:
             self._faults['instruction'] = (
                 'bad_instruction',
-                f'instruction: expected 1 to {MAX_INSTRUCTION} characters, came {len(text)}; '
+                f'instruction: expected 1 to {MAX_INSTRUCTION} characters, got {len(text)}; '
                 'publish a new one',
             )
         return self.instruction != before
@@ -207,7 +203,7 @@ class Inputs:
         if self._pose_frame and message.header.frame_id != self._pose_frame:
             raise ValueError(
                 f'end_effector_pose: expected frame {self._pose_frame} (frame_id), '
-                f'came {message.header.frame_id!r}; have the driver publish it there'
+                f'got {message.header.frame_id!r}; have the driver publish it there'
             )
 
     def _take(self, topic: str, message: object, received: float, fault: str) -> None:

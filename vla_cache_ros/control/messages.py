@@ -43,6 +43,17 @@ MOST_SCANS = 32  # of a JPEG, which is gone through once for each; progressive o
 BLACK = 10  # of 255; a covered or dead camera shows noise below this
 
 
+def stamp_of(message: object) -> int:
+    """Return the header stamp of a message in ns."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def twist_vector(message: object) -> np.ndarray:
+    """Return a geometry_msgs/TwistStamped as [6]: m/s, rad/s."""
+    linear, angular = message.twist.linear, message.twist.angular
+    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+
+
 def check_image(message: object, topic: str) -> None:
     """
     Raise ValueError unless a sensor_msgs/Image header describes its data and there is light.
@@ -53,28 +64,28 @@ def check_image(message: object, topic: str) -> None:
     if message.encoding not in ENCODINGS:
         raise ValueError(
             f'{topic}: expected one of the encodings {", ".join(ENCODINGS)}, '
-            f'came {message.encoding!r}'
+            f'got {message.encoding!r}'
         )
     if min(message.height, message.width) < MIN_SIDE:
         raise ValueError(
             f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} pixels, '
-            f'came {message.width}x{message.height}'
+            f'got {message.width}x{message.height}'
         )
     if message.encoding.startswith('yuv') and message.width % 2:
         raise ValueError(
             f'{topic}: expected an even width for {message.encoding}, where two pixels share '
-            f'their colour, came {message.width}'
+            f'their colour, got {message.width}'
         )
     row = message.width * ENCODINGS[message.encoding][0]
     if message.step < row:
         raise ValueError(
             f'{topic}: expected a step of at least {row} bytes for {message.width} pixels '
-            f'of {message.encoding}, came {message.step}'
+            f'of {message.encoding}, got {message.step}'
         )
     if len(message.data) != message.step * message.height:
         raise ValueError(
             f'{topic}: expected {message.step * message.height} bytes '
-            f'(step {message.step} x height {message.height}), came {len(message.data)}'
+            f'(step {message.step} x height {message.height}), got {len(message.data)}'
         )
     if not message.encoding.startswith(('rgba', 'bgra', 'yuv')):
         _check_light(np.frombuffer(message.data, np.uint8), topic)
@@ -100,7 +111,7 @@ def to_rgb(message: object, topic: str) -> np.ndarray:
 def _check_light(pixels: np.ndarray, topic: str) -> None:
     if pixels.max() <= BLACK:
         raise ValueError(
-            f'{topic}: expected a picture, came an all-black frame '
+            f'{topic}: expected a picture, got an all-black frame '
             f'(no pixel above {BLACK} of 255); check lens cap, exposure and light'
         )
 
@@ -125,14 +136,14 @@ def _decode_compressed(message: object, topic: str) -> np.ndarray:
     if min(width, height) < MIN_SIDE or width * height > MOST_PIXELS:
         raise ValueError(
             f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} and at most '
-            f'{MOST_PIXELS} pixels, came {width}x{height}'
+            f'{MOST_PIXELS} pixels, got {width}x{height}'
         )
     bgr = None
     with contextlib.suppress(cv2.error):
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError(
-            f'{topic}: expected JPEG or PNG data, came {len(data)} bytes that do not decode'
+            f'{topic}: expected JPEG or PNG data, got {len(data)} bytes that do not decode'
         )
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
@@ -144,17 +155,17 @@ def _compressed_size(data: bytes, topic: str) -> tuple[int, int]:
             size, kind = header.size, header.format
     except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
         raise ValueError(
-            f'{topic}: expected JPEG or PNG data, came {len(data)} bytes that do not decode '
+            f'{topic}: expected JPEG or PNG data, got {len(data)} bytes that do not decode '
             f'({type(error).__name__})'
         ) from error
     if kind == 'JPEG' and (scans := data.count(b'\xff\xda')) > MOST_SCANS:
-        raise ValueError(f'{topic}: expected a JPEG of at most {MOST_SCANS} scans, came {scans}')
+        raise ValueError(f'{topic}: expected a JPEG of at most {MOST_SCANS} scans, got {scans}')
     at = 8 if kind == 'PNG' else len(data)
     while at < len(data):  # OpenCV takes as much memory as a chunk says that it has bytes
         length, name = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]
         at += 12 + length
         if at > len(data) or name == b'acTL':
-            raise ValueError(f'{topic}: expected a whole PNG of one picture, came another')
+            raise ValueError(f'{topic}: expected a whole PNG of one picture, got another')
     return size
 
 
@@ -167,15 +178,15 @@ def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:
     positions = dict(zip(message.name, message.position, strict=False))
     missing = [joint for joint in joints if joint not in positions]
     if missing:
-        came = ', '.join(n if n.isprintable() else repr(n) for n in positions) or 'none'
+        found = ', '.join(n if n.isprintable() else repr(n) for n in positions) or 'none'
         raise ValueError(
             f'joint_states: expected the joints {", ".join(joints)}, '
-            f'came {came}; set the parameter finger_joints'
+            f'got {found}; set the parameter finger_joints'
         )
     for joint, position in positions.items():
         if not _finite(position):
             raise ValueError(
-                f'joint_states: expected finite positions, came {position} for {joint!r}'
+                f'joint_states: expected finite positions, got {position} for {joint!r}'
             )
     return np.array([positions[joint] for joint in joints])
 
@@ -195,7 +206,7 @@ def position_and_axis_angle(message: object) -> np.ndarray:
     if not (_finite(xyz) and abs(norm - 1) < 1e-2):
         raise ValueError(
             'end_effector_pose: expected a finite position and a unit quaternion, '
-            f'came {xyz.tolist()} and {quaternion.tolist()}'
+            f'got {xyz.tolist()} and {quaternion.tolist()}'
         )
     quaternion = quaternion / (-norm if quaternion[0] < 0 else norm)
     sine = float(np.linalg.norm(quaternion[:3]))

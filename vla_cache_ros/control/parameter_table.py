@@ -6,7 +6,6 @@ Write the reference of all parameters as Markdown, from their one declaration.
 docs/parameters.md is what comes of it.
 """
 
-from collections.abc import Iterator
 from dataclasses import Field
 from dataclasses import fields
 
@@ -32,7 +31,7 @@ range is refused in one line. On a running graph: `ros2 param describe /vla_node
 
 
 def markdown() -> str:
-    """Return the text of docs/parameters.md."""
+    """Return the text of the reference of all parameters."""
     lines = [INTRODUCTION]
     for node, kind in NODES.items():
         lines += [
@@ -47,27 +46,18 @@ def markdown() -> str:
 
 
 def _row(one: Field) -> str:
-    facts = one.metadata
-    live = ' *Live.*' if facts['live'] else ''
-    return f'| `{one.name}` | {_default(one)} | {_range(one)} | {facts["description"]}.{live} |'
-
-
-def _default(one: Field) -> str:
-    value = one.default
+    facts, value = one.metadata, one.default
     if isinstance(value, tuple):
-        return ', '.join(f'`{entry}`' for entry in value) or 'none'
-    if isinstance(value, bool):
-        return f'`{str(value).lower()}`'
-    return f'`{value}`' if value != '' else 'empty'
+        default = ', '.join(f'`{entry}`' for entry in value) or 'none'
+    elif isinstance(value, bool):
+        default = f'`{str(value).lower()}`'
+    else:
+        default = f'`{value}`' if value != '' else 'empty'
+    bounds = '' if facts['low'] is None else f'{facts["low"]:g} to {facts["high"]:g}'
+    live = ' *Live.*' if facts['live'] else ''
+    limits = f'{bounds} {facts["unit"]}'.strip()
+    return f'| `{one.name}` | {default} | {limits} | {facts["description"]}.{live} |'
 
 
-def _range(one: Field) -> str:
-    facts = one.metadata
-    return ' '.join(_range_words(facts['low'], facts['high'], facts['unit']))
-
-
-def _range_words(low: float | None, high: float | None, unit: str) -> Iterator[str]:
-    if low is not None:
-        yield f'{low:g} to {high:g}'
-    if unit:
-        yield unit
+if __name__ == '__main__':
+    print(markdown(), end='')

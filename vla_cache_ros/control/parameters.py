@@ -17,54 +17,46 @@ from typing import Any
 def parameter(
     default: Any,  # noqa: ANN401
     description: str,
-    *,
     unit: str = '',
-    low: float | None = None,
-    high: float | None = None,
+    bounds: tuple[float | None, float | None] = (None, None),
+    *,
     pattern: str | None = None,
     live: bool = False,
 ) -> Any:  # noqa: ANN401
     """
     Return a dataclass field that describes one parameter.
 
-    low and high bound numbers (inclusive); pattern is a regular expression that text (each
-    entry, for lists) must match in full; live parameters may change while the node runs.
+    bounds: of a number, or of each in a list, inclusive. pattern: a regular expression that text
+    (each entry, for lists) must match in full. live: may change while the node runs.
     """
-    facts = {
-        'description': description,
-        'unit': unit,
-        'low': low,
-        'high': high,
-        'pattern': pattern,
-        'live': live,
-    }
-    return field(default=default, metadata=facts)
+    facts = {'description': description, 'unit': unit, 'pattern': pattern, 'live': live}
+    return field(default=default, metadata=facts | dict(zip(('low', 'high'), bounds, strict=True)))
 
 
 @dataclass(frozen=True)
-class DriverParameters:
+class Parameters:
+    """What the parameters of every node share."""
+
+    def contradiction(self) -> str:
+        """Return what two values have against each other, or an empty string."""
+        return ''
+
+
+@dataclass(frozen=True)
+class DriverParameters(Parameters):
     """Parameters of whatever follows twists."""
 
     command_timeout: float = parameter(
-        0.1,
-        'age at which a twist command lapses and the arm holds still',
-        unit='s',
-        low=0.02,
-        high=10.0,
+        0.1, 'age at which a twist command lapses and the arm holds still', 's', (0.02, 10.0)
     )
     latency: float = parameter(
         0.04,
         'time after its stamp at which a twist is executed; one under way for longer loses what '
         'is past',
-        unit='s',
-        low=0.0,
-        high=1.0,
+        's',
+        (0.0, 1.0),
     )
     frame_id: str = parameter('base_link', 'frame of poses and twists', pattern=r'[/\w]+')
-
-    def contradiction(self) -> str:
-        """Return what two values have against each other, or an empty string."""
-        return ''
 
 
 @dataclass(frozen=True)
@@ -74,9 +66,8 @@ class GzArmParameters(DriverParameters):
     state_timeout: float = parameter(
         0.2,
         'age of the newest joint state at which the arm is sent no more targets',
-        unit='s',
-        low=0.02,
-        high=10.0,
+        's',
+        (0.02, 10.0),
     )
 
 
@@ -84,25 +75,24 @@ class GzArmParameters(DriverParameters):
 class SimRobotParameters(DriverParameters):
     """Parameters of sim_robot_node."""
 
-    seed: int = parameter(0, 'seed of the first scene', low=0, high=2**31 - 1)
+    seed: int = parameter(0, 'seed of the first scene', bounds=(0, 2**31 - 1))
     task: str = parameter('', 'name of the first task; empty: the seed draws one')
     image_topics: tuple[str, ...] = parameter(
         ('image_raw', 'wrist/image_raw'),
         'topics of the fixed and the wrist camera',
         pattern=r'[~/\w]+',
     )
-    image_rate: float = parameter(20.0, 'rate of both cameras', unit='Hz', low=0.5, high=50.0)
+    image_rate: float = parameter(20.0, 'rate of both cameras', 'Hz', (0.5, 50.0))
     speed: float = parameter(
         1.0,
         'simulated seconds in one second of the clock; twists are per simulated second, rates, '
         'stamps and timeouts by the clock',
-        low=1.0,
-        high=20.0,
+        bounds=(1.0, 20.0),
     )
 
 
 @dataclass(frozen=True)
-class RecorderParameters:
+class RecorderParameters(Parameters):
     """Parameters of recorder."""
 
     bag_path: str = parameter('', 'folder of the bag; must not exist yet')
@@ -125,21 +115,17 @@ class RecorderParameters:
     )
 
     def contradiction(self) -> str:
-        """Return what two values have against each other, or an empty string."""
-        return '' if self.bag_path else 'bag_path: expected a folder to be made, came nothing'
+        """Return what is wrong with the values together, or an empty string."""
+        return '' if self.bag_path else 'bag_path: expected a folder to be made, got nothing'
 
 
 @dataclass(frozen=True)
-class PictureSourceParameters:
+class PictureSourceParameters(Parameters):
     """Parameters of picture_source."""
 
     image_topics: tuple[str, ...] = parameter(
         ('image_raw', 'wrist/image_raw'), 'topics of the cameras', pattern=r'[~/\w]+'
     )
-    image_rate: float = parameter(30.0, 'rate of all cameras', unit='Hz', low=1.0, high=200.0)
-    width: int = parameter(640, 'width of the pictures', unit='px', low=128, high=4096)
-    height: int = parameter(480, 'height of the pictures', unit='px', low=128, high=4096)
-
-    def contradiction(self) -> str:
-        """Return what two values have against each other, or an empty string."""
-        return ''
+    image_rate: float = parameter(30.0, 'rate of all cameras', 'Hz', (1.0, 200.0))
+    width: int = parameter(640, 'width of the pictures', 'px', (128, 4096))
+    height: int = parameter(480, 'height of the pictures', 'px', (128, 4096))

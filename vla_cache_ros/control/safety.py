@@ -28,13 +28,13 @@ def check_actions(actions: np.ndarray) -> np.ndarray:
     checked = np.asarray(actions, dtype=np.float64)
     if checked.ndim != 2 or checked.shape[1] != ACTION_SIZE or len(checked) == 0:
         raise UnsafeAction(
-            f'expected actions of shape [n, {ACTION_SIZE}], came {list(checked.shape)}'
+            f'expected actions of shape [n, {ACTION_SIZE}], got {list(checked.shape)}'
         )
     wrong = np.argwhere(~np.isfinite(checked))
     if len(wrong):
         step, number = wrong[0]
         raise UnsafeAction(
-            f'expected finite actions, came {checked[step, number]} '
+            f'expected finite actions, got {checked[step, number]} '
             f'as number {number} of action {step}'
         )
     return checked
@@ -49,16 +49,37 @@ def lateness(what: str, stamp: int, now: int, timeout: float) -> tuple[str, str]
     """
     age = (now - stamp) * 1e-9
     if stamp == 0:
-        return 'unstamped', f'{what}: expected a header stamp, came zero; let the driver stamp it'
+        return 'unstamped', f'{what}: expected a header stamp, got zero; let the driver stamp it'
     if age < -timeout:
         return (
             'future_stamp',
-            f'{what}: expected a stamp of the past, came one {-age:.2f} s ahead; '
+            f'{what}: expected a stamp of the past, got one {-age:.2f} s ahead; '
             'synchronise the clocks and check use_sim_time on both sides',
         )
     if age > timeout:
         return 'stale', f'{what}: expected a message every {timeout:g} s, last one {age:.2f} s ago'
     return None
+
+
+class ClockWatch:
+    """
+    Notice a clock that stands still, by another one that cannot.
+
+    A simulated clock stops when its publisher does, and with it every timer and every age that is
+    measured by it.
+    """
+
+    def __init__(self, timeout: int):
+        """Call the clock stalled once it stood still for longer than timeout (ns)."""
+        self._timeout = timeout
+        self._last = -1
+        self._since = 0
+
+    def stalled(self, now: int, steady: int) -> bool:
+        """Say whether the clock, at now (ns), stands still; steady (ns) never does."""
+        if now != self._last:
+            self._last, self._since = now, steady
+        return steady - self._since > self._timeout
 
 
 class StopCauses:

@@ -4,21 +4,20 @@
 Show over a running ROS 2 graph what the cache saves: the same instructions, dense and cached.
 
 Starts the processes, has the episodes run, and turns what came back into figures, video and page.
-Knows no tensor and no message: the graph is behind `ros.demo_graph`, and the figures are summed
-up as `evaluate` sums them up.
+Knows no tensor and no message: the graph is behind `demo_graph`, and the figures are summed up as
+`evaluate` sums them up.
 """
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 import math
-import os
 from pathlib import Path
 import shutil
 from typing import Any
 
+from tabulate import tabulate
 from tqdm import tqdm
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.caching.gates import split_gate
@@ -27,18 +26,19 @@ from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.bag_frames import frames
 from vla_cache_ros.live.bag_frames import Span
-from vla_cache_ros.live.demo_page import as_text
+from vla_cache_ros.live.demo_graph import DemoGraph
+from vla_cache_ros.live.demo_graph import GraphEpisode
 from vla_cache_ros.live.demo_page import comparison
 from vla_cache_ros.live.demo_page import write_page
-from vla_cache_ros.live.processes import ProcessDied
-from vla_cache_ros.live.processes import Processes
+from vla_cache_ros.live.graph import COMMANDS
+from vla_cache_ros.live.graph import IMAGES
+from vla_cache_ros.live.graph import REPORTS
+from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.video import write_video
-from vla_cache_ros.share import share_file
 from vla_cache_ros.vla.checkpoint import is_causal
 from vla_cache_ros.vla.checkpoint import resolve
 
-PARAMETERS = 'config/tabletop.yaml'
 VIDEO_RATE = 10.0  # frames a second: the arm's control rate
 OUTPUTS = ('report.json', 'report.html', 'demo.mp4')
 
@@ -53,9 +53,9 @@ class Run:
     image_to_command: list[float] = field(default_factory=list)
     overhead: list[float] = field(default_factory=list)
 
-    def add(self, came: Any) -> None:  # a ros.demo_graph.GraphEpisode
+    def add(self, seen: GraphEpisode) -> None:
         """Take one episode as the graph gave it."""
-        status, reports = came.status, came.reports
+        status, reports = seen.status, seen.reports
         self.episodes.append(
             Episode(
                 seed=status['seed'],
@@ -66,28 +66,22 @@ class Run:
                 latency_ms=tuple(report['latency_ms'] for report in reports),
                 refreshes=tuple(report['refresh'] for report in reports),
                 passes=tuple(report['passes'] for report in reports),
-                seconds=came.seconds,
+                seconds=seen.seconds,
             )
         )
         result = 'success' if status['success'] else 'not done'
-        self.spans.append(Span(came.begin, came.end, status['instruction'], self.gate, result))
+        self.spans.append(Span(seen.begin, seen.end, status['instruction'], self.gate, result))
         self.image_to_command.extend(report['image_to_command_ms'] for report in reports)
         self.overhead.extend(report['overhead_ms'] for report in reports)
 
     def figures(self, **extra: Any) -> dict[str, Any]:
         """Return the fields of `evaluate`, plus `ros`."""
-        return summarize(
-            self.episodes,
-            self.gate,
-            ros={
-                'image_to_command_ms': {
-                    **percentiles(self.image_to_command),
-                    'worst': max(self.image_to_command, default=math.nan),
-                },
-                'overhead_ms': percentiles(self.overhead),
-            },
-            **extra,
-        )
+        worst = max(self.image_to_command, default=math.nan)
+        ros = {
+            'image_to_command_ms': {**percentiles(self.image_to_command), 'worst': worst},
+            'overhead_ms': percentiles(self.overhead),
+        }
+        return summarize(self.episodes, self.gate, ros=ros, **extra)
 
 
 def run_demo(
@@ -110,7 +104,6 @@ def run_demo(
     folder = resolve(checkpoint)  # a wrong name shall not cost the start of three processes
     split_gate(gate, reuse)
     _make_room(out)
-    parameters = share_file(PARAMETERS)
     runs = [Run(name) for name in dict.fromkeys(('dense', gate))]
     # dense and cached shall be compared at one rate and reuse, on a slow machine too
     chosen = {'execution': execution, 'degrade': False}
@@ -118,11 +111,7 @@ def run_demo(
     cameras = 2
     if is_causal(folder):  # one camera, one action at a time
         cameras, chosen = 1, {**chosen, 'image_topics': ['image_raw'], 'execute_steps': 1}
-    _drive(runs, checkpoint, chosen, range(seed, seed + episodes), out, parameters)
-
-    from vla_cache_ros.live.demo_graph import COMMANDS
-    from vla_cache_ros.live.demo_graph import IMAGES
-    from vla_cache_ros.live.demo_graph import REPORTS
+    _drive(runs, checkpoint, chosen, range(seed, seed + episodes), out)
 
     print('rendering the video from the bag ...', flush=True)
     bag, video = Bag(out / 'bag'), out / 'demo.mp4'
@@ -136,7 +125,8 @@ def run_demo(
     report['ros']['commands'] = bag.counts[COMMANDS]
     write_json(out / 'report.json', report)
     write_page(out / 'report.html', report, {run.gate: run.episodes for run in runs}, video)
-    print(as_text(comparison(report)))
+    table = comparison(report)
+    print(tabulate(table.rows, table.columns, colalign=('left', 'right', 'right')))
     print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag.path}')
     return report
 
@@ -147,55 +137,27 @@ def _drive(
     chosen: Mapping[str, Any],
     seeds: Sequence[int],
     out: Path,
-    parameters: Path,
 ) -> None:
-    from vla_cache_ros.live.isolation import isolated_domain
-
-    ros = ['--ros-args', '--params-file', str(parameters)]
-    with (
-        isolated_domain() as domain,
-        Processes(out / 'log', {**domain, 'ROS_LOG_DIR': str(out / 'log' / 'ros')}) as processes,
-    ):
-        os.environ.update(domain)  # this process joins the graph as well
-        module = 'vla_cache_ros.ros'
-        bag = [*ros, '-p', f'bag_path:={out / "bag"}']
+    with nodes(out / 'log') as processes:
         # What stands for cameras, arm and disk has machines of its own beside a real robot.
-        processes.start('recorder', f'{module}.recorder', bag, niceness=19)
-        processes.start('sim_robot_node', f'{module}.sim_robot_node', ros, niceness=19)
-        processes.start(
-            'vla_node', f'{module}.vla_node', [*ros, '-p', f'model_path:={checkpoint}']
-        )
-        try:
-            _run_episodes(runs, chosen, seeds, processes.check)
-        except ProcessDied:
-            raise
-        except ChildProcessError as error:  # alive, but it did not do what it was asked
-            log = processes.log('vla_node')
-            raise ChildProcessError(
-                f'{error}; the end of {log}:\n{processes.tail("vla_node")}'
-            ) from None
-
-
-def _run_episodes(
-    runs: Sequence[Run],
-    chosen: Mapping[str, Any],
-    seeds: Sequence[int],
-    watch: Callable[[], None],
-) -> None:
-    from vla_cache_ros.live.demo_graph import DemoGraph
-
-    total = len(runs) * len(seeds)
-    with DemoGraph(watch) as graph, tqdm(total=total, unit='episode', desc='starting') as bar:
-        for run in runs:
-            bar.set_description(f'{run.gate}: loading')
-            graph.configure(gate=run.gate, **chosen)
-            bar.set_description(run.gate)
-            for seed in seeds:
-                run.add(graph.run_episode(seed))
-                done = sum(episode.success for episode in run.episodes)
-                bar.set_postfix_str(f'{done}/{len(run.episodes)} succeeded')
-                bar.update()
-            graph.cleanup()
+        processes.start_node('recorder', {'bag_path': out / 'bag'}, niceness=19)
+        processes.start_node('sim_robot_node', {}, niceness=19)
+        processes.start_node('vla_node', {'model_path': checkpoint})
+        total = len(runs) * len(seeds)
+        with (
+            DemoGraph(processes.check) as graph,
+            tqdm(total=total, unit='episode', desc='starting') as bar,
+        ):
+            for run in runs:
+                bar.set_description(f'{run.gate}: loading')
+                graph.configure(gate=run.gate, **chosen)
+                bar.set_description(run.gate)
+                for seed in seeds:
+                    run.add(graph.run_episode(seed))
+                    done = sum(episode.success for episode in run.episodes)
+                    bar.set_postfix_str(f'{done}/{len(run.episodes)} succeeded')
+                    bar.update()
+                graph.cleanup()
 
 
 def _make_room(out: Path) -> None:

@@ -19,42 +19,45 @@ from vla_cache_ros.reports.page import Plot
 from vla_cache_ros.reports.page import Table
 from vla_cache_ros.reports.page import write_report
 
+ROWS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    'episodes that succeeded': lambda run: f'{run["successes"]} of {run["episodes"]}',
+    'seconds per solved task': lambda run: (
+        solved_text(run['seconds_per_solved'], run['seconds_per_solved_ci95'], 1) or '-'
+    ),
+    'visual tokens reused': lambda run: f'{run["reuse_mean"]:.0%}',
+    'observation to action, p50': lambda run: f'{run["latency_ms"]["total"]["p50"]:.1f} ms',
+    'observation to action, p95': lambda run: f'{run["latency_ms"]["total"]["p95"]:.1f} ms',
+    **{
+        f'image to command, {at}': lambda run, at=at: (
+            f'{run["ros"]["image_to_command_ms"][at]:.1f} ms'
+        )
+        for at in ('p50', 'p95', 'worst')
+    },
+}
+
 
 def comparison(report: Mapping[str, Any]) -> Table:
     """Return dense beside cached, one row per figure."""
-    dense, cached = report['dense'], report
-    return Table(
-        ('', 'dense', f'{cached["gate"]}'),
-        [
-            ('episodes that succeeded', *(_success(run) for run in (dense, cached))),
-            ('seconds per solved task', *(_solved(run) for run in (dense, cached))),
-            ('visual tokens reused', *(f'{run["reuse_mean"]:.0%}' for run in (dense, cached))),
-            ('observation to action, p50', *_milliseconds(dense, cached, 'p50')),
-            ('observation to action, p95', *_milliseconds(dense, cached, 'p95')),
-            ('image to command, p50', *_ros_milliseconds(dense, cached, 'p50')),
-            ('image to command, p95', *_ros_milliseconds(dense, cached, 'p95')),
-            ('image to command, worst', *_ros_milliseconds(dense, cached, 'worst')),
-            ('speed against dense (p50)', '1.00x', f'{_speed(dense, cached):.2f}x'),
-        ],
-    )
-
-
-def as_text(table: Table) -> str:
-    """Return a table for the terminal, columns aligned."""
-    rows = [table.columns, *table.rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.columns))]
-    lines = []
-    for name, *cells in rows:
-        right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append('  '.join([name.ljust(widths[0]), *right]))
-    lines.insert(1, '-' * len(lines[0]))
-    return '\n'.join(lines)
+    runs = dense, cached = report['dense'], report
+    rows = [(name, *map(text, runs)) for name, text in ROWS.items()]
+    medians = [run['latency_ms']['total']['p50'] for run in runs]
+    rows.append(('speed against dense (p50)', '1.00x', f'{medians[0] / medians[1]:.2f}x'))
+    return Table(('', 'dense', cached['gate']), rows)
 
 
 def write_page(
     path: Path, report: Mapping[str, Any], runs: Mapping[str, Sequence[Episode]], video: Path
 ) -> None:
     """Write the page: video, comparison, one plot of reuse and one of latency, episodes."""
+
+    def plot(title: str, caption: str, unit: str, values: Callable[[Episode], Any]) -> Plot:
+        lines = {}
+        for name, episodes in runs.items():
+            y = [value for episode in episodes for value in values(episode)]
+            lines[name] = range(len(y)), y
+        return line_plot(title, caption, lines, 'inference, all episodes in a row', unit)
+
+    hardware, versions = report['hardware'], report['versions']
     write_report(
         path,
         title=f'vla_cache_ros demo: dense and {report["gate"]}',
@@ -62,10 +65,10 @@ def write_page(
         'without and with its visual tokens kept from step to step.',
         table=comparison(report),
         plots=[
-            _plot(runs, 'Reuse', 'visual tokens reused', 'Share taken from the cache at each '
-                  'inference; 0 where everything was recomputed.', _reuse),
-            _plot(runs, 'Time', 'ms', 'Observation in to action out, one point per inference.',
-                  _total),
+            plot('Reuse', 'Share taken from the cache at each inference; 0 where everything was '
+                 'recomputed.', 'visual tokens reused', lambda episode: episode.reuse),
+            plot('Time', 'Observation in to action out, one point per inference.', 'ms',
+                 lambda episode: [stages['total'] for stages in episode.latency_ms]),
         ],
         episodes=Table(
             ('gate', 'seed', 'task', 'result', 'control steps', 'inferences', 'seconds'),
@@ -76,57 +79,11 @@ def write_page(
                 for e in episodes
             ],
         ),
-        footer=_footer(report),
+        footer=[
+            f'{hardware["cpu"]}, {hardware["cores"]} cores, GPU: {hardware["gpu"] or "none"}',
+            ', '.join(f'{name} {version}' for name, version in versions.items()),
+            f'{report["ros"]["images"]} images and {report["ros"]["commands"]} commands in the '
+            'bag.',
+        ],
         video=video,
     )  # fmt: skip
-
-
-def _plot(
-    runs: Mapping[str, Sequence[Episode]],
-    title: str,
-    unit: str,
-    caption: str,
-    values: Callable[[Episode], Sequence[float]],
-) -> Plot:
-    lines = {}
-    for name, episodes in runs.items():
-        y = [value for episode in episodes for value in values(episode)]
-        lines[name] = range(len(y)), y
-    return line_plot(title, caption, lines, 'inference, all episodes in a row', unit)
-
-
-def _reuse(episode: Episode) -> Sequence[float]:
-    return episode.reuse
-
-
-def _total(episode: Episode) -> Sequence[float]:
-    return [values['total'] for values in episode.latency_ms]
-
-
-def _success(run: Mapping[str, Any]) -> str:
-    return f'{run["successes"]} of {run["episodes"]}'
-
-
-def _solved(run: Mapping[str, Any]) -> str:
-    return solved_text(run['seconds_per_solved'], run['seconds_per_solved_ci95'], 1) or '-'
-
-
-def _milliseconds(dense: Mapping, cached: Mapping, percentile: str) -> list[str]:
-    return [f'{run["latency_ms"]["total"][percentile]:.1f} ms' for run in (dense, cached)]
-
-
-def _ros_milliseconds(dense: Mapping, cached: Mapping, percentile: str) -> list[str]:
-    return [f'{run["ros"]["image_to_command_ms"][percentile]:.1f} ms' for run in (dense, cached)]
-
-
-def _speed(dense: Mapping, cached: Mapping) -> float:
-    return dense['latency_ms']['total']['p50'] / cached['latency_ms']['total']['p50']
-
-
-def _footer(report: Mapping[str, Any]) -> list[str]:
-    hardware, versions = report['hardware'], report['versions']
-    return [
-        f'{hardware["cpu"]}, {hardware["cores"]} cores, GPU: {hardware["gpu"] or "none"}',
-        ', '.join(f'{name} {version}' for name, version in versions.items()),
-        f'{report["ros"]["images"]} images and {report["ros"]["commands"]} commands in the bag.',
-    ]

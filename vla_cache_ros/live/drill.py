@@ -9,30 +9,74 @@ judges by the limits that the documentation promises.
 
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 import os
 from pathlib import Path
 import shutil
-import subprocess
-import sys
+import time
 from typing import Any
+from typing import Self
 
 import numpy as np
 from vla_cache_ros.bags.reader import Bag
-from vla_cache_ros.control.inputs import stamp_of
+from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.evaluation.bench.busy import busy_processes
 from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.live.graph import Graph
+from vla_cache_ros.live.graph import IMAGES
+from vla_cache_ros.live.graph import POLICY
+from vla_cache_ros.live.graph import START_TIMEOUT
+from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.live.processes import Processes
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.reports.statistics import percentiles
-from vla_cache_ros.share import share_file
 
-PARAMETERS = 'config/tabletop.yaml'
 RATE = 30.0  # Hz, of both cameras
 LARGEST_GAP = 100.0  # ms between two commands
 LARGEST_SLOWDOWN = 1.10  # of the inference while recording
-IMAGES = ('/image_raw', '/wrist/image_raw')
+
+
+class DrillGraph(Graph):
+    """
+    Take the policy to active on a stand-in for cameras and note what it sends.
+
+    twists: stamp (ns), [6] (m/s, rad/s) and time of arrival (ns) of each command.
+    """
+
+    def __init__(self, watch: Callable[[], None]):
+        """Join the graph."""
+        super().__init__(watch)
+        self.twists: list[tuple[int, np.ndarray, int]] = []
+        self.hear_commands(self.on_twist)
+
+    def __enter__(self) -> Self:
+        """Wait for the cameras; load the policy, instruct and activate it."""
+        for topic in IMAGES:
+            self.wait(
+                lambda topic=topic: self.node.count_publishers(topic) > 0, topic, START_TIMEOUT
+            )
+        self.start('pick up the red cube')
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Deactivate the policy and leave."""
+        try:
+            self.transition(POLICY, 'deactivate')
+        finally:
+            super().__exit__(*error)
+
+    def on_twist(self, stamp: int, twist: np.ndarray) -> None:
+        """Note a command."""
+        self.twists.append((stamp, twist, time.time_ns()))
+
+    def run(self, seconds: float) -> list[float]:
+        """Note for so long, and nothing else; return image to command of each inference, ms."""
+        self.twists.clear()
+        self.reports.clear()
+        self.settle(seconds)
+        return [report['image_to_command_ms'] for report in self.reports]
 
 
 def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[str, Any]:
@@ -42,18 +86,17 @@ def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[
     Raises ChildProcessError when a process died.
     """
     cores = os.cpu_count() or 1
-    with running(out, checkpoint, gate) as (_, graph), _busy(cores):
-        graph.run(60 * minutes)
-        stamps, received = np.array(graph.stamps), np.array(graph.received)
-        inferences = percentiles(graph.inferences)
-    gaps, ages = 1e-6 * np.diff(stamps), 1e-6 * (received - stamps)
+    with running(out, checkpoint, gate) as (_, graph), busy_processes(cores):
+        inferences = graph.run(60 * minutes)
+        stamps, _, received = zip(*graph.twists, strict=True)
+    gaps, ages = 1e-6 * np.diff(stamps), 1e-6 * np.subtract(received, stamps)
     figures = {
         'minutes': minutes,
         'busy_processes': cores,
         'commands': len(stamps),
         'gap_ms': _spread(gaps),
         'age_at_arrival_ms': _spread(ages),
-        'image_to_command_ms': inferences,
+        'image_to_command_ms': percentiles(inferences),
         'ok': bool(gaps.max() <= LARGEST_GAP),
     }
     print(
@@ -75,25 +118,19 @@ def drill_recorder(out: Path, minutes: float, checkpoint: str, gate: str) -> dic
     if bag.exists():
         raise ValueError(f'{bag}: expected a folder that does not exist; choose another --out')
     with running(out, checkpoint, gate) as (processes, graph):
-        graph.run(60 * minutes / 10)
-        alone = list(graph.inferences)
-        arguments = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
-        processes.start(
-            'recorder', 'vla_cache_ros.ros.recorder', [*arguments, '-p', f'bag_path:={bag}']
-        )
+        alone = graph.run(60 * minutes / 10)
+        processes.start_node('recorder', {'bag_path': bag})
         for topic in IMAGES:
             graph.wait_for_subscribers(topic, 2)
-        graph.run(60 * minutes)
-        beside = list(graph.inferences)
+        beside = graph.run(60 * minutes)
         processes.end('recorder')
-        graph.run(60 * minutes / 10)
-        alone += graph.inferences
+        alone += graph.run(60 * minutes / 10)
     size = sum(file.stat().st_size for file in bag.iterdir())
     images, lost = _images(bag)
     shutil.rmtree(bag)
     if not alone or not beside:
         raise ChildProcessError(
-            f'expected inferences with and without a recorder, came {len(beside)} and '
+            f'expected inferences with and without a recorder, got {len(beside)} and '
             f'{len(alone)}: the machine is too busy, or --minutes too short'
         )
     before, during = percentiles(alone), percentiles(beside)
@@ -121,47 +158,26 @@ def running(
     out: Path,
     checkpoint: str,
     gate: str,
-    node: Sequence[str] = ('vla_cache_ros.ros.vla_node',),
-    graph_type: Callable[[Callable[[], None]], Any] | None = None,
+    module: str = '',
+    values: Mapping[str, object] | None = None,
+    graph_type: Callable[[Callable[[], None]], DrillGraph] = DrillGraph,
 ) -> Iterator[tuple[Processes, Any]]:
     """
     Yield the processes and the graph of a policy that acts on stand-ins for cameras.
 
-    node: the policy's module and further arguments. graph_type: None for DrillGraph.
+    module: of another policy node. values: of its parameters besides.
     """
-    from vla_cache_ros.live.drill_graph import DrillGraph
-    from vla_cache_ros.live.isolation import isolated_domain
-
-    out.mkdir(parents=True, exist_ok=True)
-    ros = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
-    with (
-        isolated_domain() as domain,
-        Processes(out / 'log', {**domain, 'ROS_LOG_DIR': str(out / 'log' / 'ros')}) as processes,
-    ):
-        os.environ.update(domain)
-        processes.start(
-            'picture_source', 'vla_cache_ros.live.picture_source',
-            [*ros, '-p', f'image_rate:={RATE}'],
-        )  # fmt: skip
-        policy = ['-p', f'model_path:={checkpoint}', '-p', f'gate:={gate}']
+    with nodes(out / 'log') as processes:
+        processes.start_node(
+            'picture_source', {'image_rate': RATE}, 'vla_cache_ros.live.picture_source'
+        )
+        policy = {'model_path': checkpoint, 'gate': gate}
         # Large images lose their fragments on a machine that is busy, unless they are sent again.
         for topic in IMAGES:
-            policy += ['-p', f'qos_overrides.{topic}.subscription.reliability:=reliable']
-        processes.start('vla_node', node[0], [*ros, *policy, *node[1:]])
-        with (graph_type or DrillGraph)(processes.check) as graph:
+            policy[f'qos_overrides.{topic}.subscription.reliability'] = 'reliable'
+        processes.start_node('vla_node', policy | dict(values or {}), module)
+        with graph_type(processes.check) as graph:
             yield processes, graph
-
-
-@contextmanager
-def _busy(count: int) -> Iterator[None]:
-    """Keep so many cores busy."""
-    loads = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for load in loads:
-            load.kill()
-            load.wait()
 
 
 def _images(path: Path) -> tuple[int, int]:

@@ -1,13 +1,15 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run the nodes of a demo as child processes and leave none behind.
+Run nodes as child processes in a ROS domain of their own, and leave none behind.
 
 Knows how to start, watch and end a process and where its log is; not what it does.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import shutil
@@ -15,6 +17,10 @@ import signal
 import subprocess
 import sys
 
+from vla_cache_ros.live.isolation import isolated_domain
+from vla_cache_ros.share import share_file
+
+PARAMETERS = 'config/tabletop.yaml'
 TAIL_LINES = 15
 _PATIENCE = 5.0  # s a process may take to end after SIGINT before it is killed
 
@@ -46,10 +52,13 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         """End all processes, newest first."""
-        self.stop()
+        for name in list(reversed(self._running)):
+            self.end(name)
         signal.signal(signal.SIGTERM, self._handler)
 
-    def start(self, name: str, module: str, arguments: Sequence[str], niceness: int = 0) -> None:
+    def start(
+        self, name: str, module: str, arguments: Sequence[str] = (), niceness: int = 0
+    ) -> None:
         """Start `python -m module` with arguments; a nice one leaves the processor to others."""
         with self.log(name).open('wb') as sink:
             # Its own group: Ctrl-C reaches this process alone, which then ends the nodes in
@@ -64,20 +73,28 @@ class Processes:
                 process_group=0,
             )
 
+    def start_node(
+        self, name: str, values: Mapping[str, object], module: str = '', niceness: int = 0
+    ) -> None:
+        """Start a node of this package, or of a module, with values laid over PARAMETERS."""
+        arguments = ['--ros-args', '--params-file', str(share_file(PARAMETERS))]
+        for key, value in values.items():
+            text = str(value).lower() if isinstance(value, bool) else value
+            arguments += ['-p', f'{key}:={text}']
+        self.start(name, module or f'vla_cache_ros.ros.{name}', arguments, niceness)
+
     def check(self) -> None:
         """Raise ProcessDied, with the tail of its log, if a process has ended."""
         for name, process in self._running.items():
             code = process.poll()
             if code is not None:
-                raise ProcessDied(
-                    f'{name} ended with {_say(code)}; the end of {self.log(name)}:\n'
-                    + self.tail(name)
-                )
+                raise ProcessDied(f'{name} ended with {_say(code)}; {self.tail(name)}')
 
     def tail(self, name: str) -> str:
-        """Return the last lines that a process logged."""
+        """Return the last lines that a process logged, and where."""
         lines = self.log(name).read_text(encoding='utf-8', errors='replace').splitlines()
-        return '\n'.join(f'    {line}' for line in lines[-TAIL_LINES:]) or '    (no output)'
+        text = '\n'.join(f'    {line}' for line in lines[-TAIL_LINES:]) or '    (no output)'
+        return f'the end of {self.log(name)}:\n{text}'
 
     def log(self, name: str) -> Path:
         """Return the log file of a process."""
@@ -104,10 +121,25 @@ class Processes:
         process.kill()
         process.wait()
 
-    def stop(self) -> None:
-        """End every process, newest first."""
-        for name in list(reversed(self._running)):
-            self.end(name)
+
+@contextmanager
+def nodes(log: Path) -> Iterator[Processes]:
+    """
+    Yield processes that log to a folder and share a ROS domain, which this process joins too.
+
+    What the policy, alive, did not do as it was asked is raised with the end of its log.
+    """
+    with (
+        isolated_domain() as domain,
+        Processes(log, {**domain, 'ROS_LOG_DIR': str(log / 'ros')}) as processes,
+    ):
+        os.environ.update(domain)
+        try:
+            yield processes
+        except ProcessDied:
+            raise
+        except ChildProcessError as error:
+            raise ChildProcessError(f'{error}; {processes.tail("vla_node")}') from None
 
 
 def _unwind(number: int, _: object) -> None:

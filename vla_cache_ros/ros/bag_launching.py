@@ -30,7 +30,7 @@ def recording(context: LaunchContext) -> ExecuteProcess:
     """Return the command that records what params_file lists for `recorder` into bag_path."""
     path = Path(text_of(context, 'bag_path'))
     if path.exists():
-        raise ValueError(f'bag_path: expected a folder that does not exist, came {path}')
+        raise ValueError(f'bag_path: expected a folder that does not exist, got {path}')
     topics = [renamed(context, topic) for topic in in_file(context, RecorderParameters, 'topics')]
     command = ['ros2', 'bag', 'record', '-s', 'mcap', '-o', str(path)]
     command += ['--storage-preset-profile', 'zstd_fast']
@@ -51,7 +51,7 @@ def playing(context: LaunchContext) -> ExecuteProcess:
     """Return the command that plays the policy's inputs out of bag_path, with the bag's time."""
     path = Path(text_of(context, 'bag_path'))
     if not path.exists():
-        raise ValueError(f'bag_path: expected a recorded bag, came {path}, which is not there')
+        raise ValueError(f'bag_path: expected a recorded bag, got {path}, which is not there')
     images = in_file(context, VLAParameters, 'image_topics')
     if in_file(context, VLAParameters, 'image_transport') == 'compressed':
         images = [f'{topic}/compressed' for topic in images]

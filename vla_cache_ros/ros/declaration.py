@@ -88,7 +88,7 @@ def check(one: Field, value: object) -> str:
     """Return why value does not suit the parameter, in one line, or an empty string."""
     facts, listed = one.metadata, isinstance(one.default, tuple)
     expected = _expected(one)
-    complaint = f'{one.name}: expected {expected}, came {value!r}'
+    complaint = f'{one.name}: expected {expected}, got {value!r}'
     if listed and (not isinstance(value, Sequence) or isinstance(value, str)):
         return complaint
     if listed and one.default and not value:

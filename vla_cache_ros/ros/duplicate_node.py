@@ -51,7 +51,7 @@ class Twins:
             if others > 0:
                 status.level = max(status.level, DiagnosticStatus.WARN)
                 status.message += (
-                    f'; {topic}: expected one publisher, came {others} besides this node; '
+                    f'; {topic}: expected one publisher, got {others} besides this node; '
                     'the driver follows all of them'
                 )
 
@@ -73,7 +73,7 @@ class Twins:
         if time.monotonic() - self._heard > SILENCE:
             return ''
         return (
-            f'expected one node {self._node.get_fully_qualified_name()}, came another '
+            f'expected one node {self._node.get_fully_qualified_name()}, got another '
             f'({self._twin}, host:process:id); end one of them or start it in another namespace'
         )
 

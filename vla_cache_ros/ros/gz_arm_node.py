@@ -13,9 +13,9 @@ import sys
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 from rclpy.node import Node
-from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
+from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.parameters import GzArmParameters
 from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
 from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
@@ -57,20 +57,23 @@ class GzArmNode(Node):
         missing = [joint for joint in ARM_JOINTS if joint not in message.name]
         if missing or len(message.position) != len(message.name):
             self._inputs.refuse(
-                f'joint_states: expected positions of {", ".join(ARM_JOINTS)}, came '
+                f'joint_states: expected positions of {", ".join(ARM_JOINTS)}, got '
                 f'{len(message.position)} of {", ".join(message.name) or "none"}'
             )
             return
-        if self._joints is not None and _stamp(message) < _stamp(self._joints):
+        if self._joints is not None and stamp_of(message) < stamp_of(self._joints):
             self._arm.forget()  # the simulation began anew
             self._done = 0
         self._joints = message
 
     def _on_tick(self) -> None:
         now = self.get_clock().now().nanoseconds
-        if self._joints is None or now - _stamp(self._joints) > self._settings.state_timeout * 1e9:
+        if (
+            self._joints is None
+            or now - stamp_of(self._joints) > self._settings.state_timeout * 1e9
+        ):
             self._inputs.refuse(
-                f'joint_states: expected them every {self._settings.state_timeout:g} s, came '
+                f'joint_states: expected them every {self._settings.state_timeout:g} s, got '
                 'none; is the simulation running, and the bridge?'
             )
             return
@@ -102,10 +105,6 @@ class GzArmNode(Node):
         point.x, point.y, point.z = xyz.tolist()
         turn.x, turn.y, turn.z, turn.w = quaternion.tolist()
         self._pose.publish(message)
-
-
-def _stamp(message: JointState) -> int:
-    return Time.from_msg(message.header.stamp).nanoseconds
 
 
 def main(args: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
     """Return the policy that the parameters name."""
     if not parameters.model_path:
         raise ValueError(
-            'model_path: expected a checkpoint (folder, hub id or shipped name), came nothing'
+            'model_path: expected a checkpoint (folder, hub id or shipped name), got nothing'
         )
     import cv2
     from vla_cache_ros.policy import Policy  # torch: seconds to import, so not before configure
@@ -47,12 +47,12 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
     if policy.num_images != len(topics):
         raise ValueError(
             f'image_topics: expected {policy.num_images} for this checkpoint, '
-            f'came {len(topics)} ({", ".join(topics)})'
+            f'got {len(topics)} ({", ".join(topics)})'
         )
     if parameters.execute_steps > policy.chunk:
         raise ValueError(
             f'execute_steps: expected at most {policy.chunk}, the actions this checkpoint '
-            f'gives at a time, came {parameters.execute_steps}'
+            f'gives at a time, got {parameters.execute_steps}'
         )
     noise = dummy_observation(policy)
     policy.prepare()

@@ -41,7 +41,7 @@ class Recorder(Node):
         parameters = declare(self, RecorderParameters)
         path = Path(parameters.bag_path)
         if path.exists():
-            raise ValueError(f'bag_path: expected a folder that does not exist, came {path}')
+            raise ValueError(f'bag_path: expected a folder that does not exist, got {path}')
         self._writer = BagWriter(path)
         self._missing = {self.resolve_topic_name(topic) for topic in parameters.topics}
         self.counts: dict[str, int] = {}
@@ -104,7 +104,7 @@ class Recorder(Node):
         with suppress(OSError):  # what is buffered has no room either
             self._writer.abort()
         self.get_logger().error(
-            f'bag_not_written: expected room on the disk, came: {error}; make room and record to '
+            f'bag_not_written: expected room on the disk, got: {error}; make room and record to '
             'a new folder. The bag is readable up to here, without its index'
         )
 

@@ -13,14 +13,51 @@ import threading
 from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.node import Node
-from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
-from vla_cache_ros.control.command_log import CommandLog
+from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.messages import twist_vector
 from vla_cache_ros.control.parameters import DriverParameters
 from vla_cache_ros.ros.qos import COMMAND
 
 TICK = 20_000_000  # ns, the servo period
 OPEN = 1.0  # of the gripper; 0 is closed
+
+
+class CommandLog:
+    """
+    Twists [6] (m/s, rad/s) by stamp (ns); each holds until the next one or the timeout.
+
+    A driver that runs in steps would turn each action's displacement into a whole number of
+    steps; one that integrates what was commanded, by the stamps, makes the displacement that was
+    meant.
+    """
+
+    def __init__(self, timeout: int):
+        """Lapse a twist timeout ns after its stamp."""
+        self._timeout = timeout
+        self._entries: deque[tuple[int, np.ndarray]] = deque()
+
+    def add(self, stamp: int, twist: np.ndarray) -> None:
+        """Take a twist; one stamped before the newest is out of order and ignored."""
+        if not self._entries or stamp >= self._entries[-1][0]:
+            self._entries.append((stamp, twist))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+    def mean(self, begin: int, end: int) -> np.ndarray:
+        """Return the mean twist [6] from begin to end (ns); forget what ended before begin."""
+        while len(self._entries) > 1 and self._entries[1][0] <= begin:
+            self._entries.popleft()
+        total = np.zeros(6)
+        entries = list(self._entries)
+        nexts = [*(stamp for stamp, _ in entries[1:]), end][: len(entries)]
+        for (stamp, twist), following in zip(entries, nexts, strict=True):
+            held = min(following, stamp + self._timeout, end) - max(stamp, begin)
+            if held > 0:
+                total += twist * held
+        return total / (end - begin)
 
 
 class ServoInputs:
@@ -57,21 +94,20 @@ class ServoInputs:
         self._node.get_logger().warning(reason, throttle_duration_sec=1.0)
 
     def _on_twist(self, message: TwistStamped) -> None:
-        linear, angular = message.twist.linear, message.twist.angular
-        twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
+        twist = twist_vector(message)
         if message.header.frame_id != self._frame:
             self.refuse(
-                f'delta_twist_cmds: expected frame {self._frame}, came {message.header.frame_id!r}'
+                f'delta_twist_cmds: expected frame {self._frame}, got {message.header.frame_id!r}'
             )
         elif not np.isfinite(twist).all():
-            self.refuse(f'delta_twist_cmds: expected finite numbers, came {twist.tolist()}')
+            self.refuse(f'delta_twist_cmds: expected finite numbers, got {twist.tolist()}')
         else:
             with self._lock:
-                self._twists.add(Time.from_msg(message.header.stamp).nanoseconds, twist)
+                self._twists.add(stamp_of(message), twist)
 
     def _on_gripper(self, message: Float64MultiArray) -> None:
         if len(message.data) != 1 or not np.isfinite(message.data[0]):
-            self.refuse(f'gripper/commands: expected one finite number, came {list(message.data)}')
+            self.refuse(f'gripper/commands: expected one finite number, got {list(message.data)}')
             return
         now = self._node.get_clock().now().nanoseconds
         with self._lock:

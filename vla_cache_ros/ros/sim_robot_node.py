@@ -55,7 +55,7 @@ class SimRobotNode(Node):
         self._settings = declare(self, SimRobotParameters)
         if len(self._settings.image_topics) != len(FRAMES):
             raise ValueError(
-                f'image_topics: expected {len(FRAMES)}, came {len(self._settings.image_topics)}'
+                f'image_topics: expected {len(FRAMES)}, got {len(self._settings.image_topics)}'
             )
         self._make_environment = make_environment
         self._step = round(TICK / self._settings.speed)  # ns of the clock in one servo period
@@ -86,7 +86,7 @@ class SimRobotNode(Node):
         words = message.data.split()
         if len(words) not in (1, 2) or not words[0].isdecimal():
             self._inputs.refuse(
-                f'new_episode: expected "SEED" or "SEED TASK", came {message.data!r}'
+                f'new_episode: expected "SEED" or "SEED TASK", got {message.data!r}'
             )
             return
         with self._lock:

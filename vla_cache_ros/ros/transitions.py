@@ -9,11 +9,15 @@ Knows nothing of what a transition does.
 from collections.abc import Callable
 import functools
 import traceback
+from typing import Any
 
-from rclpy._rclpy_pybind11 import RCLError
+from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import GetAvailableTransitions
+from lifecycle_msgs.srv import GetState
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.service import Service
 
 
 def guarded(callback: Callable) -> Callable:
@@ -39,23 +43,40 @@ class TolerantLifecycleNode(LifecycleNode):
     """
     Refuse in one line a transition that the node's state does not know.
 
-    rclpy raises out of the executor instead, so that a stranger's second `activate` would end the
-    process. It has no public place for this; `test_vla_node_faults.py` holds that it works.
+    rclpy of Jazzy raises out of the executor instead, so that a stranger's second `activate` would
+    end the process; that of Kilted calls it an error.
     """
 
     def __init__(self, name: str, **options) -> None:
         super().__init__(name, **options)
-        change = self._LifecycleNodeMixin__change_state
+        services: dict[type, Service] = {}
+        for service in self.services:  # by type: any of them may have been renamed
+            services.setdefault(service.srv_type, service)
+        change, state = services[ChangeState], services[GetState]
+        available = services[GetAvailableTransitions]  # the first; the second tells of all states
+        perform = change.callback
 
-        def refuse(transition: int) -> TransitionCallbackReturn:
-            try:
-                return change(transition)
-            except RCLError:
-                self.get_logger().warning(
-                    'change_state: expected a transition that begins at '
-                    f'{self._state_machine.current_state[1]}, came number {transition}; see '
-                    '~/get_available_transitions'
-                )
-                return TransitionCallbackReturn.FAILURE
+        def refuse(
+            request: ChangeState.Request, response: ChangeState.Response
+        ) -> ChangeState.Response:
+            asked = request.transition
+            known = [
+                one.transition.label if asked.label else one.transition.id
+                for one in _answer(available).available_transitions
+            ]
+            if (asked.label or asked.id) in known:
+                return perform(request, response)
+            self.get_logger().warning(
+                'change_state: expected a transition that begins at '
+                f'{_answer(state).current_state.label}, got {asked.label or asked.id}; see '
+                '~/get_available_transitions'
+            )
+            response.success = False
+            return response
 
-        self._LifecycleNodeMixin__change_state = refuse
+        change.callback = refuse
+
+
+def _answer(service: Service) -> Any:  # noqa: ANN401
+    """Return what a service of this node answers to an empty request."""
+    return service.callback(service.srv_type.Request(), service.srv_type.Response())

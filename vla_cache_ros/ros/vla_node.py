@@ -27,14 +27,14 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
-from vla_cache_ros.control.clock_watch import ClockWatch
 from vla_cache_ros.control.controller import Controller
+from vla_cache_ros.control.inference import Outcome
+from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.limits import Command
 from vla_cache_ros.control.rest import QuietMemory
 from vla_cache_ros.control.rest import Rest
+from vla_cache_ros.control.safety import ClockWatch
 from vla_cache_ros.control.step_report import step_report
-from vla_cache_ros.control.surroundings import Outcome
-from vla_cache_ros.control.surroundings import Surroundings
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.ros.declaration import declare
@@ -259,7 +259,7 @@ class VLANode(TolerantLifecycleNode):
             self._controller.new_episode()
             response.message = f'episode {self._controller.episode}'
         else:
-            response.message = 'expected a configured node, came an unconfigured one'
+            response.message = 'expected a configured node, got an unconfigured one'
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -267,7 +267,7 @@ class VLANode(TolerantLifecycleNode):
         if response.success:
             self._controller.pause(request.data)
         else:
-            response.message = 'expected a configured node, came an unconfigured one'
+            response.message = 'expected a configured node, got an unconfigured one'
         return response
 
     def _send(self, command: Command) -> int:

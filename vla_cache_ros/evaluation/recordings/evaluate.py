@@ -19,6 +19,7 @@ from pathlib import Path
 import sys
 from typing import Any
 
+from tabulate import tabulate
 import torch
 from tqdm import tqdm
 from vla_cache_ros.evaluation.closed_loop import write_json
@@ -35,7 +36,6 @@ from vla_cache_ros.evaluation.recordings.page import write_page
 from vla_cache_ros.evaluation.recordings.run import BagResult
 from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
-from vla_cache_ros.live.demo_page import as_text
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import versions
 
@@ -88,7 +88,8 @@ def run_bags(
     moments = sorted(moments, key=lambda moment: -moment.normalized)[:COUNT]
     write_json(out / 'report.json', figures)
     write_page(out / 'report.html', figures, moments)
-    print(as_text(table(figures)))
+    shown = table(figures)
+    print(tabulate(shown.rows, shown.columns, colglobalalign='right', colalign=('left',)))
     for line in live_lines(figures):
         print(line)
     for bag in figures['bags']:

@@ -203,7 +203,7 @@ def _topics_for(task: BagTask, dense: Any) -> BagTopics:
     if len(topics.images) != dense.num_images:
         raise ValueError(
             f'expected {dense.num_images} --image-topic for this checkpoint, primary camera '
-            f'first, came {len(topics.images)} ({", ".join(topics.images)})'
+            f'first, got {len(topics.images)} ({", ".join(topics.images)})'
         )
     return topics
 
@@ -212,7 +212,7 @@ def _check(bag: Bag, topics: BagTopics, task: BagTask, dense: Any) -> None:
     if task.executed > dense.chunk:
         raise ValueError(
             f'expected --execute-steps of at most {dense.chunk}, the actions that this checkpoint '
-            f'gives at a time, came {task.executed}'
+            f'gives at a time, got {task.executed}'
         )
     topics.check(bag, needs_state=False)
     try:

@@ -47,7 +47,7 @@ def enough_memory(folder: Path, dtype: torch.dtype) -> Iterator[None]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise CheckpointError(
             f'{folder}: expected free memory for weights of {size * 1e-9:.2f} GB, to be held as '
-            f'{str(dtype).removeprefix("torch.")}, came less ({reason}); end other programs, or '
+            f'{str(dtype).removeprefix("torch.")}, got less ({reason}); end other programs, or '
             'choose a smaller dtype or model'
         ) from error
 
