@@ -6,6 +6,8 @@ Make the shipped models again: `python -m recipes demos|towers|sight|base|distan
 To be run from a checkout; the folders of the models hold the commands. Parses and hands over.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import sys
@@ -203,12 +205,17 @@ RECIPES = {
 }
 
 
+def parse(arguments: Sequence[str] | None = None) -> Callable[[], None]:
+    """Return the recipe that is asked for, with its options: call it to run it."""
+    return tyro.extras.subcommand_cli_from_dict(
+        RECIPES, prog='python -m recipes', description=__doc__, args=arguments
+    )
+
+
 def main() -> None:
     """Run one recipe; exit code 2 after a mistake that the user can mend, told in one line."""
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            RECIPES, prog='python -m recipes', description=__doc__
-        )()
+        parse()()
     except (ValueError, OSError) as error:
         print(f'recipes: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(2)

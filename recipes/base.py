@@ -79,6 +79,7 @@ class BaseTrainer:
         self.main = accelerator.is_main_process
         rank = accelerator.process_index
         self.model = self.build_model(seed)
+        torch.manual_seed(seed)
         self.heads = self.build_heads()
         self.tokenizer = build_tokenizer(domain)
         self.images = ImagePreprocessor.for_towers(self.model.config.towers)
@@ -101,8 +102,8 @@ class BaseTrainer:
         state, curve = self.out / 'base.pt', self.out / 'base.csv'
         self.loop = Loop(accelerator, parameters, optimizer, state, curve, self.names)
         if towers is not None:
-            state = torch.load(towers, weights_only=True)
-            self.model.vision_backbone.load_state_dict(state['towers'])
+            seen = torch.load(towers, weights_only=True)
+            self.model.vision_backbone.load_state_dict(seen['towers'])
         stats = self.out / 'dataset_statistics.json'
         self.auxiliary = 0.5 if start is None else 0.0
         if start is not None:

@@ -15,8 +15,7 @@ import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.training.batches import batch_inputs
 from vla_cache_ros.training.gate_report import Answers
 from vla_cache_ros.training.gate_report import answers
@@ -53,7 +52,7 @@ def run_distance(
     runs = held_out.held_out[:recordings]
     vla = load_checkpoint(resolve(checkpoint))
     vla.model.requires_grad_(requires_grad=False)
-    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs, execute_steps)
+    dense, _ = answers(Policy(vla, DenseGate()), held_out, runs)
     rows = []
     for gate in gates:
         for reuse in reuses:
@@ -61,8 +60,8 @@ def run_distance(
                 found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate], execute_steps)
             else:
                 policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
-                found = answers(policy, held_out, runs, execute_steps)
-            rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense)})
+                found = answers(policy, held_out, runs)
+            rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense, execute_steps)})
             print(
                 '{gate:<20} {reuse:.2f}  mean {mean:.4f}  median {median:.4f}  p90 {p90:.4f}  '
                 'weighed {weighed:.4f}  '
@@ -71,7 +70,7 @@ def run_distance(
             )
     if json is not None:
         facts = {'checkpoint': checkpoint, 'recordings': len(runs), 'digest': held_out.digest}
-        write_json(json, {**facts, 'rows': rows, 'hardware': hardware(), 'versions': versions()})
+        write_json(json, {**facts, 'rows': rows, **measured_on()})
     return rows
 
 
@@ -103,6 +102,6 @@ def knowing_answers(
             mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
             with torch.no_grad():
                 found = masked_step(vla.model, *inputs, mask, cache)
-            actions.append(found[0, :executed].numpy())
+            actions.append(found[0].numpy())
             reuses.append(1 - float(mask.mean()))
     return np.stack(actions), np.array(reuses)

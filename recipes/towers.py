@@ -51,6 +51,7 @@ def train_towers(
     out.mkdir(parents=True, exist_ok=True)
     domain = named_domain(env)
     model = init_model(tabletop_config(domain.cameras), seed)
+    torch.manual_seed(seed)
     head = PatchHead(model.config.vision_dim, len(domain.classes))
     tower = model.vision_backbone
     if checkpoint is not None:

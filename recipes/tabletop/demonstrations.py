@@ -94,8 +94,8 @@ def collect(
     Run episodes from seed on, store frames and return the share of episodes that succeeded.
 
     A frame: images uint8 [2, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task int,
-    episode int, shares uint8 [2, 256, 10], objects float32 [8, 3] (m, base frame; NaN when
-    absent).
+    episode int, instruction, shares uint8 [2, 256, 10], objects float32 [8, 3] (m, base frame;
+    NaN when absent).
     """
     env = Tabletop()
     classes, count = geom_classes(env), len(TABLETOP.classes)
@@ -114,6 +114,7 @@ def collect(
                     actions=chunk.astype(np.float32),
                     task=np.int32(TASK_NAMES.index(env.task.name)),
                     episode=np.int32(seed + episode),
+                    instruction=np.str_(env.task.instruction),
                     shares=np.stack(
                         [patch_shares(env.render(c, True), classes, count) for c in CAMERAS]
                     ),

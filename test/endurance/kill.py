@@ -18,11 +18,10 @@ from kill_graph import KillGraph
 import numpy as np
 from script import run
 from vla_cache_ros.control.parameters import DriverParameters
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.live.processes import Processes
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.ros.shared_memory import dead_segments
 
 LINEAR, ANGULAR, IMAGE_TIMEOUT = 0.4, 0.9, 0.5  # m/s, rad/s, s; given to the node below
@@ -185,8 +184,7 @@ def _sum_up(kills: list[dict[str, Any]], times: int, seed: int) -> dict[str, Any
         'violations': violations,
         'ok': len(kills) == times and not violations,
         'kills': kills,
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
 
 

@@ -15,17 +15,16 @@ from typing import Any
 
 from command_checks import Bounds
 import numpy as np
-import psutil
 from script import run
 from soak_figures import draw
 from soak_figures import flatness
 from soak_graph import SoakGraph
 from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
 from vla_cache_ros.environments.tabletop.tasks import TASKS
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.processes import nodes
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.reports.hardware import usage
 from vla_cache_ros.reports.statistics import percentiles
 
 SPEED = 20.0  # simulated seconds in one second
@@ -212,8 +211,7 @@ class Soak:
             'flatness': judged,
             'node': dict(graph.diagnostics) if graph else {},
             'parameters': {'vla_node': NODE | BOUNDS, 'sim_robot_node': ROBOT},
-            'hardware': hardware(),
-            'versions': versions(),
+            **measured_on(),
         }
         write_json(self._out / 'soak.json', figures)
         if self.rows:
@@ -222,16 +220,6 @@ class Soak:
                 writer.writeheader()
                 writer.writerows(self.rows)
         return figures
-
-
-def usage(pid: int) -> dict[str, float]:
-    """Return the resident memory (MiB), open file descriptors and threads of a process."""
-    process = psutil.Process(pid)
-    return {
-        'rss_mib': process.memory_info().rss / 2**20,
-        'fds': process.num_fds(),
-        'threads': process.num_threads(),
-    }
 
 
 if __name__ == '__main__':

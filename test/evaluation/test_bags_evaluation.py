@@ -22,10 +22,10 @@ from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.recordings.evaluate import run_bags
 from vla_cache_ros.evaluation.recordings.figures import bag_figures
 from vla_cache_ros.evaluation.recordings.figures import live_lines
-from vla_cache_ros.evaluation.recordings.measures import difference
 from vla_cache_ros.evaluation.recordings.moments import COUNT
 from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.evaluation.recordings.steps import gate_step
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.vla.actions import Bounds
 
@@ -63,7 +63,8 @@ def test_difference_is_what_the_arm_is_off_when_it_looks_again():
     ours[:, 0] = [0.003, -0.001, 0.003, -0.001] + [1.0] * 4  # the last four are not executed
     ours[:, 4] = np.radians(2)
     ours[1, 6] = 0.9
-    found = difference(ActionChunk(ours, ours / 2), ActionChunk(dense, dense), 4, 0.5)
+    said = FakePolicy().act(None)[1]
+    found = gate_step((ActionChunk(ours, ours / 2), said), ActionChunk(dense, dense), 4, 0.5)
     assert found.millimetres == pytest.approx(4.0)
     assert found.degrees == pytest.approx(8.0)
     assert found.flips == 1
@@ -74,11 +75,8 @@ def test_difference_is_what_the_arm_is_off_when_it_looks_again():
 
 def test_every_policy_sees_the_recorded_observations_and_the_figures_tell_them_apart(tmp_path):
     actors = policies()
-    calls = []
-    result = run_bag(
-        task(write_bag(tmp_path / 'bag', recording(2))), actors, lambda: calls.append(1)
-    )
-    assert len(calls) == len(result.steps) == 5
+    result = run_bag(task(write_bag(tmp_path / 'bag', recording(2))), actors)
+    assert len(result.steps) == 5
     dense, other = (policy.observations[1:] for policy in actors.values())  # the first warms up
     assert all(a is b for a, b in zip(dense, other, strict=True)) and len(dense) == 5
     assert actors[OTHER].resets == ['episode_reset']
@@ -139,7 +137,7 @@ def test_worst_moments_are_the_worst_ones_with_both_actions_and_a_picture(tmp_pa
     actors[OTHER].act = act
     folder = write_bag(tmp_path / 'bag', recording(8))
     moments = run_bag(task(folder), actors).moments
-    sizes = [moment.millimetres for moment in moments]
+    sizes = [moment.found.millimetres for moment in moments]
     assert len(moments) == COUNT
     assert sizes == sorted(sizes, reverse=True)
     expected = sorted((4e3 * off for index, off in shift.items() if index), reverse=True)[:COUNT]

@@ -10,8 +10,8 @@ import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.evaluation.bench import bench
 from vla_cache_ros.evaluation.bench.bench import run_bench
-from vla_cache_ros.evaluation.bench.bench import take_turns
-from vla_cache_ros.evaluation.bench.inputs import back_and_forth
+from vla_cache_ros.evaluation.bench.growth import back_and_forth
+from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.variants import find_saved_gate
 from vla_cache_ros.evaluation.bench.variants import list_variants
 from vla_cache_ros.evaluation.bench.variants import make_actor
@@ -47,7 +47,7 @@ def test_tabletop_runs_and_writes_its_files(tmp_path):
     assert figures['timed_steps'] == 2
     assert [entry['name'] for entry in figures['busy']['entries']] == names
     assert figures['busy']['processes'] == 1
-    assert '| learned-fixed 70 % |' in (tmp_path / 'out' / 'bench.md').read_text()
+    assert '| learned-fixed 70 %' in (tmp_path / 'out' / 'bench.md').read_text()
 
 
 def test_every_variant_acts_on_every_observation(vla):
@@ -57,7 +57,7 @@ def test_every_variant_acts_on_every_observation(vla):
     actors = {variant: make_actor(variant, vla, saved) for variant in variants}
     cameras = 1 if causal else 2
     episodes = [[observe(seed, cameras) for seed in range(3)] for _ in range(2)]
-    samples = take_turns(actors, vla, episodes)
+    samples = take_turns(actors, lambda _: vla, episodes)
     wanted = [(episode, step) for episode in range(2) for step in range(3)]
     for variant, found in samples.items():
         assert [(s.episode, s.step) for s in found] == wanted, variant.name
@@ -92,7 +92,7 @@ def test_the_order_of_turns_changes(vla):
 
     actors = {Variant('dense', r): Logged(str(r)) for r in (0.1, 0.2, 0.3)}
     cameras = 1 if vla.config.oft is None else 2
-    take_turns(actors, vla, [[observe(0, cameras)] * 3])
+    take_turns(actors, lambda _: vla, [[observe(0, cameras)] * 3])
     turns = [tuple(log[i : i + 3]) for i in range(0, 9, 3)]
     assert len(set(turns)) == 3 and all(sorted(t) == ['0.1', '0.2', '0.3'] for t in turns)
 

@@ -14,7 +14,7 @@ from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.evaluation.bench.costs import StepWork
 from vla_cache_ros.evaluation.bench.costs import Work
 from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
-from vla_cache_ros.evaluation.bench.summary import make_sample
+from vla_cache_ros.evaluation.bench.sampling import make_sample
 from vla_cache_ros.evaluation.bench.summary import step_work
 from vla_cache_ros.evaluation.bench.variants import GREEDY
 from vla_cache_ros.evaluation.bench.variants import Variant
@@ -102,6 +102,6 @@ def check(variant, actor, vla, steps, rel=0.02):
     for step in range(steps):
         observation = observe(step, cameras)
         chunk, report, macs = counted(actor, observation)
-        sample = make_sample(variant, vla, observation, 0, step, chunk, report)
+        sample = make_sample(vla, observation, 0, step, chunk, report)
         total = sum(model.stages(step_work(variant, sample, model)).values(), Work())
         assert total.macs == pytest.approx(macs, rel=rel), f'step {step}'

@@ -165,10 +165,16 @@ def full(found):
     }
 
 
+def cells(text, row):
+    """Return what a row of the first table says, behind its name."""
+    line = next(line for line in text.splitlines() if line.startswith(f'| {row}'))
+    return [cell.strip() for cell in line.split('|')[2:-1]]
+
+
 def test_tables_hold_every_variant_and_what_the_reader_must_know():
     text = tables(full(figures()))
-    assert text.count('| learned-fixed 50 % |') == 2
-    assert '| 10 | 10 | 10 | 100 | 4.00 | 2.00 | 70 |' in text
+    assert text.count('| learned-fixed 50 %') == 2
+    assert ['10', '10', '10', '100', '4.00', '2.00', '70'] == cells(text, 'learned-fixed 50 %')[:7]
     assert 'untrained' in text and 'a processor, 2 threads' in text
     assert 'Every variant that reuses nothing agrees with hf, jacobi with greedy.' in text
 

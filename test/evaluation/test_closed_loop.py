@@ -15,8 +15,8 @@ from vla_cache_ros.evaluation.closed_loop import run_episode
 from vla_cache_ros.evaluation.closed_loop import run_evaluate
 from vla_cache_ros.evaluation.closed_loop import summarize
 from vla_cache_ros.evaluation.closed_loop import table
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.settings import ClosedLoop
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

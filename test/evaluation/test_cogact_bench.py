@@ -12,10 +12,10 @@ from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
 from vla_cache_ros.evaluation.bench import bench
 from vla_cache_ros.evaluation.bench.bench import run_bench
-from vla_cache_ros.evaluation.bench.bench import take_turns
 from vla_cache_ros.evaluation.bench.costs import Costs
 from vla_cache_ros.evaluation.bench.costs import Work
-from vla_cache_ros.evaluation.bench.summary import make_sample
+from vla_cache_ros.evaluation.bench.sampling import make_sample
+from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import step_work
 from vla_cache_ros.evaluation.bench.variants import list_variants
 from vla_cache_ros.evaluation.bench.variants import make_actor
@@ -35,7 +35,7 @@ def test_the_plain_loop_and_the_exact_variants_act_alike(vla):
     assert {variant.decoding for variant in variants} == {''}
     saved = untrained_gate(vla)
     actors = {variant: make_actor(variant, vla, saved) for variant in variants}
-    samples = take_turns(actors, vla, [[observe(seed, 1) for seed in range(3)]])
+    samples = take_turns(actors, lambda _: vla, [[observe(seed, 1) for seed in range(3)]])
     plain = samples[variants[0]]
     for variant, found in samples.items():
         assert all(sample.passes == 0 for sample in found)
@@ -52,7 +52,7 @@ def test_what_is_counted_is_what_runs(vla, gate, rel):
         seen, counter = observe(step, 1), FlopCounterMode(display=False)
         with sdpa_kernel(SDPBackend.MATH), counter:
             chunk, report = actor.act(seen)
-        sample = make_sample(variant, vla, seen, 0, step, chunk, report)
+        sample = make_sample(vla, seen, 0, step, chunk, report)
         counted = sum(costs.stages(step_work(variant, sample, costs)).values(), Work())
         assert counted.macs == pytest.approx(counter.get_total_flops() / 2, rel=rel)
 

@@ -7,6 +7,7 @@ import json
 from fake_comparison import CountingWorld
 from fake_comparison import definition
 from fake_comparison import FakeGatePolicy
+from fake_comparison import machine
 from fake_comparison import record
 from fake_comparison import SETTINGS
 import pytest
@@ -15,9 +16,9 @@ from vla_cache_ros.environments.tabletop import environment
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.compare import run_compare
 from vla_cache_ros.evaluation.comparison.compare import run_summary
-from vla_cache_ros.evaluation.comparison.compare import table
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
+from vla_cache_ros.evaluation.comparison.table import table
 from vla_cache_ros.evaluation.settings import Comparison
 from vla_cache_ros.policy import Policy
 
@@ -118,16 +119,16 @@ def test_the_tables_name_differences_and_leave_out_what_was_not_measured():
     entries = [definition('dense', 'dense'), definition('motion', 'motion', 0.5)]
     records = [record('dense', s, total=40.0, seconds=3.0) for s in range(4)]
     records += [record('motion', s, s > 0, reuse=0.5, total=30.0, run='b') for s in range(2)]
-    machine = {'hardware': {'cpu': 'abacus'}, 'versions': {}}
-    text = table(comparison_figures({**SETTINGS, 'entries': entries}, records, [machine]))
+    text = table(comparison_figures({**SETTINGS, 'entries': entries}, records, [machine()]))
     rows = [
         [cell.strip() for cell in line.split('|')[1:-1]]
         for line in text.splitlines()
         if line.startswith('|')
     ]
     assert rows[2][:5] == ['dense', '4 of 4', '51.0 to 100.0 %', '25.0 %', '50.0 %']
-    # no common process, and no time of its episodes
-    assert rows[3][6:] == ['0.5 / 3 / 3', '30.0', '30.0', '', '', '1.00', '', '']
+    # no common process
+    assert rows[3][6:12] == ['0.5 / 3 / 3', '30.0', '30.0', '', '', '1.00']
+    assert rows[3][12:] == ['8.00 (4.00 to no bound)', '']
     assert rows[0][12:] == ['s per solved task (95 %)', 'ratio (95 %)']
     assert rows[2][12:] == ['3.00 (3.00 to 3.00)', '']
     assert rows[6] == ['motion at 50 %', '-50.0 (-100.0 to +0.0)', '1', '2', '', '', '']

@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 from fake_comparison import definition
+from fake_comparison import machine
 from fake_comparison import record
 from fake_comparison import SETTINGS
 import pytest
@@ -13,8 +14,6 @@ from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.evaluation.comparison.figures import paired
 from vla_cache_ros.evaluation.comparison.figures import seed_ranges
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
-
-MACHINE = {'hardware': {'cpu': 'abacus'}, 'versions': {'python': '3'}}
 
 
 def run(records):
@@ -24,7 +23,7 @@ def run(records):
 
 def figures(definitions, records):
     manifest = {**SETTINGS, 'entries': definitions}
-    return comparison_figures(manifest, records, [MACHINE, MACHINE])
+    return comparison_figures(manifest, records, [machine(), machine()])
 
 
 def by_name(result):
@@ -73,9 +72,7 @@ def test_seconds_per_solved_task_are_compared_with_dense_seed_by_seed():
     ratio = motion['seconds_per_solved_ratio']
     assert (ratio['episodes'], ratio['ratio']) == (10, pytest.approx(2.5 / 4))
     assert 0.5 <= ratio['ci95'][0] < 0.625 < ratio['ci95'][1] < 1.3
-    # no time was noted for it, as in folders from before there was one
-    assert entries['random at 50 %']['seconds_per_solved'] is None
-    assert entries['random at 50 %']['seconds_per_solved_ratio'] is None
+    assert entries['random at 50 %']['seconds_per_solved'] == pytest.approx(40 / 6)
 
 
 def test_seconds_are_compared_only_where_one_process_ran_both():
@@ -161,7 +158,7 @@ def test_processes_threads_and_machines_are_said():
     records.append(record('dense', 2, run='c', began=9.0))
     result = figures([definition('dense', 'dense')], records)
     assert result['processes'] == {'total': 3, 'at_once': 2} and result['threads'] == [1]
-    assert result['hardware'] == [MACHINE['hardware']]
+    assert result['hardware'] == [{'cpu': 'abacus'}]
     assert result['reference'] == 'dense' and result['seeds'] == [0, 2]
 
 

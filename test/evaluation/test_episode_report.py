@@ -108,7 +108,7 @@ def inference(**changes):
 
 def trace_of(seed, inferences):
     reuse = tuple(i.report.reuse for i in inferences)
-    episode = Episode(seed, 'pick_red', True, 8, reuse, (), ())
+    episode = Episode(seed, 'pick_red', True, 8, reuse, (), (), 1.0)
     return Trace(episode, 'pick up the red cube', 0.8, tuple(inferences))
 
 

@@ -5,9 +5,9 @@
 from bench_samples import observe
 import numpy as np
 import pytest
+from vla_cache_ros.evaluation.bench.growth import draw_growth
 from vla_cache_ros.evaluation.bench.growth import grow_cameras
 from vla_cache_ros.evaluation.bench.growth import grow_episode
-from vla_cache_ros.evaluation.bench.growth_plot import draw_growth
 
 
 @pytest.fixture(scope='module')

@@ -10,6 +10,7 @@ from bench_samples import costs
 from bench_samples import MACHINE
 from bench_samples import sample
 from fake_comparison import definition
+from fake_comparison import machine
 from fake_comparison import record
 from fake_comparison import SETTINGS
 from paths import ROOT
@@ -36,7 +37,7 @@ def comparison(**changes):
     gates = ('dense', 'vla-cache', 'learned')
     manifest = {**SETTINGS, 'entries': [definition(gate, gate) for gate in gates]}
     runs = [record(gate, seed, seed > 0) for gate in gates for seed in range(4)]
-    return {**comparison_figures(manifest, runs, [SAID]), **changes}
+    return {**comparison_figures(manifest, runs, [machine() | SAID]), **changes}
 
 
 def evaluation(**changes):

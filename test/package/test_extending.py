@@ -22,7 +22,7 @@ from vla_cache_ros.vla import families
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.model import init_model
 
-GUIDE = ROOT / 'docs' / 'extending.md'
+GUIDE = ROOT / 'docs' / 'extend.md'
 
 
 def example(heading):

@@ -29,6 +29,7 @@ WALLS = {
     'types': ((), ALL),
     'action_distance': (('types',), ALL),
     'extras': ((), ALL),
+    'settings': ((), ALL),
     'share': ((), ALL),
     'threads': ((), ROS | TOOLS),
     'vla': ((), ROS | TOOLS),
@@ -41,12 +42,11 @@ WALLS = {
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': ((), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (
-        ('types', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'environments.tabletop',
-         'reports'),
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'reports'),
         ROS | SIMULATORS,
     ),
     'evaluation': (
-        ('types', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
          'environments', 'reports'),
         ROS | SIMULATORS,
     ),
@@ -62,8 +62,8 @@ WALLS = {
         MODELS | SIMULATORS,
     ),
     'cli': (
-        ('types', 'extras', 'share', 'policy', 'caching', 'control', 'bags', 'environments', 'ros',
-         'live', 'training', 'evaluation', 'reports'),
+        ('types', 'extras', 'settings', 'share', 'vla.checkpoint', 'policy', 'caching', 'control',
+         'bags', 'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
         ROS | MODELS | TOOLS - TERMINAL,
     ),
 }  # fmt: skip

@@ -4,9 +4,9 @@
 
 import re
 
-from vla_cache_ros.reports.page import line_plot
-from vla_cache_ros.reports.page import Table
 from vla_cache_ros.reports.page import write_report
+from vla_cache_ros.reports.plots import line_plot
+from vla_cache_ros.reports.tables import Table
 
 
 def test_page_is_self_contained_and_escapes_what_users_typed(tmp_path):

@@ -3,7 +3,7 @@
 """
 Whatever breaks while the arm moves: it stops at once, says why, and goes on once it is mended.
 
-VLA_CACHE_FAULTS=FILE writes the measured times, for docs/bring_up.md, and holds them to 150 ms; on
+VLA_CACHE_FAULTS=FILE writes the measured times, for docs/bring-up.md, and holds them to 150 ms; on
 a machine that is busy with other things a stop may come later.
 """
 
@@ -35,7 +35,7 @@ PARAMETERS = VLA_PARAMETERS | {
     'inference_timeout': 0.12,
     'command_timeout': 0.12,
 }
-DOCUMENT = ROOT / 'docs' / 'bring_up.md'
+DOCUMENT = ROOT / 'docs' / 'bring-up.md'
 
 
 @dataclass(frozen=True)

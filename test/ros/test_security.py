@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node opens to the network, and whether docs/security.md says it all."""
+"""What the node opens to the network, and whether docs/explanation/security.md says it all."""
 
 from dataclasses import fields
 import os
@@ -73,8 +73,8 @@ def test_nothing_listens_but_dds(start):
 
 
 def documented():
-    """Return (direction, name) -> the condition that docs/security.md gives."""
-    text = (DOCS / 'security.md').read_text(encoding='utf-8')
+    """Return (direction, name) -> the condition that docs/explanation/security.md gives."""
+    text = (DOCS / 'explanation' / 'security.md').read_text(encoding='utf-8')
     table = text.split('<!-- graph: begin -->')[1].split('<!-- graph: end -->')[0]
     rows = re.findall(
         r'^\| (publish|subscribe|reply) \| `([^`]+)` \| (.*?)\|$', table, re.MULTILINE
@@ -138,7 +138,7 @@ def test_the_operator_is_allowed_what_the_node_offers_and_no_command_to_the_arm(
 
 
 def test_what_is_said_of_live_parameters_is_true():
-    text = (DOCS / 'security.md').read_text(encoding='utf-8')
+    text = (DOCS / 'explanation' / 'security.md').read_text(encoding='utf-8')
     assert '5 m/s is the most' in text
     live = {one.name for one in fields(VLAParameters) if one.metadata['live']}
     assert 'dry_run' in live and not live & {'workspace', 'model_path', 'gate'}

@@ -7,7 +7,7 @@ from tiny_model import tiny_config
 import torch
 from vla_cache_ros.evaluation.bench.costs import Costs
 from vla_cache_ros.evaluation.bench.roofline import Machine
-from vla_cache_ros.evaluation.bench.summary import Sample
+from vla_cache_ros.evaluation.bench.sampling import Sample
 from vla_cache_ros.types import Observation
 
 MACHINE = Machine(macs=1e9, copied=1e9, matrix=(1, 2, 3))

@@ -91,7 +91,7 @@ def record(
     run='a',
     error=(),
     began=0.0,
-    seconds=None,
+    seconds=4.0,
 ):
     """Return the record of an episode of two inferences: a refresh and a cached step."""
     episode = Episode(
@@ -102,11 +102,17 @@ def record(
         reuse=(0.0, 0.5),
         latency_ms=({'total': total, 'gate': 1.0},) * 2,
         refreshes=('episode_reset', ''),
+        seconds=seconds,
         age_counts=(6, 1, 0, 1),
         action_error=error,
-        seconds=seconds,
     )
     return Record(run, label, reuse, episode, 1, began, began + 1.0)
+
+
+def machine(cpu='abacus'):
+    """Return what a process says of itself."""
+    facts = {'facts': {}, 'execute_steps': 4, 'control_frequency': 10.0}
+    return {'hardware': {'cpu': cpu}, 'versions': {'python': '3'}, **facts}
 
 
 def definition(label, gate, reuse=None):

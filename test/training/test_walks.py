@@ -43,7 +43,7 @@ def test_processes_share_the_pieces_and_nothing_is_made_twice(
     vla, recordings, tmp_path, monkeypatch
 ):
     walks = Walks(vla, recordings, tmp_path, pieces=2, rank=1, world=2)
-    assert [f.name for f in walks._folder.iterdir()] == ['0001.npz']
+    assert [f.name for f in tmp_path.glob('walks-*/*')] == ['0001.npz']
     walks = Walks(vla, recordings, tmp_path, pieces=2, rank=0, world=2)
     monkeypatch.setattr(module, 'walk', None)
     again = Walks(vla, recordings, tmp_path, pieces=2, rank=0, world=1)

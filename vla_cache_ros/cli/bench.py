@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `vla-cache bench`; the method is in docs/performance.md."""
+"""The verb `vla-cache bench`; the method is in docs/measured/performance.md."""
 
 from dataclasses import dataclass
 

@@ -20,7 +20,7 @@ class Demo(Gated, Episodes):
     out: Path = Path('demo_out')
     """Folder for report, video and bag."""
     execution: Literal['synchronous', 'asynchronous', 'ensembled'] = 'synchronous'
-    """What the robot does while a step is computed; see docs/bring_up.md."""
+    """What the robot does while a step is computed; see docs/bring-up.md."""
 
     def __call__(self) -> None:
         from vla_cache_ros.live.demo import run_demo

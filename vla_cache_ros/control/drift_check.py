@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.control.drift_guard import distance
+from vla_cache_ros.action_distance import drift_distance
 from vla_cache_ros.control.drift_guard import DriftGuard
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
@@ -86,7 +86,7 @@ class DriftWatch:
         begin, apart, text = time.perf_counter(), 0.0, ''
         try:
             dense = self._policy.shadow(outcome.observation, outcome.report.step)
-            apart = distance(outcome.chunk.normalized, dense.normalized, steps)
+            apart = drift_distance(outcome.chunk.normalized, dense.normalized, steps)
         except BaseException as error:  # noqa: BLE001 - a check must not end the thread
             text = f'{type(error).__name__}: {error}'
         ms = 1e3 * (time.perf_counter() - begin)

@@ -10,25 +10,9 @@ times and distances; neither a model nor who computes the dense step, or when.
 from collections import deque
 from statistics import median
 
-import numpy as np
-
 SHARE = 0.05  # of the time of all inferences, which checks may take
 _RECENT = 9  # checks, or full steps before them, whose median says what the next one will take
 _WINDOW = 500  # checks over which distances are summed up
-
-
-def distance(cached: np.ndarray, dense: np.ndarray, steps: int) -> float:
-    """
-    Return how far two chunks `[C, A]` of normalised actions are apart where they are executed.
-
-    steps: actions that are executed before the next observation; the later ones never are. The
-    larger of two numbers: the mean absolute difference of the motion, and half the difference of
-    the mean gripper. So a gripper that closes one action later than the other's is nothing, and
-    one that stays open instead is 0.5.
-    """
-    difference = (cached - dense)[:steps]
-    motion, gripper = np.abs(difference[:, :-1]).mean(), abs(difference[:, -1].mean()) / 2
-    return float(max(motion, gripper))
 
 
 class DriftGuard:

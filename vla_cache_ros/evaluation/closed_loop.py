@@ -12,26 +12,26 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-import json
-import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+from vla_cache_ros.action_distance import action_distance
 from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.settings import ClosedLoop
-from vla_cache_ros.evaluation.solved_time import episode_seconds
 from vla_cache_ros.evaluation.solved_time import seconds_per_solved
 from vla_cache_ros.evaluation.solved_time import solved_text
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.reports.statistics import finite
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.statistics import wilson_interval
+from vla_cache_ros.reports.tables import Table
 from vla_cache_ros.types import StepReport
 
 STAGES = ('total', 'preprocess', 'gate', 'vision', 'decoder', 'decode')
@@ -45,10 +45,10 @@ class Episode:
 
     steps: control periods executed. reuse: per inference, full refreshes included. latency_ms:
     per inference, the stages of `StepReport`. refreshes: per inference, '' where none was needed.
-    age_counts: visual tokens of age 0, 1, 2 ... over all inferences. action_error: per inference,
-    mean absolute difference to the shadow's executed actions, normalised units; () without one.
-    passes: per inference, passes of the decoder after the first; 0 where actions are no tokens.
-    seconds: from the instruction to success or the limit, motion and inference; None if unknown.
+    seconds: from the instruction to success or the limit, motion and inference. age_counts: visual
+    tokens of age 0, 1, 2 ... over all inferences. action_error: per inference, `action_distance`
+    from the shadow; () without one. passes: per inference, passes of the decoder after the first;
+    0 where actions are no tokens.
     """
 
     seed: int
@@ -58,10 +58,10 @@ class Episode:
     reuse: tuple[float, ...]
     latency_ms: tuple[Mapping[str, float], ...]
     refreshes: tuple[str, ...]
+    seconds: float
     age_counts: tuple[int, ...] = ()
     action_error: tuple[float, ...] = ()
     passes: tuple[int, ...] = ()
-    seconds: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the episode as one plain JSON record."""
@@ -98,8 +98,10 @@ def run_episode(
         chunk, report = policy.act(observation)
         reports.append(report)
         if shadow is not None:
-            difference = chunk.normalized - shadow.act(observation)[0].normalized  # [C, A]
-            errors.append(float(np.abs(difference[:execute_steps]).mean()))
+            dense, _ = shadow.act(observation)
+            errors.append(
+                float(action_distance(chunk.normalized, dense.normalized, execute_steps))
+            )
         for action in chunk.actions[: min(execute_steps, env.max_steps - steps)]:
             env.step(action)
             steps += 1
@@ -115,18 +117,16 @@ def run_episode(
         reuse=tuple(float(report.reuse) for report in reports),
         latency_ms=latency_ms,
         refreshes=tuple(report.refresh for report in reports),
+        # the arm waits for every inference
+        seconds=steps / env.control_frequency + sum(lap['total'] for lap in latency_ms) / 1e3,
         age_counts=_count([report.ages for report in reports]),
         action_error=tuple(errors),
         passes=tuple(report.passes for report in reports),
-        seconds=episode_seconds(steps, env.control_frequency, latency_ms),
     )
 
 
 def evaluate(
-    policy: Actor,
-    env: Environment,
-    seeds: Iterable[int],
-    progress: bool = True,
+    policy: Actor, env: Environment, seeds: Iterable[int], progress: bool = True
 ) -> list[Episode]:
     """Run one episode per seed, with a progress bar on stderr that shows the success so far."""
     episodes: list[Episode] = []
@@ -171,113 +171,105 @@ def summarize(
         'passes_mean': float(np.mean(passes)) if passes else None,
         'tasks': _per_task(episodes),
         'latency_ms': {
-            stage: _finite(percentiles([v[stage] for v in latencies[skipped:] if stage in v]))
+            stage: {
+                name: finite(value)
+                for name, value in percentiles(
+                    [laps[stage] for laps in latencies[skipped:] if stage in laps]
+                ).items()
+            }
             for stage in STAGES
         },
         'latency_warmup_skipped': skipped,
         'refreshes': dict(sorted(refreshes.items())),
         'seeds': [episodes[0].seed, episodes[-1].seed],
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
         **extra,
         'per_episode': [episode.record() for episode in episodes],
     }
 
 
-def run_evaluate(settings: ClosedLoop, progress: bool = True) -> dict[str, Any]:
+def run_evaluate(asked: ClosedLoop, progress: bool = True) -> dict[str, Any]:
     """
     Evaluate a checkpoint in an environment, print the figures and write them as JSON.
 
     Raises ValueError for bad settings before anything is loaded, OSError where the file can't be
     written.
     """
-    path, seed = settings.json, settings.seed
-    if path is not None and not path.resolve().parent.is_dir():
-        raise ValueError(f'json: expected a file in an existing folder, got {path}')
+    if asked.json is not None and not asked.json.resolve().parent.is_dir():
+        raise ValueError(f'json: expected a file in an existing folder, got {asked.json}')
     from vla_cache_ros.policy import Policy  # reading figures needs no torch
 
     policy = Policy.from_pretrained(
-        settings.checkpoint,
-        gate=settings.gate,
-        device=settings.device,
-        dtype=settings.dtype,
-        reuse=settings.reuse,
-        seed=seed,
+        asked.checkpoint,
+        gate=asked.gate,
+        device=asked.device,
+        dtype=asked.dtype,
+        reuse=asked.reuse,
+        seed=asked.seed,
     )
-    world = make_environment(settings.env, Setup.of(policy, settings.task))
-    try:
-        seeds = range(seed, seed + settings.episodes)
-        done = evaluate(world.wrap(policy), world, seeds, progress=progress)
+    with closing(make_environment(asked.env, Setup.of(policy, asked.task))) as world:
+        seeds = range(asked.seed, asked.seed + asked.episodes)
+        done = evaluate(world.wrap(policy), world, seeds, progress)
         facts = dict(world.facts())
-    finally:
-        world.close()
     figures = summarize(
         done,
-        settings.gate,
-        reuse=settings.reuse,
-        seed=seed,
-        checkpoint=settings.checkpoint,
-        device=settings.device,
-        dtype=settings.dtype,
-        env=settings.env,
+        asked.gate,
+        reuse=asked.reuse,
+        seed=asked.seed,
+        checkpoint=asked.checkpoint,
+        device=asked.device,
+        dtype=asked.dtype,
+        env=asked.env,
         facts=facts,
         execute_steps=world.execute_steps,
         control_frequency=world.control_frequency,
     )
-    if path is not None:
-        write_json(path, figures)
+    if asked.json is not None:
+        write_json(asked.json, figures)
     print(table(figures))
     return figures
 
 
-def write_json(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write figures as JSON; NaN, which JSON does not have, is refused."""
-    path.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n', encoding='utf-8')
-
-
 def table(figures: Mapping[str, Any]) -> str:
-    """Return the main figures as lines of text."""
-    low, high = figures['success_ci95']
+    """Return the main figures as text."""
+    low, high = (100 * bound for bound in figures['success_ci95'])
     lines = [
         f'gate {figures["gate"]}: {figures["successes"]} of {figures["episodes"]} succeeded '
-        f'({100 * figures["success_rate"]:.1f} %, 95 % interval {100 * low:.1f} to '
-        f'{100 * high:.1f} %)',
-        f'reuse {100 * figures["reuse_mean"]:.1f} % of visual tokens, mean over '
-        f'{figures["inferences"]} inferences, full refreshes included',
-        f'{"ms":<12}{"p50":>9}{"p95":>9}',
+        f'({100 * figures["success_rate"]:.1f} %, 95 % interval {low:.1f} to {high:.1f} %)',
     ]
-    for stage, values in figures['latency_ms'].items():
-        cells = ('-' if values[p] is None else f'{values[p]:.2f}' for p in ('p50', 'p95'))
-        lines.append(f'{stage:<12}' + ''.join(f'{cell:>9}' for cell in cells))
-    if figures['passes_mean']:
-        lines.append(f'{figures["passes_mean"]:.2f} passes after the prefill, for action tokens')
     if figures['seconds_per_solved'] is not None:
         text = solved_text(figures['seconds_per_solved'], figures['seconds_per_solved_ci95'], 2)
-        lines.insert(
-            1,
+        lines.append(
             f'{text} s per solved task, motion and inference, failures included; '
-            f'inference {figures["inference_per_solved"]:.2f} s of it',
+            f'inference {figures["inference_per_solved"]:.2f} s of it'
         )
-    for name, counts in figures['tasks'].items():
-        lines.append(f'{name:<28}{counts["successes"]:>4} of {counts["episodes"]}')
+    lines.append(
+        f'reuse {100 * figures["reuse_mean"]:.1f} % of visual tokens, mean over '
+        f'{figures["inferences"]} inferences, full refreshes included'
+    )
+    if figures['passes_mean']:
+        lines.append(f'{figures["passes_mean"]:.2f} passes after the prefill, for action tokens')
+    stages = [
+        (stage, *('-' if value is None else f'{value:.2f}' for value in values.values()))
+        for stage, values in figures['latency_ms'].items()
+    ]
+    tasks = [
+        (name, f'{counts["successes"]} of {counts["episodes"]}')
+        for name, counts in figures['tasks'].items()
+    ]
+    lines += ['', Table(('ms', 'p50', 'p95'), stages).text()]
+    lines += ['', Table(('task', 'succeeded'), tasks).text()]
     if 'env' in figures:
         facts = (f'{name} {value}' for name, value in figures['facts'].items())
-        lines.append(', '.join([figures['env'], *facts]))
+        lines += ['', ', '.join([figures['env'], *facts])]
     return '\n'.join(lines)
 
 
 def _per_task(episodes: Sequence[Episode]) -> dict[str, dict[str, int]]:
-    tasks: dict[str, dict[str, int]] = {}
-    for episode in sorted(episodes, key=lambda episode: episode.task):
-        counts = tasks.setdefault(episode.task, {'episodes': 0, 'successes': 0})
-        counts['episodes'] += 1
-        counts['successes'] += int(episode.success)
-    return tasks
+    run = Counter(episode.task for episode in episodes)
+    solved = Counter(episode.task for episode in episodes if episode.success)
+    return {task: {'episodes': run[task], 'successes': solved[task]} for task in sorted(run)}
 
 
 def _count(ages: Sequence[np.ndarray]) -> tuple[int, ...]:
     return tuple(np.bincount(np.concatenate(ages)).tolist()) if ages else ()
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: value if math.isfinite(value) else None for key, value in values.items()}

@@ -7,7 +7,9 @@ The guard is the node's, with its forced refreshes. Beyond its checks every othe
 compared too, outside its books, so that the distances are known of all. Knows no network.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace
 from itertools import cycle
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from vla_cache_ros.control.drift_guard import distance
+from vla_cache_ros.action_distance import drift_distance
 from vla_cache_ros.control.drift_guard import DriftGuard
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.environments import Environment
@@ -26,12 +28,14 @@ from vla_cache_ros.environments import Setup
 from vla_cache_ros.evaluation.broken_gates import BROKEN
 from vla_cache_ros.evaluation.broken_gates import BrokenGate
 from vla_cache_ros.evaluation.closed_loop import run_episode
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.settings import DriftTrial
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.reports.statistics import finite
+from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.statistics import wilson_interval
+from vla_cache_ros.reports.tables import Table
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -86,7 +90,7 @@ class Watched:
         if report.reuse:
             begin = time.perf_counter()
             dense = self._policy.shadow(observation, report.step)
-            apart = distance(chunk.normalized, dense.normalized, self._steps)
+            apart = drift_distance(chunk.normalized, dense.normalized, self._steps)
             shadow_ms = 1e3 * (time.perf_counter() - begin)
         row = Inference(self._episode, ms, report.reuse, apart, shadow_ms)
         if self._guarded:
@@ -178,36 +182,35 @@ def distances(record: Sequence[Inference], threshold: float) -> dict[str, Any]:
     }
 
 
-def run_drift(settings: DriftTrial) -> dict[str, Any]:
+def run_drift(asked: DriftTrial) -> dict[str, Any]:
     """
     Run episodes under the guard, print its figures and write them as JSON.
 
     With a broken gate the same seeds are run without a guard too. Raises ValueError for bad
     settings.
     """
-    broken, seed = settings.broken, settings.seed
+    broken, seed = asked.broken, asked.seed
     if broken is not None and broken not in BROKEN:
         raise ValueError(f'broken: expected one of {", ".join(BROKEN)}, got {broken!r}')
-    limit = settings.threshold
+    limit = asked.threshold
     if limit is None:
         limit = VLAParameters().drift_threshold
     policy = Policy.from_pretrained(
-        settings.checkpoint, gate=settings.gate, reuse=settings.reuse, seed=seed
+        asked.checkpoint, gate=asked.gate, reuse=asked.reuse, seed=seed
     )
     if broken is not None:
         policy.gate = BrokenGate(policy.gate, broken)
-    world = make_environment(settings.env, Setup.of(policy, settings.task))
-    seeds = range(seed, seed + settings.episodes)
+    seeds = range(seed, seed + asked.episodes)
     figures: dict[str, Any] = {
-        'checkpoint': settings.checkpoint,
-        'gate': settings.gate,
-        'reuse': settings.reuse,
+        'checkpoint': asked.checkpoint,
+        'gate': asked.gate,
+        'reuse': asked.reuse,
         'broken': broken,
         'threshold': limit,
         'seeds': [seeds[0], seeds[-1]],
-        'env': settings.env,
+        'env': asked.env,
     }
-    try:
+    with closing(make_environment(asked.env, Setup.of(policy, asked.task))) as world:
         warm_up(policy, world, seed)
         if broken is not None:
             alone, _, success = run(policy, world, seeds, limit, guarded=False)
@@ -217,27 +220,23 @@ def run_drift(settings: DriftTrial) -> dict[str, Any]:
             figures['caught'] = share(len(caught), len(found))
             figures['caught_in_first_episode'] = share(sum(soon for _, soon in found), len(found))
             figures['inferences_until_alarm'] = {
-                f'p{p}': float(np.percentile(caught, p)) if caught else None for p in (50, 95)
+                name: finite(value) for name, value in percentiles(caught).items()
             }
         record, guard, success = run(policy, world, seeds, limit, guarded=True)
-    finally:
-        world.close()
-    alarmed = {row.episode for row in record if row.refresh}
     figures |= {
         'success': success,
         'inferences': len(record),
         'checks': guard.checks,
         'alarms': share(guard.alarms, len(record), 1000.0),
         'refreshes': sum(row.refresh for row in record),
-        'episodes_with_refresh': share(len(alarmed), len(seeds)),
+        'episodes_with_refresh': share(len({r.episode for r in record if r.refresh}), len(seeds)),
         'cost_share': guard.share,
         'distance': distances(record, limit),
         'inference_ms_mean': float(np.mean([row.ms for row in record])),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
-    if settings.json is not None:
-        write_json(settings.json, figures)
+    if asked.json is not None:
+        write_json(asked.json, figures)
     print(table(figures))
     return figures
 
@@ -252,20 +251,10 @@ def warm_up(policy: Policy, env: Environment, seed: int) -> None:
 
 def table(figures: dict[str, Any]) -> str:
     """Return the main figures as lines of text."""
-    limit = figures['threshold']
-    lines = [f'gate {figures["gate"]}, broken: {figures["broken"] or "no"}']
+    lines = [f'gate {figures["gate"]}, broken: {figures["broken"] or "no"}', '']
     parts = {'without guard': figures.get('alone'), 'with guard': figures}
-    for name, part in parts.items():
-        if part is None:
-            continue
-        apart, success = part['distance'], part['success']
-        quantiles = ', '.join(f'{k} {v:.3f}' for k, v in apart.items() if k.startswith('q'))
-        lines += [
-            f'{name}: {success["count"]} of {success["of"]} succeeded',
-            f'  distance {quantiles}; {apart["compared"]} compared, '
-            f'{apart["above_threshold"]["count"]} above {limit:g}, '
-            f'{apart["two_in_a_row_above"]["count"]} times two in a row',
-        ]
+    lines.append(Table.of([_row(name, part) for name, part in parts.items() if part]).text())
+    lines.append(f'above: the threshold of {figures["threshold"]:g}; above twice: two in a row')
     alarms, (low, high) = figures['alarms'], figures['alarms']['ci95']
     lines.append(
         f'{figures["checks"]} checks of {figures["inferences"]} inferences cost '
@@ -282,3 +271,15 @@ def table(figures: dict[str, Any]) -> str:
             f'(p95 {waited["p95"]})'
         )
     return '\n'.join(lines)
+
+
+def _row(name: str, part: Mapping[str, Any]) -> dict[str, str]:
+    apart, success = part['distance'], part['success']
+    return {
+        '': name,
+        'succeeded': f'{success["count"]} of {success["of"]}',
+        **{k: f'{value:.3f}' for k, value in apart.items() if k.startswith('q')},
+        'compared': str(apart['compared']),
+        'above': str(apart['above_threshold']['count']),
+        'above twice': str(apart['two_in_a_row_above']['count']),
+    }

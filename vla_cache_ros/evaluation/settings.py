@@ -29,7 +29,7 @@ class Simulated(Episodes):
 
     env: str = 'tabletop'
     """tabletop, libero_spatial, libero_object, libero_goal, libero_10, simpler_bridge,
-    maniskill_pick_cube, or module:function of your own (docs/extending.md)."""
+    maniskill_pick_cube, or module:function of your own (docs/extend.md)."""
     task: tuple[str, ...] = ()
     """Name or number of a task of --env, instead of all; repeat."""
 

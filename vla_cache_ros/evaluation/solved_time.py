@@ -8,54 +8,34 @@ takes more steps. Seconds per solved task holds both: the time of all episodes, 
 their limit too, divided by the number of those that succeeded. Knows no policy and no clock.
 """
 
-from collections.abc import Iterable
-from collections.abc import Mapping
 from collections.abc import Sequence
-import math
 from typing import Any
 
 import numpy as np
 from vla_cache_ros.reports.statistics import bootstrap_sums
+from vla_cache_ros.reports.statistics import finite
 
 Outcome = tuple[float, bool]  # seconds of an episode, whether it succeeded
 
 
-def episode_seconds(
-    steps: int, control_frequency: float, latency_ms: Iterable[Mapping[str, float]]
-) -> float:
-    """
-    Return the time that an episode takes where the arm waits for every inference, s.
-
-    steps: control periods of motion. control_frequency: of them, Hz. latency_ms: per inference,
-    of which `total` counts.
-    """
-    waiting = sum(stages['total'] for stages in latency_ms)
-    return steps / control_frequency + waiting / 1e3
-
-
-def seconds_per_solved(
-    outcomes: Sequence[tuple[float | None, bool]], inference: float
-) -> dict[str, Any]:
+def seconds_per_solved(outcomes: Sequence[Outcome], inference: float) -> dict[str, Any]:
     """
     Return `seconds_per_solved`, its 95 % interval and the part that inferences take: JSON values.
 
     The interval is a bootstrap over episodes; its upper bound is None where a resample solved
-    nothing. Everything is None where nothing was solved or an episode's time is not known.
-
-    outcomes: seconds of each episode, and whether it succeeded.
-    inference: of all episodes together, s.
+    nothing. Everything is None where nothing was solved. inference: of all episodes together, s.
     """
     solved = sum(success for _, success in outcomes)
-    if not solved or any(seconds is None for seconds, _ in outcomes):
+    if not solved:
         return {
             'seconds_per_solved': None,
             'seconds_per_solved_ci95': None,
             'inference_per_solved': None,
         }
-    value, low, high = bootstrap_sums(outcomes, lambda sums: sums[..., 0] / sums[..., 1])
+    value, low, high = bootstrap_sums(outcomes, np.divide)
     return {
         'seconds_per_solved': value,
-        'seconds_per_solved_ci95': [low, _finite(high)],
+        'seconds_per_solved_ci95': [low, finite(high)],
         'inference_per_solved': inference / solved,
     }
 
@@ -70,16 +50,12 @@ def solved_ratio(reference: Sequence[Outcome], other: Sequence[Outcome]) -> dict
     if not all(any(success for _, success in side) for side in (reference, other)):
         return None
 
-    def ratio(sums: np.ndarray) -> np.ndarray:
-        return (sums[..., 2] / sums[..., 3]) / (sums[..., 0] / sums[..., 1])
+    def ratio(s: np.ndarray, n: np.ndarray, own_s: np.ndarray, own_n: np.ndarray) -> np.ndarray:
+        return (own_s / own_n) / (s / n)
 
     pairs = [(*one, *two) for one, two in zip(reference, other, strict=True)]
     value, low, high = bootstrap_sums(pairs, ratio)
-    return {
-        'episodes': len(pairs),
-        'ratio': value,
-        'ci95': [_finite(low), _finite(high)],
-    }
+    return {'episodes': len(pairs), 'ratio': value, 'ci95': [finite(low), finite(high)]}
 
 
 def solved_text(value: float | None, interval: Sequence[float | None] | None, digits: int) -> str:
@@ -88,7 +64,3 @@ def solved_text(value: float | None, interval: Sequence[float | None] | None, di
         return ''
     low, high = ('no bound' if bound is None else f'{bound:.{digits}f}' for bound in interval)
     return f'{value:.{digits}f} ({low} to {high})'
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -17,13 +17,11 @@ from pathlib import Path
 import shutil
 from typing import Any
 
-from tabulate import tabulate
 from tqdm import tqdm
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.closed_loop import summarize
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.bag_frames import frames
 from vla_cache_ros.live.bag_frames import Span
 from vla_cache_ros.live.demo_graph import DemoGraph
@@ -34,6 +32,7 @@ from vla_cache_ros.live.graph import COMMANDS
 from vla_cache_ros.live.graph import IMAGES
 from vla_cache_ros.live.graph import REPORTS
 from vla_cache_ros.live.processes import nodes
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.statistics import percentiles
 from vla_cache_ros.reports.video import write_video
 from vla_cache_ros.vla.checkpoint import is_causal
@@ -125,8 +124,7 @@ def run_demo(
     report['ros']['commands'] = bag.counts[COMMANDS]
     write_json(out / 'report.json', report)
     write_page(out / 'report.html', report, {run.gate: run.episodes for run in runs}, video)
-    table = comparison(report)
-    print(tabulate(table.rows, table.columns, colalign=('left', 'right', 'right')))
+    print(comparison(report).text())
     print(f'\nvideo   {video}\nreport  {out / "report.html"}\nbag     {bag.path}')
     return report
 

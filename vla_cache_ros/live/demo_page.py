@@ -14,10 +14,11 @@ from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.solved_time import solved_text
-from vla_cache_ros.reports.page import line_plot
-from vla_cache_ros.reports.page import Plot
-from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports.hardware import footer
 from vla_cache_ros.reports.page import write_report
+from vla_cache_ros.reports.plots import line_plot
+from vla_cache_ros.reports.plots import Plot
+from vla_cache_ros.reports.tables import Table
 
 ROWS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     'episodes that succeeded': lambda run: f'{run["successes"]} of {run["episodes"]}',
@@ -57,7 +58,6 @@ def write_page(
             lines[name] = range(len(y)), y
         return line_plot(title, caption, lines, 'inference, all episodes in a row', unit)
 
-    hardware, versions = report['hardware'], report['versions']
     write_report(
         path,
         title=f'vla_cache_ros demo: dense and {report["gate"]}',
@@ -80,8 +80,7 @@ def write_page(
             ],
         ),
         footer=[
-            f'{hardware["cpu"]}, {hardware["cores"]} cores, GPU: {hardware["gpu"] or "none"}',
-            ', '.join(f'{name} {version}' for name, version in versions.items()),
+            *footer(report),
             f'{report["ros"]["images"]} images and {report["ros"]["commands"]} commands in the '
             'bag.',
         ],

@@ -22,15 +22,14 @@ import numpy as np
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.evaluation.bench.busy import busy_processes
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.live.graph import Graph
 from vla_cache_ros.live.graph import IMAGES
 from vla_cache_ros.live.graph import POLICY
 from vla_cache_ros.live.graph import START_TIMEOUT
 from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.live.processes import Processes
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.statistics import percentiles
 
 RATE = 30.0  # Hz, of both cameras
@@ -198,6 +197,6 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 def write(path: Path, figures: dict[str, Any]) -> dict[str, Any]:
     """Add this machine to the figures, write them as JSON and return them."""
-    figures |= {'hardware': hardware(), 'versions': versions()}
+    figures |= measured_on()
     write_json(path, figures)
     return figures

@@ -1,23 +1,31 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Say on which machine and with which versions a figure was measured.
+Say on which machine and with which versions a figure was measured, and what a process takes.
 
 Knows no model and no result. Reads what the operating system says; what it cannot read it
 reports as None rather than as a guess. Host and user names are left out on purpose.
 """
 
+from collections.abc import Mapping
 import functools
 from importlib import metadata
 import os
 from pathlib import Path
 import platform
 import subprocess
+from typing import Any
 
+import psutil
 import torch
 import vla_cache_ros
 
 _PACKAGES = ('torch', 'transformers', 'numpy', 'opencv-python-headless', 'opencv-python', 'mujoco')
+
+
+def measured_on() -> dict[str, Any]:
+    """Return `hardware` and `versions`, which stand in every file of figures."""
+    return {'hardware': hardware(), 'versions': versions()}
 
 
 def hardware() -> dict[str, object]:
@@ -25,9 +33,9 @@ def hardware() -> dict[str, object]:
     return {
         'cpu': _proc_value('/proc/cpuinfo', 'model name') or platform.processor() or None,
         'architecture': platform.machine(),
-        'cores': _usable_cores(),
+        'cores': len(os.sched_getaffinity(0)),  # in a container fewer than the machine has
         'torch_threads': torch.get_num_threads(),
-        'memory_gib': _memory_gib(),
+        'memory_gib': round(psutil.virtual_memory().total / 2**30, 1),
         'gpu': torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         'system': f'{platform.system()} {platform.release()}',
     }
@@ -78,16 +86,43 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _usable_cores() -> int | None:
-    # The affinity mask, not cpu_count: in a container the process may own fewer cores.
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+def footer(figures: Mapping[str, Any]) -> list[str]:
+    """Return `hardware` and `versions` of some figures in two lines, for the foot of a page."""
+    machine = figures['hardware']
+    return [
+        f'{machine["cpu"]}, {machine["cores"]} cores, GPU: {machine["gpu"] or "none"}',
+        ', '.join(f'{name} {version}' for name, version in figures['versions'].items()),
+    ]
 
 
-def _memory_gib() -> float | None:
-    total = _proc_value('/proc/meminfo', 'MemTotal')  # '16384000 kB'
-    return round(int(total.split()[0]) / 2**20, 1) if total else None
+def usage(pid: int) -> dict[str, float]:
+    """
+    Return the resident memory (MiB), open file descriptors and threads of a process.
+
+    Raises psutil.NoSuchProcess for one that has ended.
+    """
+    process = psutil.Process(pid)
+    with process.oneshot():
+        return {
+            'rss_mib': process.memory_info().rss / 2**20,
+            'fds': process.num_fds(),
+            'threads': process.num_threads(),
+        }
+
+
+def held_mib(device: str) -> float:
+    """Return the memory that is in use now, MiB: this process's, or a GPU's."""
+    if torch.device(device).type == 'cuda':
+        return torch.cuda.memory_allocated(device) / 2**20
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def peak_mib(device: str) -> float:
+    """Return the most memory that was ever in use, MiB: this process's, or a GPU's."""
+    if torch.device(device).type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = _proc_value('/proc/self/status', 'VmHWM')  # psutil does not know it
+    return int(peak.split()[0]) / 2**10
 
 
 def _proc_value(path: str, key: str) -> str | None:

@@ -46,18 +46,14 @@ class BagSource:
 
     def __post_init__(self) -> None:
         """Check what a user may mistype."""
-        if not self.bags or self.offsets < 1:
-            raise ValueError(
-                'bags: expected at least one bag and one offset, '
-                f'got {len(self.bags)} and {self.offsets}'
-            )
         if len(set(map(Path, self.bags))) < len(self.bags):
             raise ValueError('bags: expected each bag once, got one of them twice')
 
-    def offsets_of_period(self) -> list[float]:
-        """Return when the first observation of an episode is taken, s, one value a walk."""
+    def cadences(self) -> list[Cadence]:
+        """Return when observations are taken, one for each walk through an episode."""
         first, period = self.cadence.offset, self.cadence.period
-        return [first + period * index / self.offsets for index in range(self.offsets)]
+        later = [first + period * index / self.offsets for index in range(self.offsets)]
+        return [replace(self.cadence, offset=offset) for offset in later]
 
 
 def record_bags(source: BagSource, cameras: int, needs_state: bool, out: Path) -> list[Path]:
@@ -127,10 +123,7 @@ def _record(source: BagSource, index: int, needs_state: bool, folder: Path) -> d
     topics.check(bag, needs_state)
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted recording left
     notes: Counter[str] = Counter()
-    walks = (
-        walk(bag, topics, replace(source.cadence, offset=later), notes)
-        for later in source.offsets_of_period()
-    )
+    walks = (walk(bag, topics, cadence, notes) for cadence in source.cadences())
     steps = _write_shards(walks, index * EPISODES, needs_state, folder)
     long = {episode for (episode, _), count in steps.items() if count > 1}
     facts = {

@@ -69,6 +69,13 @@ class Frames:
         return np.stack([self._images[self._shard[i]][self._row[i]] for i in indices])
 
 
+def save_whole(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays to a .npz file, which is there whole or not at all."""
+    partial = path.with_name(f'.{path.name}')
+    np.savez(partial, **arrays)
+    partial.rename(path)
+
+
 class ShardWriter:
     """Write frames to DIR/NNNN.images.npy and DIR/NNNN.npz, a fixed number a shard."""
 
@@ -91,8 +98,6 @@ class ShardWriter:
         merged = {k: np.stack([f[k] for f in self._frames]) for k in self._frames[0]}
         name = self._directory / f'{self._index:04d}'
         np.save(f'{name}.images.npy', merged.pop('images'))
-        partial = self._directory / f'.{self._index:04d}.npz'
-        np.savez(partial, **merged)
-        partial.rename(f'{name}.npz')  # a shard exists once its .npz does
+        save_whole(Path(f'{name}.npz'), **merged)  # a shard exists once its .npz does
         self._index += 1
         self._frames = []

@@ -7,66 +7,94 @@ Computes nothing and knows no model: everything is in the figures that report.js
 """
 
 from collections.abc import Mapping
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vla_cache_ros.reports.page import line_plot
-from vla_cache_ros.reports.page import Plot
-from vla_cache_ros.reports.page import render
-from vla_cache_ros.reports.page import Table
+from vla_cache_ros.reports import page
+from vla_cache_ros.reports.plots import line_plot
+from vla_cache_ros.reports.tables import Table
 
 FEW = 20  # episodes below which the page warns
-_TEMPLATE = Path(__file__).with_name('gate_report.html')
 _COLUMNS = (
     'gate', 'reuse, %', 'mean', 'median', 'p90', 'weighed', 'apart, mm, mean', 'p90', 'steps',
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Section:
-    """Hold a table with its title and a caption that says what stands in it."""
-
-    title: str
-    table: Table
-    caption: str
-
-
 def write_page(path: Path, figures: Mapping[str, Any]) -> None:
     """Write the page of a training."""
-    machine = figures['hardware']
-    page = render(
-        _TEMPLATE,
+    named = list(figures['episodes'][0]['distance'])
+    episodes = [
+        (e['instruction'], str(e['steps']), *(f'{e["distance"][name]:.4f}' for name in named))
+        for e in figures['episodes']
+    ]
+    bags = [
+        (
+            b['bag'],
+            *(str(b[n]) for n in ('episodes', 'too_short', 'frames')),
+            b['damage'] or 'none',
+        )
+        for b in figures['bags']
+    ]
+    curve = figures['curve']
+    page.write_page(
+        path,
+        'training/gate_report.html',
         title='A gate trained on your bags',
         lead=verdict(figures),
-        parameter=figures['parameter'],
-        sections=[_gates(figures), _episodes(figures), _bags(figures)],
-        plots=[_reuse_plot(figures), _curve(figures)],
+        figures=figures,
+        gates=_gates(figures),
+        episodes=Table(('instruction', 'steps', *named), episodes),
+        bags=Table(('bag', 'episodes', 'too short', 'frames', 'damage'), bags),
+        plots=[
+            line_plot(
+                'Distance against reuse',
+                'Lower is nearer to the dense model. Each line is one gate on the held-out '
+                'episodes.',
+                {
+                    name: ([100 * reuse for reuse, _ in line], [mean for _, mean in line])
+                    for name, line in _lines(figures).items()
+                },
+                'reuse of the cached steps, %',
+                'mean distance',
+            ),
+            line_plot(
+                'Training',
+                'Share of the effects of stale tokens that lies in the 30 % of the tokens which '
+                'the gate scores highest, on training episodes.',
+                {'covered': ([r['update'] for r in curve], [100 * r['covered'] for r in curve])},
+                'update',
+                '%',
+            ),
+        ],
         footer=[
             f'command: {figures["command"]}',
             f'model: {figures["checkpoint"]}, fingerprint {figures["fingerprint"][:12]}; '
             f'seed {figures["training"]["seed"]}; recordings {figures["digest"]}',
             'settings: ' + ', '.join(f'{k} {v}' for k, v in figures['training'].items()),
             'time: ' + ', '.join(f'{k} {v:.0f} s' for k, v in figures['seconds'].items())
-            + f'; {figures["processes"]} process(es)',
-            ', '.join(f'{k} {v}' for k, v in machine.items() if v is not None),
+            + f'; {figures["processes"]} process(es) on {figures["device"]}',
+            ', '.join(f'{k} {v}' for k, v in figures['hardware'].items() if v is not None),
             ', '.join(f'{k} {v}' for k, v in figures['versions'].items()),
         ],
     )  # fmt: skip
-    path.write_text(page, encoding='utf-8')
 
 
 def verdict(figures: Mapping[str, Any]) -> str:
     """Return in a few sentences what came of it."""
     reuse = figures['default_reuse']
-    means = {name: _at(line, reuse) for name, line in _lines(figures).items()}
+    # each at this reuse, between the two that were measured beside it
+    means = {
+        name: float(np.interp(reuse, *zip(*line, strict=True)))
+        for name, line in _lines(figures).items()
+    }
     after = means.pop('after')
     against = [
         f'{100 * (1 - after / mean):.0f} % below the {name}' if after < mean else
         f'{100 * (after / mean - 1):.0f} % ABOVE the {name}'
-        for name, mean in _named(means).items()
+        for name, mean in (
+            ('gate before it' if name == 'before' else name, mean) for name, mean in means.items()
+        )
     ]  # fmt: skip
     episodes = figures['held_out_episodes']
     text = (
@@ -81,82 +109,21 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 def as_text(figures: Mapping[str, Any]) -> str:
     """Return the table of gates and the verdict as lines for a terminal."""
-    rows = [_COLUMNS, *_gates(figures).table.rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        f'{row[0]:<{widths[0]}}  '
-        + '  '.join(f'{c:>{w}}' for c, w in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    ]
-    return '\n'.join([*lines, '', verdict(figures)])
+    return f'{_gates(figures).text()}\n\n{verdict(figures)}'
 
 
-def _gates(figures: Mapping[str, Any]) -> Section:
+def _gates(figures: Mapping[str, Any]) -> Table:
     rows = [
         (
             row['gate'],
             f'{100 * row["reused"]:.1f}',
             *(f'{row[name]:.4f}' for name in ('mean', 'median', 'p90', 'weighed')),
-            f'{row["displacement"]["mean"]:.1f}',
-            f'{row["displacement"]["p90"]:.1f}',
+            *(f'{row["displacement"][name]:.1f}' for name in ('mean', 'p90')),
             str(row['steps']),
         )
         for row in figures['rows']
     ]
-    return Section(
-        'Distance of the executed actions to the dense model',
-        Table(_COLUMNS, rows),
-        'Held-out episodes only. Mean absolute difference of the normalised actions per cached '
-        'step; weighed counts more where the arm is slow. Apart: how far the commanded positions '
-        "are from dense ones after the executed actions, if the model's actions are in m. "
-        'Before is the gate that ships with the checkpoint. Every gate is asked for the same mean '
-        'reuse, calibrated on these same episodes, and sees the first step of an episode whole. '
-        'What came about differs a little: the sentence above is between the rows, at one reuse.',
-    )
-
-
-def _episodes(figures: Mapping[str, Any]) -> Section:
-    names = list(figures['episodes'][0]['distance'])
-    rows = [
-        (e['instruction'], str(e['steps']), *(f'{e["distance"][name]:.4f}' for name in names))
-        for e in figures['episodes']
-    ]
-    return Section(
-        f'Held-out episodes at {100 * figures["default_reuse"]:.0f} %',
-        Table(('instruction', 'steps', *names), rows),
-        'Mean distance of each. Steps of an episode are those of all its walks.',
-    )
-
-
-def _bags(figures: Mapping[str, Any]) -> Section:
-    rows = [
-        (
-            bag['bag'], str(bag['episodes']), str(bag['too_short']), str(bag['frames']),
-            bag['damage'] or 'none',
-        )
-        for bag in figures['bags']
-    ]  # fmt: skip
-    columns = ('bag', 'episodes', 'too short', 'frames', 'damage')
-    total = figures['training_episodes'] + figures['held_out_episodes']
-    return Section(
-        'Bags',
-        Table(columns, rows),
-        f'The last {figures["held_out_episodes"]} of {total} episodes are held out, each with all '
-        f'its walks: one every {figures["period"]:g} s, begun at {figures["offsets"]} places '
-        'within that time.',
-    )
-
-
-def _reuse_plot(figures: Mapping[str, Any]) -> Plot:
-    lines = {
-        name: ([100 * reuse for reuse, _ in line], [mean for _, mean in line])
-        for name, line in _lines(figures).items()
-    }
-    return line_plot(
-        'Distance against reuse',
-        'Lower is nearer to the dense model. Each line is one gate on the held-out episodes.',
-        lines, 'reuse of the cached steps, %', 'mean distance',
-    )  # fmt: skip
+    return Table(_COLUMNS, rows)
 
 
 def _lines(figures: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
@@ -166,26 +133,3 @@ def _lines(figures: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
         if row['requested']:
             lines.setdefault(row['gate'], []).append((row['reused'], row['mean']))
     return {name: sorted(line) for name, line in lines.items()}
-
-
-def _at(line: Sequence[tuple[float, float]], reuse: float) -> float:
-    """Return the distance at a reuse, between the two that were measured beside it."""
-    return float(np.interp(reuse, *zip(*line, strict=True)))
-
-
-def _curve(figures: Mapping[str, Any]) -> Plot:
-    rows: Sequence[Mapping[str, float]] = figures['curve']
-    updates = [row['update'] for row in rows]
-    covered = [100 * row['covered'] for row in rows]
-    return line_plot(
-        'Training',
-        'Share of the effects of stale tokens that lies in the 30 % of the tokens which the gate '
-        'scores highest, on training episodes.',
-        {'covered': (updates, covered)}, 'update', '%',
-    )  # fmt: skip
-
-
-def _named(means: Mapping[str, float]) -> dict[str, float]:
-    """Return the means by names that fit into a sentence."""
-    names = {'before': 'gate before it'}
-    return {names.get(name, name): mean for name, mean in means.items()}

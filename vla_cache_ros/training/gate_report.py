@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from vla_cache_ros.action_distance import action_distance
+from vla_cache_ros.action_distance import displacement
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.caching.gates import LearnedGate
 from vla_cache_ros.caching.gates import make_gate
@@ -31,7 +32,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 REUSES = (0.6, 0.85)  # measured beside the share that the new gate asks for by itself
 DENSE, RULE, BEFORE, AFTER = 'dense', 'motion rule', 'before', 'after'
-# Of n cached steps: the executed actions [n, E, A], normalised, and shares reused [n].
+# Of n cached steps: the actions [n, C, A], normalised, and shares reused [n].
 Answers = tuple[np.ndarray, np.ndarray]
 
 
@@ -50,8 +51,16 @@ def before_and_after(
     saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
     default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
     learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}
-    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out, executed)
-    rows = [_row(vla, DENSE, 0.0, dense, dense[0])]
+    dense = answers(Policy(vla, DenseGate()), recordings, recordings.held_out)
+    in_metres = vla.statistics().action.denormalize
+
+    def row(name: str, reuse: float, found: Answers) -> dict[str, Any]:
+        apart = displacement(in_metres(found[0]), in_metres(dense[0]), executed)
+        shown = {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))}
+        figures = summary(found, dense[0], executed)
+        return {'gate': name, 'requested': reuse, **figures, 'displacement': shown}
+
+    rows = [row(DENSE, 0.0, dense)]
     names = recordings.frames.table['episode']
     places = np.concatenate([names[run[1:]] for run in recordings.held_out])  # [n]
     errors: dict[str, np.ndarray] = {}
@@ -59,10 +68,10 @@ def before_and_after(
         gates = {RULE: make_gate('motion', reuse)}
         gates |= {name: LearnedGate(gate, reuse) for name, gate in learned.items()}
         for name, made in gates.items():
-            found = answers(Policy(vla, made), recordings, recordings.held_out, executed)
-            rows.append(_row(vla, name, reuse, found, dense[0]))
+            found = answers(Policy(vla, made), recordings, recordings.held_out)
+            rows.append(row(name, reuse, found))
             if reuse == default:
-                errors[name] = action_distance(found[0], dense[0])
+                errors[name] = action_distance(found[0], dense[0], executed)
     episodes = [
         {
             'instruction': recordings.instruction(np.flatnonzero(names == episode)[0]),
@@ -74,9 +83,7 @@ def before_and_after(
     return {'rows': rows, 'episodes': episodes, 'default_reuse': default}
 
 
-def answers(
-    policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray], executed: int
-) -> Answers:
+def answers(policy: Policy, recordings: Recordings, runs: Sequence[np.ndarray]) -> Answers:
     """Return what a policy answers at every step but the recordings' first, as it runs live."""
     actions, reuses = [], []
     for run in runs:
@@ -89,21 +96,21 @@ def answers(
             )
             chunk, report = policy.act(observation)
             if place:
-                actions.append(chunk.normalized[:executed])
+                actions.append(chunk.normalized)
                 reuses.append(report.reuse)
     return np.stack(actions), np.array(reuses)
 
 
-def summary(found: Answers, dense: np.ndarray) -> dict[str, float]:
+def summary(found: Answers, dense: np.ndarray, executed: int) -> dict[str, float]:
     """
     Return mean, median and 90th percentile of the distance, the share reused, the steps.
 
-    dense: the dense model's actions `[n, E, A]`. weighed: the mean of the distance times how
+    dense: the dense model's actions `[n, C, A]`. weighed: the mean of the distance times how
     precise the motion has to be.
     """
     actions, reused = found
-    distance = action_distance(actions, dense)
-    weights = precision(torch.from_numpy(dense)).numpy()
+    distance = action_distance(actions, dense, executed)
+    weights = precision(torch.from_numpy(dense[:, :executed])).numpy()
     return {
         'mean': float(distance.mean()),
         'weighed': float((distance * weights).mean()),
@@ -111,30 +118,6 @@ def summary(found: Answers, dense: np.ndarray) -> dict[str, float]:
         'p90': float(np.quantile(distance, 0.9)),
         'reused': float(reused.mean()),
         'steps': len(distance),
-    }
-
-
-def displacement(vla: LoadedVLA, found: np.ndarray, dense: np.ndarray) -> np.ndarray:
-    """
-    Return how far apart the executed actions end `[n]`, in thousandths of the data's unit.
-
-    found, dense: normalised actions `[n, E, A]`, which begin with steps along x, y and z. That is
-    mm where the model's actions are in m.
-    """
-    bounds = vla.statistics().action
-    apart = bounds.denormalize(found) - bounds.denormalize(dense)
-    return 1e3 * np.linalg.norm(apart[..., :3].sum(1), axis=1)
-
-
-def _row(
-    vla: LoadedVLA, name: str, reuse: float, found: Answers, dense: np.ndarray
-) -> dict[str, Any]:
-    apart = displacement(vla, found[0], dense)
-    return {
-        'gate': name,
-        'requested': reuse,
-        **summary(found, dense),
-        'displacement': {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))},
     }
 
 

@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
-from transformers import Cache
-from transformers.cache_utils import CacheLayerMixin
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.model import PrismaticVLA
@@ -39,48 +37,30 @@ class StaleCache:
     towers: list[list[Tensor]] = field(default_factory=list)
 
 
-class _MixingLayer(CacheLayerMixin):
-    """Mix one layer's new keys and values with the cached ones, and cache the result."""
+class _Mixing:
+    """Stand in for a cache of transformers: mix new keys and values with the cached ones."""
 
-    def __init__(self, mask: Tensor, before: tuple[Tensor, Tensor] | None) -> None:
-        super().__init__()
-        self.mask = mask[:, None, :, None]  # [B, 1, V, 1]
-        self.before = before
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Do nothing: what is cached is given from the start."""
+    def __init__(self, mask: Tensor, cache: StaleCache) -> None:
+        self._mask = mask[:, None, :, None]  # [B, 1, V, 1]
+        self._before, self.after = (cache.keys, cache.values), StaleCache()
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+        self, key_states: Tensor, value_states: Tensor, layer: int, *_: object
     ) -> tuple[Tensor, Tensor]:
         """Return `[B, heads, R, head_dim]` in which the visual slots are mixed."""
-        end = 1 + self.mask.shape[2]
-        mixed = []
-        for index, new in enumerate((key_states, value_states)):
+        end, mixed = 1 + self._mask.shape[2], []
+        for new, before, after in zip(
+            (key_states, value_states),
+            self._before,
+            (self.after.keys, self.after.values),
+            strict=True,
+        ):
             visual = new[:, :, 1:end]
-            if self.before is not None:
-                visual = self.before[index] + self.mask * (visual - self.before[index])
-            mixed.append(visual)
-        self.after = [visual.detach() for visual in mixed]
-        return tuple(
-            torch.cat([new[:, :, :1], visual, new[:, :, end:]], dim=2)
-            for new, visual in zip((key_states, value_states), mixed, strict=True)
-        )
-
-    def get_seq_length(self) -> int:
-        """Return 0: nothing stands before the sequence."""
-        return 0
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return the slots and their offset."""
-        return query_length, 0
-
-    def get_max_length(self) -> int:
-        """Return -1: no limit."""
-        return -1
-
-    get_max_cache_shape = get_max_length
+            if before:
+                visual = before[layer] + self._mask * (visual - before[layer])
+            after.append(visual.detach())
+            mixed.append(torch.cat([new[:, :, :1], visual, new[:, :, end:]], dim=2))
+        return tuple(mixed)
 
 
 def masked_step(
@@ -188,11 +168,8 @@ def masked_decode(
     seen = decoder.attention_mask(positions, key_mask, bidirectional)
     if seen is None and not bidirectional:
         seen = positions[:, None, :, None] >= positions[:, None, None, :]
-    pairs = list(zip(cache.keys, cache.values, strict=True)) or [None] * len(llama.layers)
-    layers = [_MixingLayer(mask, before) for before in pairs]
-    mixing, hidden = Cache(layers=layers), embeds
+    mixing, hidden = _Mixing(mask, cache), embeds
     for layer in llama.layers:
         hidden = decoder.run_layer(layer, hidden, rotary, seen, mixing)
-    cache.keys = [layer.after[0] for layer in layers]
-    cache.values = [layer.after[1] for layer in layers]
+    cache.keys, cache.values = mixing.after.keys, mixing.after.values
     return llama.norm(hidden)

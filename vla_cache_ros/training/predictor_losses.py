@@ -6,7 +6,7 @@ Two ways to teach the predictor how much to reuse.
 `Relaxed` is the paper's: a Gumbel-softmax whose weights mix the masks, so that the task's gradient
 arrives, against a price on what is not reused. `Regressed` is this project's: the logits predict
 what each ratio costs, learned from what the ratios taken did cost; the choice then weighs that
-against the same price. Source: arXiv 2602.00686; docs/method.md tells how both did.
+against the same price. Source: arXiv 2602.00686; docs/explanation/gate.md tells how both did.
 """
 
 import torch

@@ -39,8 +39,6 @@ class Recordings:
         """
         self.frames = Frames(directories)
         table = self.frames.table
-        if 'instruction' not in table:
-            table['instruction'] = _task_instructions(table['task'])
         episode = table['episode']
         offset = table.get('offset', np.zeros_like(episode))
         breaks = np.flatnonzero((np.diff(episode) != 0) | (np.diff(offset) != 0)) + 1
@@ -86,10 +84,3 @@ class Recordings:
             run = run[rng.integers(len(run) - 1) :][:left]
             yield from ((int(frame), index == 0) for index, frame in enumerate(run))
             left -= len(run)
-
-
-def _task_instructions(tasks: np.ndarray) -> np.ndarray:
-    """Return the texts `[N]` that the simulator's tasks `[N]` stand for."""
-    from vla_cache_ros.environments.tabletop.tasks import TASKS  # bags need no simulator
-
-    return np.array([task.instruction for task in TASKS.values()])[tasks]

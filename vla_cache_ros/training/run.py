@@ -15,8 +15,7 @@ import time
 
 import torch
 from vla_cache_ros.reports.files import write_json
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
@@ -99,8 +98,7 @@ def train_on_bags(
         'processes': accelerator.num_processes,
         'device': str(accelerator.device),
         'command': ' '.join(['vla-cache', *sys.argv[1:]]),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
     write_json(out / 'report.json', figures)
     write_page(out / 'report.html', figures)

@@ -26,7 +26,7 @@ class GateTraining(Settings):
     stage1: Index = 4000
     """Updates of stage I."""
     stage2: Index = 0
-    """Updates of stage II; see docs/method.md."""
+    """Updates of stage II; see docs/explanation/gate.md."""
     align: Alignment = 'effects'
     """What stage I teaches: effects, or attention as in the paper."""
     walks: Count = 24

@@ -77,19 +77,19 @@ class TaskStage:
         if not len(gated):
             return taken.output.sum() * 0, (np.nan,) * 4
         executed = self._training.execute_steps
-        found = taken.output[gated, :executed]
-        dense = torch.from_numpy(self._teacher.actions[rows])[gated, :executed].to(found)
+        found = taken.output[gated]
+        dense = torch.from_numpy(self._teacher.actions[rows])[gated].to(found)
         wanted = dense
         if self._training.loss == 'demonstrations':
-            wanted = batch_labels(self._vla, self._recordings, rows)[gated, :executed]
-        costs = action_distance(found, wanted)  # [G]
+            wanted = batch_labels(self._vla, self._recordings, rows)[gated]
+        costs = action_distance(found, wanted, executed)  # [G]
         if self._training.relative:
-            costs = costs * precision(dense)
+            costs = costs * precision(dense[:, :executed])
         reuse = self._predictor.ratios[taken.taken[taken.own]].tolist()
         self._balance(costs.mean().item(), reuse)
         costs = costs / self.scale
         loss = costs.mean() + self._predictor.loss(taken, costs, self.price)
-        distance = action_distance(found, dense).mean().item()
+        distance = action_distance(found, dense, executed).mean().item()
         shown = np.mean(reuse) if reuse else np.nan
         return loss, (costs.mean().item() * self.scale, np.nan, shown, distance)
 

@@ -17,6 +17,7 @@ from transformers import DynamicCache
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.batches import batch_inputs
+from vla_cache_ros.training.frames import save_whole
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla import decoder
@@ -52,9 +53,7 @@ class Teacher:
             actions.append(answer.cpu().numpy())
             attentions.append(attention.cpu().numpy())
         self.actions, self.attention = np.concatenate(actions), np.concatenate(attentions)
-        partial = file.with_suffix('.part.npz')
-        np.savez(partial, actions=self.actions, attention=self.attention)
-        partial.rename(file)
+        save_whole(file, actions=self.actions, attention=self.attention)
 
 
 class DenseTokens:

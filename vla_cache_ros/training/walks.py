@@ -16,6 +16,7 @@ from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.training.batches import batch_inputs
 from vla_cache_ros.training.batches import batch_labels
+from vla_cache_ros.training.frames import save_whole
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.recordings import Recordings
@@ -60,17 +61,15 @@ class Walks:
         """
         self._recordings = recordings
         kind = 'demonstrations' if labelled else 'distill'
-        model = vla.fingerprint[:12]
-        self._folder = folder / f'walks-{kind}-{executed}-{model}-{recordings.digest}'
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._files = [self._folder / f'{piece:04d}.npz' for piece in range(pieces)]
+        folder /= f'walks-{kind}-{executed}-{vla.fingerprint[:12]}-{recordings.digest}'
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = [folder / f'{piece:04d}.npz' for piece in range(pieces)]
         self._planes: dict[int, np.ndarray] = {}
         missing = [p for p in range(rank, pieces, world) if not self._files[p].exists()]
         dense_tokens = DenseTokens(vla, recordings) if vla.model.action_head is None else None
         for piece in tqdm(missing, unit='piece', desc='walks', disable=rank > 0):
-            partial = self._folder / f'{piece:04d}.part.npz'
-            np.savez(partial, **walk(vla, recordings, piece, labelled, executed, dense_tokens))
-            partial.rename(self._files[piece])
+            found = walk(vla, recordings, piece, labelled, executed, dense_tokens)
+            save_whole(self._files[piece], **found)
 
     def load(self, relative: bool) -> None:
         """
@@ -134,14 +133,9 @@ def walk(
             ages += 1
             labels = batch_labels(vla, recordings, frames) if labelled else None
             squares, actions = sensitivity(
-                vla.model,
-                inputs,
-                cache,
-                noise,
-                labels=labels,
-                action_tokens=tokens,
-                executed=executed,
-            )
+                vla.model, inputs, cache, noise,
+                labels=labels, action_tokens=tokens, executed=executed,
+            )  # fmt: skip
             effects, weights = squares.cpu().numpy(), precision(actions).cpu().numpy()
             for row in np.flatnonzero(~np.array(begins)):
                 found.append((frames[row], ages[row].copy(), effects[row], weights[row]))

@@ -1,50 +1,38 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Time the plain loop and every variant of the engine side by side, on the same observations.
+Time the plain loop and every variant of the engine, by turns, on the same observations.
 
-One process, one model in memory. The variants take turns step by step, in an order that changes,
-so that whatever else the machine does falls on all alike. Joins the parts: inputs, variants,
-machine, summary, report.
+One process, one model in memory. Joins the parts: inputs, variants, sampling, machine, summary,
+report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
-import gc
-from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
+from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
+from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.busy import busy_processes
 from vla_cache_ros.evaluation.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.inputs import record_episodes
 from vla_cache_ros.evaluation.bench.report import write_bench
 from vla_cache_ros.evaluation.bench.roofline import best
 from vla_cache_ros.evaluation.bench.roofline import measure
+from vla_cache_ros.evaluation.bench.sampling import record_episodes
+from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import beside
-from vla_cache_ros.evaluation.bench.summary import make_sample
-from vla_cache_ros.evaluation.bench.summary import Sample
 from vla_cache_ros.evaluation.bench.summary import summarize
-from vla_cache_ros.evaluation.bench.variants import find_saved_gate
-from vla_cache_ros.evaluation.bench.variants import HF
-from vla_cache_ros.evaluation.bench.variants import list_variants
-from vla_cache_ros.evaluation.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.variants import REUSES
-from vla_cache_ros.evaluation.bench.variants import SHAPE_REUSES
-from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.settings import Benchmark
-from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
-from vla_cache_ros.evaluation.turns import turn_order
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import held_mib
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.reports.hardware import peak_mib
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
@@ -88,14 +76,13 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         execute = min(EXECUTE_STEPS, vla.config.chunk)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
-    episodes = record_episodes(steps, warmup, asked.seed, device, execute)
-    episodes = [[fit_cameras(o, vla.config.cameras) for o in episode] for episode in episodes]
-    saved = find_saved_gate(vla)
-    reuses = asked.reuse or (REUSES if shape is None else SHAPE_REUSES)
-    variants = list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
-    actors, memory = _start(variants, vla, saved or untrained_gate(vla), episodes[0])
+    first, *episodes = record_episodes(steps, warmup, asked.seed, device, execute)
+    saved = variants.find_saved_gate(vla)
+    reuses = asked.reuse or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
+    listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
+    actors, memory = _start(listed, vla, saved or variants.untrained_gate(vla), first, device)
 
-    text = len(vla.prompt_ids(episodes[0][0].instruction)) - 1
+    text = len(vla.prompt_ids(first[0].instruction)) - 1
     compute = compute_dtype(DTYPES[dtype], device)
     costs = Costs(vla.config, compute, len(vla.statistics().action), DTYPES[dtype])
     weight_bytes = sum(p.nbytes for p in vla.model.parameters())
@@ -103,12 +90,12 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         measure, vla.config, costs.layout.used(text), weight_bytes, DTYPES[dtype], device
     )
     before = rates()
-    samples = take_turns(actors, vla, episodes[1:])
+    samples = take_turns(actors, lambda _: vla, episodes)
     machine = best(before, rates())  # a neighbour may have been there at one end
     loaded = None
     if asked.busy:
         with busy_processes(asked.busy):
-            loaded = take_turns(actors, vla, episodes[1:])
+            loaded = take_turns(actors, lambda _: vla, episodes)
     figures = {
         'model': shape or public_name(vla.folder),
         'random_weights': shape is not None,
@@ -127,71 +114,27 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         },
         'weights_mib': weight_bytes / 2**20,
         'peak_mib': peak_mib(device),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
     write_bench(asked.out, figures)
     return figures
 
 
-def take_turns(
-    actors: Mapping[Variant, Any], vla: LoadedVLA, episodes: Sequence[Sequence[Observation]]
-) -> dict[Variant, list[Sample]]:
-    """Let every actor act on every observation, all on one before any on the next."""
-    variants = list(actors)
-    samples: dict[Variant, list[Sample]] = {variant: [] for variant in variants}
-    turn = 0
-    gc.collect()
-    gc.freeze()  # what is loaded is no more looked through for garbage
-    try:
-        with tqdm(total=sum(map(len, episodes)), unit='step') as bar:
-            for index, episode in enumerate(episodes):
-                for actor in actors.values():
-                    actor.reset()
-                for step, observation in enumerate(episode):
-                    for place in turn_order(len(variants), turn):
-                        variant = variants[place]
-                        chunk, report = actors[variant].act(observation)
-                        samples[variant].append(
-                            make_sample(variant, vla, observation, index, step, chunk, report)
-                        )
-                    turn += 1
-                    bar.update()
-    finally:
-        gc.unfreeze()
-    return samples
-
-
-def peak_mib(device: str) -> float:
-    """Return the most memory that was ever in use, MiB: the process's, or the GPU's."""
-    if torch.device(device).type == 'cuda':
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    status = Path('/proc/self/status').read_text(encoding='ascii')
-    line = next(line for line in status.splitlines() if line.startswith('VmHWM:'))
-    return int(line.split()[1]) / 2**10
-
-
 def _start(
-    variants: Sequence[Variant],
+    listed: Sequence[Variant],
     vla: LoadedVLA,
-    saved: Any,
+    saved: SavedGate,
     warmup: Sequence[Observation],
+    device: str,
 ) -> tuple[dict[Variant, Any], dict[Variant, dict[str, float]]]:
     """Make and warm up every actor, one after the other, and see what memory each takes."""
     actors: dict[Variant, Any] = {}
     memory: dict[Variant, dict[str, float]] = {}
-    for variant in tqdm(variants, unit='variant'):
-        before = _held_mib(vla)
-        actors[variant] = actor = make_actor(variant, vla, saved)
+    for variant in tqdm(listed, unit='variant'):
+        before = held_mib(device)
+        actors[variant] = actor = variants.make_actor(variant, vla, saved)
         for observation in warmup:
-            actor.act(observation)
-        cache = actor.cache_bytes if variant.gate == HF else actor.cache.memory_bytes()
-        memory[variant] = {'cache': cache / 2**20, 'added': _held_mib(vla) - before}
+            actor.act(fit_cameras(observation, vla.config.cameras))
+        cache = actor.cache_bytes if variant.gate == variants.HF else actor.cache.memory_bytes()
+        memory[variant] = {'cache': cache / 2**20, 'added': held_mib(device) - before}
     return actors, memory
-
-
-def _held_mib(vla: LoadedVLA) -> float:
-    device = vla.model.like.device
-    if device.type == 'cuda':
-        return torch.cuda.memory_allocated(device) / 2**20
-    return resident_mib()

@@ -7,12 +7,16 @@ Counted is the work that a plan asks for: rows that an implementation adds as pa
 A linear layer reads its weights and inputs and writes its outputs once; attention reads the keys
 and values of all that a row may see, and writes those of the rows. Norms, activations and
 softmaxes count as nothing. Knows no clock.
+
+torch's own counter can't stand in: it knows no bytes, counts padding, and sees neither fused
+attention on a CPU nor what a graph replays. The tests hold these numbers against it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from vla_cache_ros.caching.layout import SlotLayout
@@ -96,10 +100,9 @@ class Costs:
     def vision(self, patches: Sequence[int]) -> Work:
         """Return the work of all towers for so many active patches per camera."""
         busy = [count for count in patches if count]
-        total = Work()
-        for tower in self.config.towers if busy else ():
-            total += self._tower(tower, busy)
-        return total
+        if not busy:
+            return Work()
+        return sum((self._tower(tower, busy) for tower in self.config.towers), Work())
 
     def projector(self, rows: int) -> Work:
         """Return the work of projecting patch features."""
@@ -167,10 +170,7 @@ class Costs:
         return work + self._attention(read, visible, queries, keys, written=rows)
 
     def _chain(self, rows: float, sizes: Sequence[int]) -> Work:
-        work = Work()
-        for wide, next_wide in zip(sizes, sizes[1:], strict=False):
-            work += self._linear(rows, wide, next_wide)
-        return work
+        return sum((self._linear(rows, *pair) for pair in pairwise(sizes)), Work())
 
     def _linear(self, rows: float, inputs: int, outputs: int) -> Work:
         if not rows:

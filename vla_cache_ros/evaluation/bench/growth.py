@@ -9,34 +9,34 @@ The sizes are those of `tabletop`. Cameras are counted on random weights, since 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.evaluation.bench.costs import Costs
-from vla_cache_ros.evaluation.bench.growth_plot import draw_growth
-from vla_cache_ros.evaluation.bench.inputs import back_and_forth
-from vla_cache_ros.evaluation.bench.inputs import DRIVER
-from vla_cache_ros.evaluation.bench.inputs import record_episodes
-from vla_cache_ros.evaluation.bench.summary import make_sample
-from vla_cache_ros.evaluation.bench.summary import Sample
+from vla_cache_ros.evaluation.bench.sampling import DRIVER
+from vla_cache_ros.evaluation.bench.sampling import record_episodes
+from vla_cache_ros.evaluation.bench.sampling import Sample
+from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.summary import timing
 from vla_cache_ros.evaluation.bench.variants import make_actor
 from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
-from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.comparison.plots import save_figure
-from vla_cache_ros.evaluation.steady import resident_mib
 from vla_cache_ros.evaluation.turns import fit_cameras
-from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports import plots
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import held_mib
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.tables import Table
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
@@ -65,21 +65,29 @@ def run_growth(out: Path, steps: int, seed: int) -> dict[str, Any]:
         'seed': seed,
         'cameras': grow_cameras(CAMERAS, warmup, episodes),
         'episode': grow_episode(steps, episodes[0]),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
     write_json(out / 'growth.json', figures)
-    save_figure(out / 'growth', draw_growth(figures))
-    for row in figures['cameras']:
-        print(
-            f'{row["cameras"]} cameras, {row["variant"]:<24}{row["rows"]:>8.0f} rows'
-            f'{row["total_ms"]["p50"]:>9.1f} ms'
-        )
-    for row in figures['episode']['windows']:
-        print(
-            f'steps {row["first"]:>5} to {row["last"]:>5}{row["total_ms"]["p50"]:>9.1f} ms, '
-            f'{row["ratio"]:.3f} of dense, {row["resident_mib"]:.0f} MiB'
-        )
+    plots.save_figure(out / 'growth', draw_growth(figures))
+    cameras = [
+        {
+            'cameras': str(row['cameras']),
+            'variant': row['variant'],
+            'rows': f'{row["rows"]:.0f}',
+            'p50 ms': f'{row["total_ms"]["p50"]:.1f}',
+        }
+        for row in figures['cameras']
+    ]
+    windows = [
+        {
+            'steps': f'{row["first"]} to {row["last"]}',
+            'p50 ms': f'{row["total_ms"]["p50"]:.1f}',
+            'of dense': f'{row["ratio"]:.3f}',
+            'MiB': f'{row["resident_mib"]:.0f}',
+        }
+        for row in figures['episode']['windows']
+    ]
+    print('\n\n'.join(Table.of(rows).text() for rows in (cameras, windows)))
     return figures
 
 
@@ -100,23 +108,10 @@ def grow_cameras(
             actors[cameras, variant] = actor = make_actor(variant, vla, untrained_gate(vla))
             for observation in warmup:
                 actor.act(fit_cameras(observation, cameras))
-    keys = list(actors)
-    samples: dict[tuple[int, Variant], list[Sample]] = {key: [] for key in keys}
-    turn = 0
-    for index, episode in enumerate(tqdm(episodes, unit='episode')):
-        for actor in actors.values():
-            actor.reset()
-        for step, observation in enumerate(episode):
-            for place in turn_order(len(keys), turn):
-                cameras, variant = key = keys[place]
-                fitted, vla = fit_cameras(observation, cameras), models[cameras]
-                chunk, report = actors[key].act(fitted)
-                sample = make_sample(variant, vla, fitted, index, step, chunk, report)
-                samples[key].append(sample)
-            turn += 1
+    samples = take_turns(actors, lambda key: models[key[0]], episodes)
     return [
-        _row(cameras, variant, models[cameras], samples[cameras, variant])
-        for cameras, variant in keys
+        _row(cameras, variant, models[cameras], found)
+        for (cameras, variant), found in samples.items()
     ]
 
 
@@ -130,13 +125,13 @@ def _row(
     cameras: int, variant: Variant, vla: LoadedVLA, samples: Sequence[Sample]
 ) -> dict[str, Any]:
     costs = Costs(vla.config, torch.float32, vla.config.oft.action_dim)
-    timed = [sample for sample in samples if sample.step]
+    times, timed = timing(samples), [sample for sample in samples if sample.step]
     return {
         'cameras': cameras,
         'variant': variant.name,
-        'reuse': float(np.mean([sample.reuse for sample in timed])),
+        'reuse': times['reuse'],
         'rows': float(np.mean([step_work(variant, sample, costs).rows for sample in timed])),
-        'total_ms': percentiles([sample.latency_ms['total'] for sample in timed]),
+        'total_ms': times['latency_ms']['total'],
     }
 
 
@@ -157,7 +152,7 @@ def grow_episode(steps: int, frames: Sequence[Observation]) -> dict[str, Any]:
     ages = 0
     for step in tqdm(range(steps), unit='step'):
         report = cached.act(frames[back_and_forth(step, len(frames))])[1]
-        times[step], memory[step] = report.latency_ms['total'], resident_mib()
+        times[step], memory[step] = report.latency_ms['total'], held_mib('cpu')
         ages = max(ages, int(report.ages.max()))
         if step < _REFERENCE_START or not step % REFERENCE_EVERY:
             reference[step] = dense.act(frames[0])[1].latency_ms['total']
@@ -184,3 +179,43 @@ def _window(
         'ratio': total['p50'] / dense,
         'resident_mib': float(memory[end - 1]),
     }
+
+
+def back_and_forth(index: int, count: int) -> int:
+    """Return the place, of `count`, at step `index` of a walk to the end and back, for ever."""
+    if count == 1:
+        return 0
+    place = index % (2 * count - 2)
+    return min(place, 2 * count - 2 - place)
+
+
+def draw_growth(figures: Mapping[str, Any]) -> Figure:
+    """Return time against rows as cameras are added, and against the length of an episode."""
+    figure = Figure(figsize=(9.5, 4), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    names = dict.fromkeys(row['variant'] for row in figures['cameras'])
+    for name, color in zip(names, (plots.GREY, plots.BLUE), strict=True):
+        rows = [row for row in figures['cameras'] if row['variant'] == name]
+        x, y = [row['rows'] for row in rows], [row['total_ms']['p50'] for row in rows]
+        left.plot(x, y, color=color, marker='o', markersize=5, linewidth=1.3, label=name)
+        for row, at in zip(rows, zip(x, y, strict=True), strict=True):
+            left.annotate(
+                f'{row["cameras"]}',
+                at,
+                xytext=(4, -9),
+                textcoords='offset points',
+                fontsize=8,
+                color=color,
+            )
+    left.set(xlabel='rows that the decoder computes (numbers: cameras)', ylabel='p50, ms')
+    windows = figures['episode']['windows']
+    ends = [row['last'] for row in windows]
+    cached = [row['total_ms']['p50'] for row in windows]
+    right.plot(ends, cached, color=plots.BLUE, marker='o', label='cached')
+    dense = [row['dense_ms'] for row in windows]
+    right.plot(ends, dense, color=plots.GREY, marker='o', label='dense, meanwhile')
+    right.set(xscale='log', xlabel='steps of one episode', ylabel='p50 of its last half, ms')
+    for axes in (left, right):
+        plots.tidy(axes)
+        axes.legend(frameon=False, fontsize=8)
+    return figure

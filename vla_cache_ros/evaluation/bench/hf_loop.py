@@ -4,10 +4,10 @@
 Run a model the way its users do: transformers' own loop, nothing kept.
 
 Towers whole for every image, projector, one sequence, then `generate` (OpenVLA), or one call of
-the Llama, with full attention (OFT) or causal (a head on the last token). Uncompiled, fused
-attention, inference mode. Begins and ends where `Policy.act` does and shares what surrounds the
-model with it: resize, normalisation, the prompt's ids kept while the instruction stays,
-un-normalisation. Knows no slots and no cache of episodes.
+the Llama, with full attention (OFT) or causal (a head on the last token). Fused attention,
+inference mode; uncompiled, or compiled as a careful user would on a GPU. Begins and ends where
+`Policy.act` does and shares what surrounds the model with it: resize, normalisation, the prompt's
+ids kept while the instruction stays, un-normalisation. Knows no slots and no cache of episodes.
 """
 
 from __future__ import annotations
@@ -174,6 +174,36 @@ class HFLoop:
             return model.action_head(read)[0].to('cpu', torch.float64).numpy()
         tokens = model.logits(read[0]).argmax(-1).cpu().numpy()
         return self._tokens.decode(tokens).reshape(oft.chunk, oft.action_dim)
+
+
+class CompiledLoop(HFLoop):
+    """
+    Act as `HFLoop` does, towers and Llama compiled; the first two steps take minutes.
+
+    `reduce-overhead` compiles kernels and replays them as CUDA graphs. One call a step keeps
+    nothing, so no cache is filled. Not for models that decode token by token: their shapes change
+    with each.
+    """
+
+    def __init__(self, vla: LoadedVLA) -> None:
+        super().__init__(vla)
+        llama = vla.model.language_model.model
+
+        def run(embeds: Tensor, causal: bool) -> Tensor:
+            found = llama(inputs_embeds=embeds, use_cache=False, is_causal=causal)
+            return found.last_hidden_state
+
+        # a rehearsal on a CPU traces as a GPU would, and compiles nothing
+        on_gpu = self._weight.device.type == 'cuda'
+        how = {'mode': 'reduce-overhead'} if on_gpu else {'backend': 'eager'}
+        self._compiled_run = torch.compile(run, dynamic=False, **how)
+        self._compiled_see = torch.compile(vla.model.vision_features, dynamic=False, **how)
+
+    def _see(self, pixel_values: Tensor) -> Tensor:
+        return self._compiled_see(pixel_values).clone()  # the next replay overwrites it
+
+    def _run(self, embeds: Tensor, causal: bool) -> Tensor:
+        return self._compiled_run(embeds, causal).clone()
 
 
 def _bytes(cache: DynamicCache) -> int:

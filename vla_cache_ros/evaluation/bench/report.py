@@ -9,21 +9,21 @@ The tables stand without a heading, so that bench.md fits between two markers of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from vla_cache_ros.evaluation.closed_loop import write_json
-from vla_cache_ros.evaluation.comparison.folder import write_text
-from vla_cache_ros.evaluation.comparison.plots import save_figure
+from vla_cache_ros.reports import plots
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.files import write_text
+from vla_cache_ros.reports.tables import Table
 
 STAGE_COLORS = {
     'preprocess': '#b5b136',
     'gate': '#c2416b',
-    'vision': '#2b7fd4',
-    'decoder': '#3a9d5d',
-    'decode': '#e08a1e',
+    'vision': plots.BLUE,
+    'decoder': plots.GREEN,
+    'decode': plots.ORANGE,
 }
 
 
@@ -32,25 +32,16 @@ def write_bench(out: Path, figures: Mapping[str, Any]) -> None:
     text = tables(figures)
     write_json(out / 'bench.json', figures)
     write_text(out / 'bench.md', text + '\n')
-    save_figure(out / 'bench', draw(figures))
+    plots.save_figure(out / 'bench', draw(figures))
     print(text)
 
 
 def tables(figures: Mapping[str, Any]) -> str:
     """Return what a benchmark came to in Markdown: time, work, agreement, circumstances."""
-    entries = figures['entries']
-    time = _table(
-        ['variant', 'p50 ms', 'p95 ms', 'mean ms', 'Hz', 'x hf', 'x dense', 'first step ms']
-        + list(STAGE_COLORS),
-        [_time(entry) for entry in entries],
-    )
-    work = _table(
-        ['variant', 'reuse', 'rows', 'passes', 'GMAC', 'MB moved', 'floor ms', 'times floor']
-        + ['cache MiB', 'added MiB', 'difference to hf', 'tokens as hf', 'tokens as greedy'],
-        [_work(entry) for entry in entries],
-    )
-    busy = [_busy(figures['busy'])] if figures.get('busy') else []
-    return '\n\n'.join([time, *busy, work, _note(figures)])
+    rows = [[*map(_time, figures['entries'])], [*map(_work, figures['entries'])]]
+    if figures.get('busy'):
+        rows.insert(1, _busy(figures['busy']))
+    return '\n\n'.join([*(Table.of(part).markdown() for part in rows), _note(figures)])
 
 
 def draw(figures: Mapping[str, Any]) -> Figure:
@@ -95,53 +86,54 @@ def draw(figures: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _time(entry: Mapping[str, Any]) -> list[str]:
+def _time(entry: Mapping[str, Any]) -> dict[str, str]:
     laps, dense = entry['latency_ms'], entry['ratio_to_dense']
+    return {
+        'variant': entry['name'],
+        'p50 ms': _ms(laps['total']['p50']),
+        'p95 ms': _ms(laps['total']['p95']),
+        'mean ms': _ms(entry['mean_ms']),
+        'Hz': f'{entry["hz"]:.3g}',
+        'x hf': f'{1 / entry["ratio_to_hf"]["p50"]:.2f}',
+        'x dense': '' if dense is None else f'{1 / dense["p50"]:.2f}',
+        'first step ms': _ms(entry['first_step_ms']['p50']),
+        **{stage: _ms(laps[stage]['p50']) for stage in STAGE_COLORS},
+    }
+
+
+def _busy(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+    places = {'idle': 'idle', 'busy': f'beside {figures["processes"]} busy'}
     return [
-        entry['name'],
-        _ms(laps['total']['p50']),
-        _ms(laps['total']['p95']),
-        _ms(entry['mean_ms']),
-        f'{entry["hz"]:.3g}',
-        f'{1 / entry["ratio_to_hf"]["p50"]:.2f}',
-        '' if dense is None else f'{1 / dense["p50"]:.2f}',
-        _ms(entry['first_step_ms']['p50']),
-        *(_ms(laps[stage]['p50']) for stage in STAGE_COLORS),
-    ]
-
-
-def _busy(figures: Mapping[str, Any]) -> str:
-    header = ['variant']
-    for where in ('idle', f'beside {figures["processes"]} busy'):
-        header += [f'{where}, {name} ms' for name in ('p50', 'p95', 'worst')]
-    rows = [
-        [
-            entry['name'],
-            *(_ms(value) for where in ('idle', 'busy') for value in entry[where].values()),
-            f'{entry["p95_to_idle"]:.2f}',
-        ]
+        {
+            'variant': entry['name'],
+            **{
+                f'{place}, {name} ms': _ms(value)
+                for key, place in places.items()
+                for name, value in entry[key].items()
+            },
+            'busy p95 / idle p50': f'{entry["p95_to_idle"]:.2f}',
+        }
         for entry in figures['entries']
     ]
-    return _table([*header, 'busy p95 / idle p50'], rows)
 
 
-def _work(entry: Mapping[str, Any]) -> list[str]:
+def _work(entry: Mapping[str, Any]) -> dict[str, str]:
     agreement, memory = entry['agreement'], entry['memory_mib']
-    return [
-        entry['name'],
-        f'{100 * entry["reuse"]:.1f} %',
-        f'{entry["rows"]:.0f}',
-        f'{entry["passes"]:.2g}',
-        f'{entry["gmacs"]:.4g}',
-        f'{entry["mbytes"]:.4g}',
-        _ms(entry['floor_ms']['total']),
-        f'{entry["ratio_to_floor"]:.1f}',
-        f'{memory["cache"]:.1f}',
-        f'{memory["added"]:.0f}',
-        f'{agreement["max_difference"]:.1g}',
-        _tokens(agreement),
-        _tokens(entry['as_greedy']),
-    ]
+    return {
+        'variant': entry['name'],
+        'reuse': f'{100 * entry["reuse"]:.1f} %',
+        'rows': f'{entry["rows"]:.0f}',
+        'passes': f'{entry["passes"]:.2g}',
+        'GMAC': f'{entry["gmacs"]:.4g}',
+        'MB moved': f'{entry["mbytes"]:.4g}',
+        'floor ms': _ms(entry['floor_ms']['total']),
+        'times floor': f'{entry["ratio_to_floor"]:.1f}',
+        'cache MiB': f'{memory["cache"]:.1f}',
+        'added MiB': f'{memory["added"]:.0f}',
+        'difference to hf': f'{agreement["max_difference"]:.1g}',
+        'tokens as hf': _tokens(agreement),
+        'tokens as greedy': _tokens(entry['as_greedy']),
+    }
 
 
 def _tokens(agreement: Mapping[str, Any] | None) -> str:
@@ -192,8 +184,3 @@ def _note(figures: Mapping[str, Any]) -> str:
 def _ms(value: float) -> str:
     """Return milliseconds with three digits, or whole."""
     return f'{value:.0f}' if value >= 100 else f'{value:.3g}'
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

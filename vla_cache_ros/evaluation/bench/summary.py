@@ -8,75 +8,29 @@ Knows neither models nor clocks. Every ratio is formed over the same observation
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.action_distance import largest_difference
 from vla_cache_ros.caching.gates import VlaCacheGate
 from vla_cache_ros.evaluation.bench.costs import Costs
 from vla_cache_ros.evaluation.bench.costs import StepWork
 from vla_cache_ros.evaluation.bench.costs import Work
 from vla_cache_ros.evaluation.bench.roofline import Machine
+from vla_cache_ros.evaluation.bench.sampling import Sample
 from vla_cache_ros.evaluation.bench.variants import GREEDY
 from vla_cache_ros.evaluation.bench.variants import HF
 from vla_cache_ros.evaluation.bench.variants import JACOBI
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.reports.statistics import percentiles
-from vla_cache_ros.types import ActionChunk
-from vla_cache_ros.types import Observation
-from vla_cache_ros.types import StepReport
-from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 ROUNDING = 1e-4  # normalised units: more than float32 loses on the way, less than a bin
-
-
-@dataclass(frozen=True)
-class Sample:
-    """
-    Hold one step of one variant.
-
-    episode, step: which observation. text: tokens of the prompt after BOS. patches: active ones
-    per camera. normalized: the actions `[C, A]`. passes: decoder passes after the prefill.
-    """
-
-    episode: int
-    step: int
-    text: int
-    latency_ms: Mapping[str, float]
-    reuse: float
-    refresh: str
-    patches: tuple[int, ...]
-    passes: int
-    normalized: np.ndarray
-
-
-def make_sample(
-    variant: Variant,
-    vla: LoadedVLA,
-    observation: Observation,
-    episode: int,
-    step: int,
-    chunk: ActionChunk,
-    report: StepReport,
-) -> Sample:
-    """Return what is kept of one step."""
-    patches = report.active.reshape(vla.config.cameras, -1).sum(1)
-    return Sample(
-        episode=episode,
-        step=step,
-        text=len(vla.prompt_ids(observation.instruction)) - 1,
-        latency_ms=dict(report.latency_ms),
-        reuse=report.reuse,
-        refresh=report.refresh,
-        patches=tuple(int(count) for count in patches),
-        passes=report.passes,
-        normalized=chunk.normalized,
-    )
 
 
 def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
@@ -94,7 +48,8 @@ def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
         visual=entering if whole else (1 - sample.reuse) * layout.visual_tokens,
         entering=entering,
         fixed=fixed,
-        visible=layout.used(sample.text) - _empty_actions(costs),
+        # a causal row sees no action slot that is still empty
+        visible=layout.used(sample.text) - (0 if costs.config.bidirectional else layout.actions),
         passes=sample.passes,
         rows_a_pass=guesses or 1,
         probed=sample.text if variant.gate == VlaCacheGate.name else 0,
@@ -122,20 +77,19 @@ def summarize(
             raise ValueError(f'{variant.name}: expected the steps of {hf.name}, found others')
         if not any(sample.step for sample in found):
             raise ValueError(f'{variant.name}: expected a step to time, found first steps alone')
-    totals = {variant: _latency(found)['total'] for variant, found in samples.items()}
-    entries = []
-    for variant, found in samples.items():
-        reference = _reference(variant, samples)
-        entries.append(
-            {
-                **_entry(variant, found, costs, machine),
-                'memory_mib': dict(memory[variant]),
-                'ratio_to_hf': _ratio(totals[variant], totals[hf]),
-                'ratio_to_dense': reference and _ratio(totals[variant], totals[reference]),
-                'agreement': _agreement(found, samples[hf], costs),
-                'as_greedy': _as_greedy(variant, samples, costs),
-            }
-        )
+    entries = [_entry(variant, found, costs, machine) for variant, found in samples.items()]
+    totals = {v: e['latency_ms']['total'] for v, e in zip(samples, entries, strict=True)}
+    for (variant, found), entry in zip(samples.items(), entries, strict=True):
+        reference, greedy = _reference(variant, samples), replace(variant, decoding=GREEDY)
+        checked = variant.decoding == JACOBI and greedy in samples
+        entry |= {
+            'memory_mib': dict(memory[variant]),
+            'ratio_to_hf': _ratio(totals[variant], totals[hf]),
+            'ratio_to_dense': reference and _ratio(totals[variant], totals[reference]),
+            'agreement': _agreement(found, samples[hf], costs),
+            # a draft that was checked is what decoding one by one gives
+            'as_greedy': _agreement(found, samples[greedy], costs) if checked else None,
+        }
     return {
         'entries': entries,
         'reference': hf.name,
@@ -168,16 +122,30 @@ def _spread(found: Sequence[Sample]) -> dict[str, float]:
     return {**percentiles(totals), 'worst': max(totals)}
 
 
+def timing(found: Sequence[Sample], stages: Sequence[str] = STAGES) -> dict[str, Any]:
+    """Return times, share reused and passes of one variant; an episode's first step is apart."""
+    timed = [sample for sample in found if sample.step]
+    laps = [sample.latency_ms for sample in timed]
+    return {
+        'latency_ms': {name: percentiles([lap.get(name, 0.0) for lap in laps]) for name in stages},
+        'mean_ms': _mean(lap['total'] for lap in laps),
+        'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
+        'reuse': _mean(sample.reuse for sample in timed),
+        'passes': _mean(sample.passes for sample in timed),
+    }
+
+
 def _entry(
     variant: Variant, found: Sequence[Sample], costs: Costs, machine: Machine
 ) -> dict[str, Any]:
     timed = [sample for sample in found if sample.step]
     work = [step_work(variant, sample, costs) for sample in timed]
     stages = [costs.stages(step) for step in work]
-    floors = [machine.floors_ms(stage) for stage in stages]
-    latency = _latency(found)
     totals = [sum(stage.values(), Work()) for stage in stages]
+    floors = [machine.floors_ms(stage) for stage in stages]
     floor = {name: float(np.median([f[name] for f in floors])) for name in floors[0]}
+    times = timing(found)
+    p50 = times['latency_ms']['total']['p50']
     return {
         'name': variant.name,
         'gate': variant.gate,
@@ -185,35 +153,23 @@ def _entry(
         'capture': variant.capture,
         'decoding': variant.decoding or None,
         'exact': variant.exact,
-        'latency_ms': latency,
-        'mean_ms': _mean(sample.latency_ms['total'] for sample in timed),
-        'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
-        'hz': 1e3 / latency['total']['p50'],
-        'reuse': _mean(sample.reuse for sample in timed),
+        **times,
+        'hz': 1e3 / p50,
         'refreshes': sum(bool(sample.refresh) for sample in timed),
         'rows': _mean(step.rows for step in work),
-        'passes': _mean(sample.passes for sample in timed),
         'gmacs': _mean(total.macs for total in totals) / 1e9,
         'mbytes': _mean(total.moved for total in totals) / 1e6,
         'floor_ms': floor,
-        'ratio_to_floor': latency['total']['p50'] / floor['total'],
+        'ratio_to_floor': p50 / floor['total'],
     }
 
 
-def _reference(variant: Variant, among: Mapping[Variant, Any]) -> Variant | None:
+def _reference(variant: Variant, among: Iterable[Variant]) -> Variant | None:
     """Return the dense captured variant that decodes as this one does, None for the loop."""
     if variant.gate == HF:
         return None
-    return next(
-        other
-        for other in among
-        if other.gate == 'dense' and other.capture and other.decoding == variant.decoding
-    )
-
-
-def _latency(found: Sequence[Sample]) -> dict[str, dict[str, float]]:
-    timed = [sample.latency_ms for sample in found if sample.step]
-    return {stage: percentiles([laps[stage] for laps in timed]) for stage in STAGES}
+    dense = (other for other in among if other.gate == 'dense' and other.capture)
+    return next(other for other in dense if other.decoding == variant.decoding)
 
 
 def _ratio(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
@@ -224,31 +180,19 @@ def _agreement(
     found: Sequence[Sample], plain: Sequence[Sample], costs: Costs
 ) -> dict[str, float | int | None]:
     """
-    Compare the actions with those of the plain loop, first steps included.
+    Compare the actions with those of another variant, first steps included.
 
     tokens: how many of the discrete action's numbers are equal, of `of`, None for others.
     """
-    pairs = [(a.normalized, b.normalized) for a, b in zip(found, plain, strict=True)]
-    difference = max(float(np.abs(a - b).max()) for a, b in pairs)
+    ours, theirs = (np.stack([s.normalized for s in side]) for side in (found, plain))
     config = costs.config
-    if config.head is not None or (config.oft is not None and config.oft.action_head == 'l1'):
-        return {'max_difference': difference, 'tokens': None, 'of': None}
-    equal = sum(int((a == b).sum()) for a, b in pairs)
+    regressed = config.oft is not None and config.oft.action_head == 'l1'
+    discrete = config.head is None and not regressed
     return {
-        'max_difference': difference,
-        'tokens': equal,
-        'of': sum(int(a.size) for a, _ in pairs),
+        'max_difference': largest_difference(ours, theirs),
+        'tokens': int((ours == theirs).sum()) if discrete else None,
+        'of': ours.size if discrete else None,
     }
-
-
-def _as_greedy(
-    variant: Variant, samples: Mapping[Variant, Sequence[Sample]], costs: Costs
-) -> dict[str, float | int | None] | None:
-    """Compare a draft that was checked with decoding one by one, None without such a pair."""
-    other = samples.get(replace(variant, decoding=GREEDY))
-    if variant.decoding != JACOBI or other is None:
-        return None
-    return _agreement(samples[variant], other, costs)
 
 
 def _checks(entries: Sequence[Mapping[str, Any]], dtype: str) -> dict[str, Any]:
@@ -273,9 +217,5 @@ def _same(agreement: Mapping[str, Any]) -> bool:
     return agreement['max_difference'] <= ROUNDING
 
 
-def _empty_actions(costs: Costs) -> int:
-    return 0 if costs.config.bidirectional else costs.layout.actions
-
-
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))

@@ -87,16 +87,18 @@ def list_variants(causal: bool, reuses: Sequence[float], learned: bool) -> list[
     """
     dense, fixed = DenseGate.name, FixedLearnedGate.name
     plain, best = (GREEDY, JACOBI) if causal else ('', '')
-    found = [Variant(HF, capture=False, decoding=plain)]
-    found.append(Variant(dense, capture=False, decoding=plain))
-    found.append(Variant(dense, decoding=plain))
-    if causal:
-        found.append(Variant(dense, decoding=JACOBI))
-    found.append(Variant(EveryGate.name, _EVERY_SECOND, decoding=best))
-    found.append(Variant(VlaCacheGate.name, decoding=best))
-    found += [Variant(fixed, reuse, decoding=best) for reuse in sorted(set(reuses))]
-    if causal and reuses:
-        nearest = min(reuses, key=lambda reuse: abs(reuse - _GREEDY_REUSE))
+    shares = sorted(set(reuses))
+    found = [
+        Variant(HF, capture=False, decoding=plain),
+        Variant(dense, capture=False, decoding=plain),
+        Variant(dense, decoding=plain),
+        *([Variant(dense, decoding=JACOBI)] if causal else []),
+        Variant(EveryGate.name, _EVERY_SECOND, decoding=best),
+        Variant(VlaCacheGate.name, decoding=best),
+        *(Variant(fixed, reuse, decoding=best) for reuse in shares),
+    ]
+    if causal and shares:
+        nearest = min(shares, key=lambda reuse: abs(reuse - _GREEDY_REUSE))
         found.append(Variant(fixed, nearest, decoding=GREEDY))
     if learned:
         found.append(Variant(LearnedGate.name, decoding=best))

@@ -3,21 +3,27 @@
 """
 Compare gates fairly: run what a folder lacks, then write its figures, tables and plots.
 
-Joins the parts: entries, folder, turns, figures, plots. Loads models and the simulator only when
-there is something to run.
+Policies take turns on the same seeds, so that whatever else the machine does falls on all alike;
+the order changes from seed to seed, so that what one leaves in the processor's caches does too.
+Models and the simulator are loaded only when there is something to run.
 """
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+import time
 from typing import Any
 
+import torch
+from tqdm import tqdm
 import vla_cache_ros
 from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
-from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.evaluation.closed_loop import run_episode
+from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.entries import expand
@@ -25,13 +31,15 @@ from vla_cache_ros.evaluation.comparison.entries import fingerprint
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
-from vla_cache_ros.evaluation.comparison.folder import write_text
+from vla_cache_ros.evaluation.comparison.folder import Record
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
-from vla_cache_ros.evaluation.comparison.runs import missing
-from vla_cache_ros.evaluation.comparison.runs import share_seeds
-from vla_cache_ros.evaluation.comparison.runs import warm_up
+from vla_cache_ros.evaluation.comparison.table import table
 from vla_cache_ros.evaluation.settings import Comparison
-from vla_cache_ros.evaluation.solved_time import solved_text
+from vla_cache_ros.evaluation.turns import turn_order
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.files import write_text
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.vla.checkpoint import resolve
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
@@ -45,44 +53,35 @@ def run_compare(asked: Comparison) -> dict[str, Any]:
     ValueError for an entry that can't be read or loaded, and for a folder of another comparison.
     """
     entries = expand(asked.gate, asked.reuse)
-    from vla_cache_ros.vla.checkpoint import resolve
-
-    checkpoint_folder = resolve(asked.checkpoint)
-    placed = asked.device, asked.dtype
+    checkpoint, placed = resolve(asked.checkpoint), (asked.device, asked.dtype)
     settings = {
-        'checkpoint': public_name(checkpoint_folder),
-        'checkpoint_fingerprint': fingerprint(checkpoint_folder),
+        'checkpoint': public_name(checkpoint),
+        'checkpoint_fingerprint': fingerprint(checkpoint),
         'version': vla_cache_ros.__version__,
     }
-    if asked.env != 'tabletop':  # as before there were others
+    # what is usual is not named
+    if asked.env != 'tabletop':
         settings |= {'env': asked.env, 'tasks': list(asked.task)}
-    if placed != ('cpu', 'float32'):  # folders from before these options go on
+    if placed != ('cpu', 'float32'):
         settings |= {'device': asked.device, 'dtype': asked.dtype}
     seeds = range(asked.seed, asked.seed + asked.episodes)
-    folder = ComparisonFolder.join(asked.out, settings)
-    try:
+    with closing(ComparisonFolder.join(asked.out, settings)) as folder:
         lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
         policies = {e: load_policy(e, asked.checkpoint, *placed) for e in entries if e in lacking}
-        folder.register([entry.definition(checkpoint_folder) for entry in entries])
+        folder.register([entry.definition(checkpoint) for entry in entries])
         if policies:
             dense = Entry(DENSE, DENSE)
             shadow = load_policy(dense, asked.checkpoint, *placed) if asked.shadow else None
-            world = make_environment(
-                asked.env, Setup.of(next(iter(policies.values())), asked.task)
-            )
-            _run(folder, policies, seeds, world, shadow, asked.shadow)
+            setup = Setup.of(next(iter(policies.values())), asked.task)
+            with closing(make_environment(asked.env, setup)) as world:
+                _run(folder, policies, seeds, world, shadow, asked.shadow)
         return summarize_folder(folder)
-    finally:
-        folder.close()
 
 
 def run_summary(out: Path) -> dict[str, Any]:
     """Summarise what a folder has, without running anything; raises ValueError if it has none."""
-    folder = ComparisonFolder(out)
-    try:
+    with closing(ComparisonFolder(out)) as folder:
         return summarize_folder(folder)
-    finally:
-        folder.close()
 
 
 def load_policy(
@@ -127,94 +126,63 @@ def summarize_folder(folder: ComparisonFolder) -> dict[str, Any]:
     return figures
 
 
-def table(figures: Mapping[str, Any]) -> str:
-    """Return the comparison in Markdown: what each entry came to, and paired differences."""
-    first = _rows(
-        'entry',
-        ['success', '95 % interval', 'reuse', 'of cached steps', 'action error']
-        + ['age mean / p95 / max', 'p50 ms', 'p95 ms', 'p50 ratio', 'p95 ratio', 'gate p50 ms']
-        + ['s per solved task (95 %)', 'ratio (95 %)'],
-        {entry['name']: _cells(entry) for entry in figures['entries']},
-    )
-    against = ['points (95 %)', "McNemar's p", 'n']
-    second = _rows(
-        'entry',
-        [f'{figures["reference"] or DENSE}: {against[0]}', *against[1:]]
-        + [f'best rule: {against[0]}', *against[1:]],
-        {
-            entry['name']: _pair(entry['against_dense']) + _pair(entry['against_best_rule'])
-            for entry in figures['entries']
-            if entry['against_dense'] or entry['against_best_rule']
-        },
-    )
-    running, threads = figures['processes'], figures['threads']
-    note = (
-        f'{figures["env"]} ({", ".join(f"{k} {v}" for k, v in figures["facts"].items())}), '
-        f'checkpoint {figures["checkpoint"]} ({figures["checkpoint_fingerprint"]}), seeds '
-        f'{figures["seeds"][0]} to {figures["seeds"][1]}, '
-        f'{" and ".join(str(machine["cpu"]) for machine in figures["hardware"])}, '
-        f'{running["at_once"]} process(es) at a time, torch threads '
-        f'{" or ".join(map(str, threads))}.'
-    )
-    return '\n\n'.join([first, second, note])
-
-
 def _run(
     folder: ComparisonFolder,
-    policies: Mapping[Entry, Any],
+    policies: Mapping[Entry, Actor],
     seeds: Sequence[int],
     world: Environment,
     dense: Actor | None,
     shadow: int,
 ) -> None:
     actors = {entry: world.wrap(policy) for entry, policy in policies.items()}
-    try:
-        warm_up([*actors.values()], world, seeds[0])
-        beside = None if dense is None else world.wrap(dense)
-        held = share_seeds(folder, actors, world, seeds, beside, shadow)
-    finally:
-        world.close()
+    for actor in actors.values():  # buffers are allocated, caches of the libraries filled
+        observation = world.reset(seeds[0])
+        for _ in range(WARMUP_INFERENCES):
+            actor.act(observation)
+    along = None if dense is None else world.wrap(dense)
+    held = share_seeds(folder, actors, world, seeds, along, shadow)
     if held:
         print(f'{held} seeds were with another process; the last one to end has them all')
 
 
-def _cells(entry: Mapping[str, Any]) -> list[str]:
-    low, high = (100 * bound for bound in entry['success_ci95'])
-    total, ages, ratio = entry['latency_ms']['total'], entry['ages'], entry['latency_ratio']
-    solved = entry['seconds_per_solved_ratio']
-    return [
-        f'{entry["successes"]} of {entry["episodes"]}',
-        f'{low:.1f} to {high:.1f} %',
-        _format(entry['reuse_mean'], '{:.1%}'),
-        _format(entry['reuse_mean_cached'], '{:.1%}'),
-        _format(entry['action_error'] and entry['action_error']['mean'], '{:.4f}'),
-        '{mean:.1f} / {p95} / {max}'.format(**ages) if ages else '',
-        _format(total['p50'], '{:.1f}'),
-        _format(total['p95'], '{:.1f}'),
-        *(_format(ratio and ratio[q], '{:.2f}') for q in ('p50', 'p95')),
-        _format(entry['latency_ms']['gate']['p50'], '{:.2f}'),
-        solved_text(entry['seconds_per_solved'], entry['seconds_per_solved_ci95'], 2),
-        '' if solved is None else solved_text(solved['ratio'], solved['ci95'], 3),
-    ]
+def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:
+    """Return the entries without an episode of this seed, in the seed's order."""
+    ordered = (entries[index] for index in turn_order(len(entries), seed))
+    return [entry for entry in ordered if (*entry.key, seed) not in folder.records]
 
 
-def _pair(pair: Mapping[str, Any] | None) -> list[str]:
-    if pair is None:
-        return ['', '', '']
-    low, high = (100 * bound for bound in pair['success_difference_ci95'])
-    rule = f'{pair["rule"]}: ' if 'rule' in pair else ''
-    return [
-        f'{rule}{100 * pair["success_difference"]:+.1f} ({low:+.1f} to {high:+.1f})',
-        f'{pair["mcnemar_p"]:.3g}',
-        str(pair['episodes']),
-    ]
+def share_seeds(
+    folder: ComparisonFolder,
+    policies: Mapping[Entry, Actor],
+    env: Environment,
+    seeds: Sequence[int],
+    shadow: Actor | None = None,
+    shadowed: int = 0,
+) -> int:
+    """
+    Run what is missing of every seed that no other process holds; return how many were held.
 
-
-def _format(value: float | None, form: str) -> str:
-    return '' if value is None else form.format(value).replace('%', ' %')
-
-
-def _rows(corner: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
-    lines = [[corner, *columns], ['---'] * (1 + len(columns))]
-    lines += [[name, *cells] for name, cells in rows.items()]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+    shadow: acts along on the first `shadowed` seeds, for the action error.
+    """
+    machine = {
+        **measured_on(),
+        'facts': dict(env.facts()),
+        'execute_steps': env.execute_steps,
+        'control_frequency': env.control_frequency,
+    }
+    entries = list(policies)
+    held = 0
+    with tqdm(seeds, unit='seed') as bar:
+        for index, seed in enumerate(bar):
+            with folder.claim(seed) as mine:
+                if not mine:
+                    held += 1
+                    continue
+                for entry in missing(folder, entries, seed):
+                    bar.set_postfix_str(f'{seed}: {entry.name}')
+                    began = time.time()
+                    along = shadow if index < shadowed else None
+                    episode = run_episode(policies[entry], env, seed, along)
+                    threads, ended = torch.get_num_threads(), time.time()
+                    folder.append(Record('', *entry.key, episode, threads, began, ended), machine)
+    return held

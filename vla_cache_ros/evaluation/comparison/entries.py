@@ -9,6 +9,7 @@ exchanged under the same name are not mixed. Loads no gate.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,10 @@ def parse_entry(text: str) -> Entry:
         name, _, value = item.partition('=')
         if name not in _OPTIONS or name in options:
             raise ValueError(f'gate {text!r}: expected {form} once, got {item!r}')
-        options[name] = _share(text, name, value)
+        with suppress(ValueError):
+            options[name] = float(value)
+        if not 0 <= options.get(name, -1.0) <= 1:
+            raise ValueError(f'gate {text!r}: expected {name} from 0 to 1, got {value!r}')
     if options.get('towers', 1) not in (0, 1):
         raise ValueError(f'gate {text!r}: expected towers 0 or 1, got {options["towers"]:g}')
     if gate == DENSE and options:
@@ -155,13 +159,3 @@ def _files(folder: Path) -> Iterator[Path]:
         hidden = any(part.startswith('.') for part in parts)
         if path.is_file() and not hidden and parts[0] != GATE_FOLDER and path.suffix != '.md':
             yield path
-
-
-def _share(text: str, name: str, value: str) -> float:
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ValueError(f'gate {text!r}: expected {name} from 0 to 1, got {value!r}')
-    return share

@@ -27,6 +27,7 @@ from vla_cache_ros.reports.statistics import mcnemar
 from vla_cache_ros.reports.statistics import paired_bootstrap_difference
 from vla_cache_ros.reports.statistics import percentiles
 
+Key = tuple[str, float | None]  # label and requested reuse of an entry
 Run = Mapping[int, Record]  # an entry's records by seed
 
 
@@ -43,47 +44,42 @@ def comparison_figures(
 
     Raises ValueError: no episode at all.
     """
-    runs: dict[tuple[str, float | None], dict[int, Record]] = {}
+    runs: dict[Key, dict[int, Record]] = {}
     for record in records:
-        runs.setdefault((record.label, record.requested_reuse), {})[record.episode.seed] = record
+        runs.setdefault(record.entry, {})[record.episode.seed] = record
+    keys = ((entry['label'], entry['requested_reuse']) for entry in manifest['entries'])
     definitions = {
-        (entry['label'], entry['requested_reuse']): entry for entry in manifest['entries']
+        key: entry for key, entry in zip(keys, manifest['entries'], strict=True) if key in runs
     }
-    definitions = {key: entry for key, entry in definitions.items() if key in runs}
     if not definitions:
         raise ValueError('comparison: expected at least 1 episode, got 0')
     denses = [key for key, entry in definitions.items() if entry['gate'] == DENSE]
     dense = denses[0] if denses else None
     entries = []
     for key, definition in definitions.items():
-        run = runs[key]
-        figures = {
-            **definition,
-            'name': entry_name(*key),
-            **entry_figures(run, definition['gate']),
-            'against_dense': None,
-            'latency_ratio': None,
-            'seconds_per_solved_ratio': None,
-            'against_best_rule': None,
-        }
-        if dense is not None and key != dense:
-            figures['against_dense'] = paired(runs[dense], run)
-            others = [runs[d] for d in denses if d != key]
-            figures['latency_ratio'] = latency_ratio(others, run)
-            figures['seconds_per_solved_ratio'] = seconds_ratio(others, run)
+        run, others = runs[key], [runs[d] for d in denses if d != key]
+        compared = dense is not None and key != dense
         rule = best_rule(definitions, runs, key[1])
-        if definition['gate'] != DENSE and rule is not None and rule != key:
-            pair = paired(runs[rule], run)
-            figures['against_best_rule'] = pair and {'rule': entry_name(*rule), **pair}
-        entries.append(figures)
+        rival = paired(runs[rule], run) if rule and rule != key else None
+        entries.append(
+            {
+                **definition,
+                'name': entry_name(*key),
+                **entry_figures(run, definition['gate']),
+                'against_dense': paired(runs[dense], run) if compared else None,
+                'latency_ratio': latency_ratio(others, run) if compared else None,
+                'seconds_per_solved_ratio': seconds_ratio(others, run) if compared else None,
+                'against_best_rule': {'rule': entry_name(*rule), **rival}
+                if rival and definition['gate'] != DENSE
+                else None,
+            }
+        )
     everything = [record for key in definitions for record in runs[key].values()]
     seeds = [record.episode.seed for record in everything]
-    steps = {machine['execute_steps'] for machine in machines if 'execute_steps' in machine}
-    rates = {m['control_frequency'] for m in machines if 'control_frequency' in m}
     return {
-        'env': 'tabletop',  # what folders without it are of
-        **({'execute_steps': max(steps)} if steps else {}),
-        **({'control_frequency': max(rates)} if rates else {}),
+        'env': 'tabletop',  # which the settings leave out
+        'execute_steps': max(machine['execute_steps'] for machine in machines),
+        'control_frequency': max(machine['control_frequency'] for machine in machines),
         **{name: value for name, value in manifest.items() if name != 'entries'},
         'reference': None if dense is None else entry_name(*dense),
         'seeds': [min(seeds), max(seeds)],
@@ -99,12 +95,9 @@ def comparison_figures(
 
 def _facts(machines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return what the environment said of itself, all answers where processes differ."""
-    found: dict[str, list[str]] = {}
-    for machine in machines:
-        for name, value in machine.get('facts', {}).items():
-            if value not in found.setdefault(name, []):
-                found[name].append(value)
-    return {name: ' and '.join(values) for name, values in found.items()}
+    facts = [machine['facts'] for machine in machines]
+    names = dict.fromkeys(name for said in facts for name in said)
+    return {n: ' and '.join(_distinct(f[n] for f in facts if n in f)) for n in names}
 
 
 def entry_figures(run: Run, gate: str) -> dict[str, Any]:
@@ -182,13 +175,9 @@ def seconds_ratio(references: Sequence[Run], other: Run) -> dict[str, Any] | Non
     """
     Return the ratio of seconds per solved task, other to dense, below 1 is better; or None.
 
-    references: as for `latency_ratio`. Episodes whose time is not known do not count.
+    references: as for `latency_ratio`.
     """
-    pairs = [
-        pair
-        for pair in timed_together(references, other)
-        if all(episode.seconds is not None for episode in pair)
-    ]
+    pairs = list(timed_together(references, other))
     dense, own = ([(pair[side].seconds, pair[side].success) for pair in pairs] for side in (0, 1))
     return solved_ratio(dense, own)
 
@@ -207,10 +196,8 @@ def timed_together(references: Sequence[Run], other: Run) -> Iterator[tuple[Epis
 
 
 def best_rule(
-    definitions: Mapping[tuple[str, float | None], Mapping[str, Any]],
-    runs: Mapping[tuple[str, float | None], Run],
-    reuse: float | None,
-) -> tuple[str, float | None] | None:
+    definitions: Mapping[Key, Mapping[str, Any]], runs: Mapping[Key, Run], reuse: float | None
+) -> Key | None:
     """
     Return the rule with the most successes at a requested reuse, None where there is none.
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import Episode
 from vla_cache_ros.evaluation.comparison.entries import entry_name
+from vla_cache_ros.reports.files import write_text
 
 Key = tuple[str, float | None, int]  # label, requested reuse, seed
 
@@ -48,9 +49,9 @@ class Record:
     ended: float
 
     @property
-    def key(self) -> Key:
-        """Return what the episode is one of a kind by."""
-        return self.label, self.requested_reuse, self.episode.seed
+    def entry(self) -> tuple[str, float | None]:
+        """Return what names the entry that it is of."""
+        return self.label, self.requested_reuse
 
     def line(self) -> dict[str, Any]:
         """Return the record as JSON values; times per inference to 0.01 ms."""
@@ -63,7 +64,7 @@ class Record:
             'task': episode.task,
             'success': episode.success,
             'steps': episode.steps,
-            'seconds': None if episode.seconds is None else round(episode.seconds, 4),
+            'seconds': round(episode.seconds, 4),
             'reuse': [round(value, 6) for value in episode.reuse],
             'refreshes': episode.refreshes,
             'age_counts': episode.age_counts,
@@ -88,9 +89,9 @@ class Record:
                 dict(zip(stages, row, strict=True)) for row in zip(*columns, strict=True)
             ),
             refreshes=tuple(line['refreshes']),
+            seconds=line['seconds'],
             age_counts=tuple(line['age_counts']),
             action_error=tuple(line['action_error']),
-            seconds=line.get('seconds'),  # folders from before it was noted go on
         )
         rest = (line[name] for name in ('threads', 'began', 'ended'))
         return cls(run, line['label'], line['requested_reuse'], episode, *rest)
@@ -235,7 +236,7 @@ class ComparisonFolder:
             record = Record.from_line(path.stem, values)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: expected an episode, found {line[:80]!r}') from error
-        self.records.setdefault(record.key, record)
+        self.records.setdefault((*record.entry, record.episode.seed), record)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -243,10 +244,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path}: expected JSON, found {error}') from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step, so that nobody reads half of it."""
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
-    draft.write_text(text, encoding='utf-8')
-    draft.replace(path)

@@ -5,7 +5,7 @@ Draw success against latency and against reuse, with the intervals of success.
 
 Latency is drawn relative to dense in the same run: milliseconds of runs at different times, when
 the machine was busy with other things, do not belong on one axis. Lays out figures and computes
-none. The same figures give the same files, byte by byte.
+none.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
+import numpy as np
 from vla_cache_ros.evaluation.comparison.entries import DENSE
+from vla_cache_ros.reports.plots import COLORS
+from vla_cache_ros.reports.plots import save_figure
 
-_COLORS = (
-    '#2b7fd4', '#e08a1e', '#3a9d5d', '#c2416b', '#7a5bc2', '#8a6d3b', '#2aa6a6', '#b5b136',
-)  # fmt: skip
 _DENSE_COLOR = '#6d747c'
 _MARKERS = 'osD^vPX*'
 
@@ -37,20 +36,12 @@ def plot_comparison(folder: Path, figures: Mapping[str, Any]) -> list[Path]:
     latency += [(e['latency_ratio']['p50'], e) for e in entries if e['latency_ratio']]
     reuse = [(100 * entry['reuse_mean'], entry) for entry in entries]
     styles = _styles(entries)
+    label = f'observation to action, p50, relative to dense{milliseconds} in the same run'
+    by_latency = _draw(latency, styles, label, name_reuse=True)
+    by_reuse = _draw(reuse, styles, 'mean reuse, full refreshes included, %', name_reuse=False)
     return [
-        *save_figure(
-            folder / 'success_latency',
-            _draw(
-                latency,
-                styles,
-                f'observation to action, p50, relative to dense{milliseconds} in the same run',
-                name_reuse=True,
-            ),
-        ),
-        *save_figure(
-            folder / 'success_reuse',
-            _draw(reuse, styles, 'mean reuse, full refreshes included, %', name_reuse=False),
-        ),
+        *save_figure(folder / 'success_latency', by_latency),
+        *save_figure(folder / 'success_reuse', by_reuse),
     ]
 
 
@@ -59,8 +50,8 @@ def _styles(entries: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     gates = {entry['label']: entry['gate'] for entry in entries}
     return {
         label: (
-            _DENSE_COLOR if gate == DENSE else _COLORS[index % len(_COLORS)],
-            _MARKERS[(index + index // len(_COLORS)) % len(_MARKERS)],  # no pair comes twice
+            _DENSE_COLOR if gate == DENSE else COLORS[index % len(COLORS)],
+            _MARKERS[(index + index // len(COLORS)) % len(_MARKERS)],  # no pair comes twice
         )
         for index, (label, gate) in enumerate(gates.items())
     }
@@ -81,12 +72,8 @@ def _draw(
         line.sort(key=lambda point: point[1]['requested_reuse'] or 0.0)
         color, marker = styles[label]
         x = [value for value, _ in line]
-        y = [100 * entry['success_rate'] for _, entry in line]
-        low, high = zip(*(entry['success_ci95'] for _, entry in line), strict=True)
-        errors = [
-            [rate - 100 * bound for rate, bound in zip(y, low, strict=True)],
-            [100 * bound - rate for rate, bound in zip(y, high, strict=True)],
-        ]
+        y = np.array([100 * entry['success_rate'] for _, entry in line])
+        errors = np.abs(100 * np.transpose([entry['success_ci95'] for _, entry in line]) - y)
         axes.errorbar(
             x, y, errors, label=label, color=color, marker=marker, markersize=5.5,
             linewidth=1.3, elinewidth=0.8, capsize=2.5, zorder=3,
@@ -109,12 +96,3 @@ def _draw(
     if lines:
         figure.legend(frameon=False, loc='outside lower center', ncols=min(4, len(lines)))
     return figure
-
-
-def save_figure(stem: Path, figure: Figure) -> list[Path]:
-    """Write a figure as SVG and PNG, the same bytes for the same figure; return the paths."""
-    paths = [stem.with_suffix('.svg'), stem.with_suffix('.png')]
-    with rc_context({'svg.hashsalt': 'vla_cache_ros'}):
-        figure.savefig(paths[0], metadata={'Date': None})
-        figure.savefig(paths[1], dpi=150)
-    return paths

@@ -7,7 +7,6 @@ All plots of an episode share the time axis, so that what the arm did stands abo
 """
 
 from collections.abc import Mapping
-import io
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -18,8 +17,12 @@ from vla_cache_ros.environments.tabletop.phase import NEAR
 from vla_cache_ros.environments.tabletop.phase import QUIET
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.evaluation.episode.trace import Trace
+from vla_cache_ros.reports.plots import BLUE
+from vla_cache_ros.reports.plots import GREEN
+from vla_cache_ros.reports.plots import GREY
+from vla_cache_ros.reports.plots import ORANGE
+from vla_cache_ros.reports.plots import svg
 
-_BLUE, _ORANGE, _GREEN, _GREY = '#2b7fd4', '#e08a1e', '#3a9d5d', '#9aa0a8'
 _STAGE_COLORS = ('#c9ced6', '#e08a1e', '#7fb2e5', '#2b7fd4', '#1b4f85')
 
 
@@ -60,35 +63,27 @@ def phase_plot(phases: Mapping[str, Any], gate: str) -> str:
     return svg(figure)
 
 
-def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element that an HTML page can hold."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format='svg')
-    text = buffer.getvalue()
-    return text[text.index('<svg') :]  # without the XML prologue
-
-
 def _plot_gripper(axis: Axes, trace: Trace, times: np.ndarray) -> None:
-    axis.plot(times, [100 * i.height for i in trace.inferences], color=_BLUE,
+    axis.plot(times, [100 * i.height for i in trace.inferences], color=BLUE,
               label='height above the table')  # fmt: skip
     # beyond 20 cm it says nothing, and would flatten what matters
     near = [min(100 * max(i.clearance, 0), 20) for i in trace.inferences]
-    axis.plot(times, near, color=_GREEN, label='distance to the nearest object')
-    axis.axhline(100 * NEAR, color=_GREEN, linewidth=0.8, linestyle=':')
+    axis.plot(times, near, color=GREEN, label='distance to the nearest object')
+    axis.axhline(100 * NEAR, color=GREEN, linewidth=0.8, linestyle=':')
     _name(axis, 'Gripper (shaded: contact)', 'cm')
 
 
 def _plot_reuse(axis: Axes, trace: Trace, times: np.ndarray) -> None:
     reuse = [i.report.reuse for i in trace.inferences]
-    axis.step([*times, trace.duration], [*reuse, reuse[-1]], where='post', color=_BLUE,
+    axis.step([*times, trace.duration], [*reuse, reuse[-1]], where='post', color=BLUE,
               label='reused')  # fmt: skip
     chosen = [(i.time, i.ratio) for i in trace.inferences if i.ratio is not None]
     if chosen:
-        axis.plot(*zip(*chosen, strict=True), 'o', color=_GREEN, markersize=4,
+        axis.plot(*zip(*chosen, strict=True), 'o', color=GREEN, markersize=4,
                   label='chosen by the gate')  # fmt: skip
     full = [i.time for i in trace.inferences if i.report.refresh]
     axis.plot(
-        full, [0.03] * len(full), '^', color=_ORANGE, label='everything recomputed', clip_on=False
+        full, [0.03] * len(full), '^', color=ORANGE, label='everything recomputed', clip_on=False
     )
     _name(axis, 'Reuse', 'share of visual tokens')
     axis.set_ylim(top=1)
@@ -96,17 +91,17 @@ def _plot_reuse(axis: Axes, trace: Trace, times: np.ndarray) -> None:
 
 def _plot_ages(axis: Axes, trace: Trace, times: np.ndarray) -> None:
     ages = [i.report.ages for i in trace.inferences]
-    axis.plot(times, [a.max() for a in ages], color=_ORANGE, label='oldest')
-    axis.plot(times, [a.mean() for a in ages], color=_BLUE, label='mean')
+    axis.plot(times, [a.max() for a in ages], color=ORANGE, label='oldest')
+    axis.plot(times, [a.mean() for a in ages], color=BLUE, label='mean')
     _name(axis, 'Age of the tokens', 'inferences')
 
 
 def _plot_difference(axis: Axes, trace: Trace, times: np.ndarray) -> None:
-    axis.plot(times, [i.difference for i in trace.inferences], color=_BLUE, label='all values')
+    axis.plot(times, [i.difference for i in trace.inferences], color=BLUE, label='all values')
     _name(axis, 'Difference of the executed actions to dense', 'normalised, mean absolute')
     other = axis.twinx()
-    other.plot(times, [i.translation for i in trace.inferences], color=_ORANGE, linewidth=1.2)
-    axis.plot([], [], color=_ORANGE, label='translation')
+    other.plot(times, [i.translation for i in trace.inferences], color=ORANGE, linewidth=1.2)
+    axis.plot([], [], color=ORANGE, label='translation')
     _legend(axis)
     other.set_ylabel('mm per action', fontsize=8)
     other.set_ylim(bottom=0)
@@ -128,14 +123,14 @@ def _shade_contact(axis: Axes, trace: Trace, times: np.ndarray) -> None:
     ends = [*times[1:], trace.duration]
     for inference, begin, end in zip(trace.inferences, times, ends, strict=True):
         if inference.phase == CONTACT:
-            axis.axvspan(begin, end, color=_ORANGE, alpha=0.13, linewidth=0, zorder=0)
+            axis.axvspan(begin, end, color=ORANGE, alpha=0.13, linewidth=0, zorder=0)
 
 
 def _plot_phases(axis: Axes, figures: Mapping[str, Any], title: str) -> None:
     pairs = figures['per_episode']
     for pair in pairs:
-        axis.plot([0, 1], [pair[QUIET], pair[CONTACT]], color=_GREY, alpha=0.35, linewidth=0.8)
-    for position, (name, color) in enumerate(((QUIET, _BLUE), (CONTACT, _ORANGE))):
+        axis.plot([0, 1], [pair[QUIET], pair[CONTACT]], color=GREY, alpha=0.35, linewidth=0.8)
+    for position, (name, color) in enumerate(((QUIET, BLUE), (CONTACT, ORANGE))):
         values = [pair[name] for pair in pairs]
         if values:
             box = axis.boxplot(values, positions=[position], widths=0.35, patch_artist=True,

@@ -7,7 +7,6 @@ The strip, the video and the plots over time are of the first episode. Knows no 
 name and what its plans say.
 """
 
-import base64
 from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 from vla_cache_ros.evaluation.closed_loop import summarize
-from vla_cache_ros.evaluation.closed_loop import write_json
 from vla_cache_ros.evaluation.episode.figures import phase_figures
 from vla_cache_ros.evaluation.episode.figures import phase_line
 from vla_cache_ros.evaluation.episode.figures import trace_record
@@ -26,12 +24,16 @@ from vla_cache_ros.evaluation.episode.strip import draw_strip
 from vla_cache_ros.evaluation.episode.trace import GatedActor
 from vla_cache_ros.evaluation.episode.trace import record_episode
 from vla_cache_ros.evaluation.episode.trace import Trace
-from vla_cache_ros.reports.page import render
+from vla_cache_ros.reports.files import begin_folder
+from vla_cache_ros.reports.files import check_folder
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import footer
+from vla_cache_ros.reports.page import embedded
+from vla_cache_ros.reports.page import write_page
 from vla_cache_ros.reports.video import Frame
 from vla_cache_ros.reports.video import write_video
 
 OUTPUTS = ('strip.png', 'episode.mp4', 'report.html', 'report.json', 'phases.svg')
-_TEMPLATE = Path(__file__).with_name('report.html')
 
 
 def run_report(
@@ -45,8 +47,7 @@ def run_report(
     """
     if episodes < 1:
         raise ValueError(f'episodes: expected at least 1, got {episodes}')
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'out: expected a folder or a new name, found a file: {out}')
+    check_folder(out)
     # imported here: with another policy and environment, write_outputs needs neither
     from vla_cache_ros.environments.tabletop.robot import CAMERAS
     from vla_cache_ros.environments.tabletop.robot import CONTROL_FREQUENCY
@@ -55,9 +56,7 @@ def run_report(
 
     policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse, seed=seed)
     dense = Policy.from_pretrained(checkpoint, gate='dense')
-    out.mkdir(parents=True, exist_ok=True)
-    for name in OUTPUTS:  # a failed run shall not stand beside an earlier one's figures
-        (out / name).unlink(missing_ok=True)
+    begin_folder(out, OUTPUTS)
     env = Tabletop(policy.num_images)
     try:
         for actor in (policy, dense):  # what a first call allocates counts for neither
@@ -112,8 +111,10 @@ def write_outputs(
     write_json(out / 'report.json', figures)
     draw_strip(first, cameras).save(out / 'strip.png', optimize=True)
     write_video(video_frames(first), out / 'episode.mp4', frequency)
-    page = render(
-        _TEMPLATE,
+    write_page(
+        out / 'report.html',
+        'evaluation/episode/report.html',
+        title=f'“{first.instruction}”',
         first=first,
         gate=gate,
         cameras=cameras,
@@ -121,10 +122,10 @@ def write_outputs(
         summary=_summary(figures),
         plots=time_plots(first),
         phases=phases,
-        strip=_base64(out / 'strip.png'),
-        video=_base64(out / 'episode.mp4'),
+        strip=embedded(out / 'strip.png'),
+        video=embedded(out / 'episode.mp4'),
+        footer=footer(figures),
     )
-    (out / 'report.html').write_text(page, encoding='utf-8')
     return figures
 
 
@@ -161,7 +162,3 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     for kind, phases in figures.get('phases', {}).items():
         lines.append(f'reuse, {kind}: {phase_line(phases)}')
     return lines
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode('ascii')

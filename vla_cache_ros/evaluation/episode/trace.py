@@ -14,6 +14,8 @@ from typing import Any
 from typing import Protocol
 
 import numpy as np
+from vla_cache_ros.action_distance import action_distance
+from vla_cache_ros.action_distance import step_displacement
 from vla_cache_ros.caching.gates import Gate
 from vla_cache_ros.caching.plans import produced
 from vla_cache_ros.environments.tabletop.phase import clearance
@@ -42,10 +44,9 @@ class Inference:
     step: control periods executed before it. time: simulated s. ratio: share that the gate chose
     to reuse, None where everything was recomputed or the gate does not choose. active: bool [V],
     tokens recomputed at every layer. scores: float32 [V] as the gate saw them, None where it kept
-    none or everything was recomputed. difference: mean absolute difference to dense over the
-    executed actions, normalised units. translation: mean length of the difference in translation,
-    mm per action. dense_ms: what dense took. phase: 'contact' or 'quiet'. height, clearance: of
-    the gripper above the table and from the nearest object, m.
+    none or everything was recomputed. difference: `action_distance` from dense. translation:
+    `step_displacement` from it, mm. dense_ms: what dense took. phase: 'contact' or 'quiet'.
+    height, clearance: of the gripper above the table and from the nearest object, m.
     """
 
     step: int
@@ -163,7 +164,6 @@ class _Witness:
         wanted, dense_report = self._dense.act(observation)
         plan, env = self._plans[-1], self._stage
         n = env.execute_steps
-        move = (chunk.actions - wanted.actions)[:n, :3]  # m
         self.inferences.append(
             Inference(
                 step=env.steps,
@@ -173,8 +173,8 @@ class _Witness:
                 # the engine recomputes everything on a refresh, whatever the gate had planned
                 active=report.active if report.refresh else produced(plan),
                 scores=None if report.refresh else plan.scores,
-                difference=float(np.abs(chunk.normalized - wanted.normalized)[:n].mean()),
-                translation=1e3 * float(np.linalg.norm(move, axis=1).mean()),
+                difference=float(action_distance(chunk.normalized, wanted.normalized, n)),
+                translation=float(step_displacement(chunk.actions, wanted.actions, n)),
                 dense_ms=float(dense_report.latency_ms['total']),
                 phase=phase(env),
                 height=height(env),

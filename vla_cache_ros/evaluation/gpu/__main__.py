@@ -27,8 +27,7 @@ from vla_cache_ros.evaluation.gpu.checks import small
 from vla_cache_ros.evaluation.gpu.checks import summary
 from vla_cache_ros.evaluation.gpu.frames import read_frames
 from vla_cache_ros.evaluation.gpu.table import tables
-from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8
 from vla_cache_ros.vla.shapes import SHAPES
@@ -72,17 +71,16 @@ def run_gpu(
         'rehearsal': not gpu,
         'device': device,
         'card': torch.cuda.get_device_name(device) if gpu else None,
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
         'checks': summary(checks),
         'check_seconds': time.perf_counter() - begin,
         'shapes': [],
     }
     _write(out, figures)
-    dtypes = lighter_dtypes(device)
+    lighter = ['int8', 'fp8'] if has_fp8(device) else ['int8']
     for name in ORDER:
         config = SHAPES[name] if gpu else small(name)
-        rows = list_rows(config, dtypes if name == LIGHTER else ())
+        rows = list_rows(config, lighter if name == LIGHTER else ())
         started = time.perf_counter()
         found = bench_shape(
             name, config, rows, episodes, device, lambda: None if gpu else Direct(), left
@@ -99,11 +97,6 @@ def run_gpu(
 def _write(out: Path, figures: Mapping[str, Any]) -> None:
     (out / 'gpu.json').write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
     (out / 'gpu.md').write_text(tables(figures) + '\n', encoding='utf-8')
-
-
-def lighter_dtypes(device: str) -> list[str]:
-    """Return the lighter types of weights that this device can compute with."""
-    return ['int8', 'fp8'] if has_fp8(device) else ['int8']
 
 
 def main() -> int:

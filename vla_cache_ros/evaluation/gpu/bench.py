@@ -9,10 +9,8 @@ A variant that fails is left out and its reason kept; the others go on. Knows no
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-import gc
 import time
 from typing import Any
 
@@ -20,20 +18,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.costs import Costs
+from vla_cache_ros.evaluation.bench.hf_loop import CompiledLoop
 from vla_cache_ros.evaluation.bench.roofline import Machine
 from vla_cache_ros.evaluation.bench.roofline import measure
-from vla_cache_ros.evaluation.bench.summary import make_sample
-from vla_cache_ros.evaluation.bench.summary import Sample
+from vla_cache_ros.evaluation.bench.sampling import Sample
+from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.summary import step_work
+from vla_cache_ros.evaluation.bench.summary import timing
 from vla_cache_ros.evaluation.bench.variants import HF
-from vla_cache_ros.evaluation.bench.variants import make_actor
-from vla_cache_ros.evaluation.bench.variants import untrained_gate
 from vla_cache_ros.evaluation.bench.variants import Variant
-from vla_cache_ros.evaluation.gpu.compiled_loop import CompiledLoop
 from vla_cache_ros.evaluation.turns import fit_cameras
-from vla_cache_ros.evaluation.turns import turn_order
-from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.hardware import held_mib
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.fused import fuse
@@ -70,31 +67,24 @@ def list_rows(config: VLAConfig, dtypes: Sequence[str]) -> list[Row]:
     """
     causal = config.decodes_tokens
     plain, best = ('greedy', 'jacobi') if causal else ('', '')
-    rows = [Row('hf eager', Variant(HF, capture=False, decoding=plain))]
-    if not causal:
-        rows.append(Row('hf compiled', Variant(HF, capture=False), compiled=True))
-    rows.append(Row('dense eager', Variant('dense', capture=False, decoding=plain)))
-    if causal:
-        rows.append(Row('dense recorded, greedy', Variant('dense', decoding='greedy')))
-    rows += [
-        Row('dense recorded', Variant('dense', decoding=best)),
+    dense = Variant('dense', decoding=best)
+    learned = {r: Variant('learned-fixed', r, decoding=best) for r in (0.5, 0.7, 0.85)}
+    rows = [
+        Row('hf eager', Variant(HF, capture=False, decoding=plain)),
+        Row('dense eager', Variant('dense', capture=False, decoding=plain)),
+        Row('dense recorded', dense),
         Row('every 2', Variant('every', 0.5, decoding=best)),
         Row('vla-cache', Variant('vla-cache', decoding=best)),
-        *(
-            Row(f'learned {100 * reuse:.0f} %', Variant('learned-fixed', reuse, decoding=best))
-            for reuse in (0.5, 0.7, 0.85)
-        ),
-        Row(
-            'learned 70 %, towers too',
-            Variant('learned-fixed', 0.7, decoding=best),
-            reuse_towers=True,
-        ),
+        *(Row(f'learned {100 * reuse:.0f} %', variant) for reuse, variant in learned.items()),
+        Row('learned 70 %, towers too', learned[0.7], reuse_towers=True),
     ]
+    if causal:
+        rows.insert(2, Row('dense recorded, greedy', Variant('dense', decoding='greedy')))
+    else:
+        rows.insert(1, Row('hf compiled', Variant(HF, capture=False), compiled=True))
     for dtype in dtypes:
-        rows.append(Row(f'dense recorded, {dtype}', Variant('dense', decoding=best), dtype))
-        rows.append(
-            Row(f'learned 70 %, {dtype}', Variant('learned-fixed', 0.7, decoding=best), dtype)
-        )
+        rows.append(Row(f'dense recorded, {dtype}', dense, dtype))
+        rows.append(Row(f'learned 70 %, {dtype}', learned[0.7], dtype))
     return rows
 
 
@@ -126,7 +116,7 @@ def bench_shape(
         if left() < (100 if row.compiled else 20):
             failed[row.name] = 'skipped: no time left'
             continue
-        before, begin = _allocated(device), time.perf_counter()
+        before, begin = held_mib(device), time.perf_counter()
         try:
             vla = models.get(row.dtype)
             if vla is None:
@@ -135,7 +125,7 @@ def bench_shape(
                 )
                 # joins weights, which moves them: before anything is recorded that reads them
                 fuse(vla.model.language_model)
-                before = _allocated(device)
+                before = held_mib(device)
             actor = _make(row, vla, recorder())
             if row.name == 'dense recorded':
                 actor.prepare()  # all shapes, as a node does when it is configured
@@ -147,18 +137,20 @@ def bench_shape(
         actors[row] = actor
         made[row] = {
             'seconds': time.perf_counter() - begin,
-            'mib': (_allocated(device) - before) / 2**20,
+            'mib': held_mib(device) - before,
         }
     if not actors:
         return {'shape': name, 'entries': [], 'failed': failed}
-    samples = _take_turns(actors, models, episodes[1:], failed, left)
-    text = len(next(iter(models.values())).prompt) - 1
-    first = next(iter(models.values()))
-    weights = {key: _weight_bytes(vla) for key, vla in models.items()}
-    costs = Costs(config, DTYPES['bfloat16'], len(first.statistics().action))
-    machine = measure(
-        config, costs.layout.used(text), weights[next(iter(models))], torch.bfloat16, device
+    broken: dict[Row, str] = {}
+    samples = take_turns(
+        actors, lambda row: models[row.dtype], episodes[1:], lambda: left() < SPARE_S, broken
     )
+    failed |= {row.name: reason for row, reason in broken.items()}
+    vla = next(iter(models.values()))
+    weights = {key: _weight_bytes(vla) for key, vla in models.items()}
+    costs = Costs(config, torch.bfloat16, len(vla.statistics().action))
+    used = costs.layout.used(len(vla.prompt) - 1)
+    machine = measure(config, used, next(iter(weights.values())), torch.bfloat16, device)
     entries = [
         {
             **_entry(row, found, costs, machine),
@@ -172,7 +164,7 @@ def bench_shape(
         'entries': _ratios(entries),
         'failed': failed,
         'weights_mib': {key: size / 2**20 for key, size in weights.items()},
-        'parameters': sum(p.numel() for p in first.model.parameters()),
+        'parameters': sum(p.numel() for p in vla.model.parameters()),
         'timed_steps': max(sum(s.step > 0 for s in found) for found in samples.values()),
         'gmacs_per_s': machine.macs / 1e9,
         'gbytes_per_s': machine.copied / 1e9,
@@ -182,66 +174,21 @@ def bench_shape(
 def _make(row: Row, vla: RandomVLA, recorder: Recorder | None) -> Any:
     if row.compiled:
         return CompiledLoop(vla)
-    return make_actor(
-        row.variant, vla, untrained_gate(vla), reuse_towers=row.reuse_towers, recorder=recorder
-    )
-
-
-def _take_turns(
-    actors: dict[Row, Any],
-    models: Mapping[str, RandomVLA],
-    episodes: Sequence[Sequence[Observation]],
-    failed: dict[str, str],
-    left: Callable[[], float],
-) -> dict[Row, list[Sample]]:
-    """Let every actor act on every observation, until the time is up: on the same ones all."""
-    samples: dict[Row, list[Sample]] = {row: [] for row in actors}
-    turn = 0
-    gc.collect()
-    gc.freeze()
-    try:
-        for index, episode in enumerate(episodes):
-            for actor in actors.values():
-                actor.reset()
-            for step, observation in enumerate(episode):
-                if left() < SPARE_S and turn > 1:
-                    return samples
-                rows = list(samples)
-                for place in turn_order(len(rows), turn):
-                    row = rows[place]
-                    try:
-                        chunk, report = actors[row].act(observation)
-                    except Exception as error:  # noqa: BLE001 - the others go on
-                        failed[row.name] = f'step {step}: {" ".join(str(error).split()):.300}'
-                        del samples[row]
-                        continue
-                    vla = models[row.dtype]
-                    samples[row].append(
-                        make_sample(row.variant, vla, observation, index, step, chunk, report)
-                    )
-                turn += 1
-    finally:
-        gc.unfreeze()
-    return samples
+    saved = variants.untrained_gate(vla)
+    return variants.make_actor(row.variant, vla, saved, row.reuse_towers, recorder)
 
 
 def _entry(row: Row, found: Sequence[Sample], costs: Costs, machine: Machine) -> dict[str, Any]:
-    timed = [sample for sample in found if sample.step]
     floors = [
         machine.floors_ms(costs.stages(step_work(row.variant, sample, costs)))['total']
-        for sample in timed
+        for sample in found
+        if sample.step
     ]
     return {
         'name': row.name,
         'dtype': row.dtype,
         'decoding': row.variant.decoding or None,
-        'latency_ms': {
-            lap: percentiles([sample.latency_ms.get(lap, 0.0) for sample in timed]) for lap in LAPS
-        },
-        'mean_ms': float(np.mean([sample.latency_ms['total'] for sample in timed])),
-        'first_step_ms': percentiles([s.latency_ms['total'] for s in found if not s.step]),
-        'reuse': float(np.mean([sample.reuse for sample in timed])),
-        'passes': float(np.mean([sample.passes for sample in timed])),
+        **timing(found, LAPS),
         # of bfloat16 weights: lighter ones have a lower one
         'floor_ms': float(np.median(floors)) if row.dtype == 'bfloat16' else None,
     }
@@ -251,13 +198,9 @@ def _ratios(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add how many times as fast as the yardsticks of its run each entry is, by medians."""
     p50 = {entry['name']: entry['latency_ms']['total']['p50'] for entry in entries}
     for entry in entries:
-        for key, name in (
-            ('hf_eager', 'hf eager'),
-            ('hf_compiled', 'hf compiled'),
-            ('dense_recorded', 'dense recorded'),
-        ):
-            own = entry['latency_ms']['total']['p50']
-            entry[f'times_{key}'] = p50[name] / own if name in p50 else None
+        for name in ('hf eager', 'hf compiled', 'dense recorded'):
+            ratio = p50[name] / p50[entry['name']] if name in p50 else None
+            entry[f'times_{name.replace(" ", "_")}'] = ratio
     return entries
 
 
@@ -287,7 +230,3 @@ def _kernels(actor: Any, episode: Sequence[Observation], device: str) -> dict[st
 def _weight_bytes(vla: RandomVLA) -> int:
     tensors = [*vla.model.parameters(), *vla.model.buffers()]
     return sum(tensor.nbytes for tensor in tensors)
-
-
-def _allocated(device: str) -> int:
-    return torch.cuda.memory_allocated(device) if torch.device(device).type == 'cuda' else 0

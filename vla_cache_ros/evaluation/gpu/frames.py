@@ -64,6 +64,6 @@ def read_frames(path: Path = FRAMES) -> list[list[Observation]]:
 
 
 if __name__ == '__main__':
-    from vla_cache_ros.evaluation.bench.inputs import record_episodes
+    from vla_cache_ros.evaluation.bench.sampling import record_episodes
 
     write_frames(FRAMES, record_episodes(STEPS, 2, SEED))

@@ -7,25 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_COLUMNS = (
-    'variant',
-    'p50 ms',
-    'p95 ms',
-    'mean ms',
-    'x hf eager',
-    'x hf compiled',
-    'x dense recorded',
-    'reuse',
-    'vision',
-    'wait',
-    'decoder',
-    'decode',
-    'gate',
-    'x floor',
-    'kernels',
-    'added MiB',
-)
-
 
 def tables(figures: Mapping[str, Any]) -> str:
     """Return the table of every shape, what failed, and the circumstances."""
@@ -48,8 +29,10 @@ def _shape(shape: Mapping[str, Any]) -> str:
     missing = [f'Not measured: {name} ({reason}).' for name, reason in shape['failed'].items()]
     if not shape['entries']:
         return '\n'.join([f'`{shape["shape"]}`: nothing measured.', *missing])
-    rows = [_COLUMNS, ('---',) * len(_COLUMNS), *map(_row, shape['entries'])]
-    lines = ['| ' + ' | '.join(row) + ' |' for row in rows]
+    rows = [_row(entry) for entry in shape['entries']]
+    # not with reports.tables: where this runs there may be no tabulate
+    cells = [[*rows[0]], ['---'] * len(rows[0]), *([*row.values()] for row in rows)]
+    lines = ['| ' + ' | '.join(line) + ' |' for line in cells]
     kernels = sorted({name for entry in shape['entries'] for name in entry['attention']})
     notes = [
         f'`{shape["shape"]}`, random weights, {shape["parameters"]:,} parameters, '
@@ -63,21 +46,25 @@ def _shape(shape: Mapping[str, Any]) -> str:
     return '\n'.join([*lines, '', *notes])
 
 
-def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    laps = entry['latency_ms']
-    floor = entry['floor_ms']
-    return (
-        entry['name'],
-        f'{laps["total"]["p50"]:.2f}',
-        f'{laps["total"]["p95"]:.2f}',
-        f'{entry["mean_ms"]:.2f}',
-        *(
-            '' if entry[key] is None else f'{entry[key]:.2f}'
-            for key in ('times_hf_eager', 'times_hf_compiled', 'times_dense_recorded')
-        ),
-        f'{100 * entry["reuse"]:.1f} %',
-        *(f'{laps[lap]["p50"]:.2f}' for lap in ('vision', 'wait', 'decoder', 'decode', 'gate')),
-        '' if floor is None else f'{laps["total"]["p50"] / floor:.2f}',
-        '' if entry['kernels'] is None else str(entry['kernels']),
-        f'{entry["mib"]:.0f}',
-    )
+def _row(entry: Mapping[str, Any]) -> dict[str, str]:
+    laps, floor, kernels = entry['latency_ms'], entry['floor_ms'], entry['kernels']
+    times = {
+        'x hf eager': entry['times_hf_eager'],
+        'x hf compiled': entry['times_hf_compiled'],
+        'x dense recorded': entry['times_dense_recorded'],
+    }
+    return {
+        'variant': entry['name'],
+        'p50 ms': f'{laps["total"]["p50"]:.2f}',
+        'p95 ms': f'{laps["total"]["p95"]:.2f}',
+        'mean ms': f'{entry["mean_ms"]:.2f}',
+        **{name: '' if value is None else f'{value:.2f}' for name, value in times.items()},
+        'reuse': f'{100 * entry["reuse"]:.1f} %',
+        **{
+            lap: f'{laps[lap]["p50"]:.2f}'
+            for lap in ('vision', 'wait', 'decoder', 'decode', 'gate')
+        },
+        'x floor': '' if floor is None else f'{laps["total"]["p50"] / floor:.2f}',
+        'kernels': '' if kernels is None else str(kernels),
+        'added MiB': f'{entry["mib"]:.0f}',
+    }

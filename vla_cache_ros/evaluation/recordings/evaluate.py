@@ -8,10 +8,9 @@ A bag that fails is reported, and the others go on. Knows no model; `bag_run` do
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import as_completed
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
 import multiprocessing
@@ -19,10 +18,12 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from tabulate import tabulate
 import torch
 from tqdm import tqdm
-from vla_cache_ros.evaluation.closed_loop import write_json
+from vla_cache_ros.caching.gates import LEARNED
+from vla_cache_ros.caching.gates import split_gate
+from vla_cache_ros.caching.gates.gate_folder import find_gate
+from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.comparison.entries import Entry
@@ -36,11 +37,16 @@ from vla_cache_ros.evaluation.recordings.page import write_page
 from vla_cache_ros.evaluation.recordings.run import BagResult
 from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.reports.files import begin_folder
+from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import hardware
-from vla_cache_ros.reports.hardware import versions
+from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.device import check_device
+from vla_cache_ros.vla.device import check_dtype
+from vla_cache_ros.vla.quantized import DTYPES
 
 OUTPUTS = ('report.html', 'report.json')
-_LOOK = 0.3  # s between two looks at how far the processes are
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,8 @@ def run_bags(
     wrong with the arguments, before anything is loaded.
     """
     model = _model(checkpoint, gates, reuses, device, dtype)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'out: expected a folder or a new name, found a file: {out}')
-    out.mkdir(parents=True, exist_ok=True)
-    for name in OUTPUTS:  # a failed run shall not stand beside an earlier one's figures
-        (out / name).unlink(missing_ok=True)
-    cores = hardware()['cores'] or 1
+    begin_folder(out, OUTPUTS)
+    cores = hardware()['cores']
     processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
     results, failed = _run(tasks, model, processes, max(1, cores // processes))
     for path, reason in failed.items():
@@ -85,11 +87,10 @@ def run_bags(
         return {'bags': [], 'failed': failed}
     figures = _figures(tasks, model, results, failed, processes)
     moments = [moment for result in results for moment in result.moments]
-    moments = sorted(moments, key=lambda moment: -moment.normalized)[:COUNT]
+    moments = sorted(moments, key=lambda moment: -moment.found.normalized)[:COUNT]
     write_json(out / 'report.json', figures)
     write_page(out / 'report.html', figures, moments)
-    shown = table(figures)
-    print(tabulate(shown.rows, shown.columns, colglobalalign='right', colalign=('left',)))
+    print(table(figures).text())
     for line in live_lines(figures):
         print(line)
     for bag in figures['bags']:
@@ -108,15 +109,6 @@ def run_bags(
 def _model(
     checkpoint: str, gates: Sequence[str], reuses: Sequence[float], device: str, dtype: str
 ) -> Model:
-    from vla_cache_ros.caching.gates import LEARNED
-    from vla_cache_ros.caching.gates import split_gate
-    from vla_cache_ros.caching.gates.gate_folder import find_gate
-    from vla_cache_ros.caching.gates.gate_folder import FOLDER
-    from vla_cache_ros.vla.checkpoint import resolve
-    from vla_cache_ros.vla.device import check_device
-    from vla_cache_ros.vla.device import check_dtype
-    from vla_cache_ros.vla.quantized import DTYPES
-
     entries = [entry for entry in expand(gates, reuses) if entry.gate != DENSE]
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
@@ -137,8 +129,6 @@ def _figures(
     failed: Mapping[str, str],
     processes: int,
 ) -> dict[str, Any]:
-    from vla_cache_ros.vla.checkpoint import resolve
-
     folder = resolve(model.checkpoint)
     figures = bag_figures(results, [entry.name for entry in model.entries])
     for gate, entry in zip(figures['gates'], model.entries, strict=True):
@@ -155,8 +145,7 @@ def _figures(
         'processes': processes,
         **figures,
         'failed': dict(failed),
-        'hardware': hardware(),
-        'versions': versions(),
+        **measured_on(),
     }
 
 
@@ -165,21 +154,16 @@ def _run(
 ) -> tuple[list[BagResult], dict[str, str]]:
     """Return the results in the order of the tasks, and why the others failed."""
     spawn = multiprocessing.get_context('spawn')  # a forked torch may deadlock
-    done = spawn.Value('q', 0)
-    begin = {'initializer': _begin, 'initargs': (model, threads, done)}
+    begin = {'initializer': _begin, 'initargs': (model, threads)}
     if processes == 1:  # in this process, which has loaded torch already
         executor = ThreadPoolExecutor(1, **begin)
     else:
         executor = ProcessPoolExecutor(processes, spawn, **begin)
-    with tqdm(unit=' observations') as bar, executor as pool:
+    with executor as pool:
         futures = [pool.submit(_work, task) for task in tasks]
-        waiting = set(futures)
         try:
-            while waiting:
-                waiting = wait(waiting, _LOOK, FIRST_COMPLETED).not_done
-                bar.update(done.value - bar.n)
-                ended = len(tasks) - len(waiting)
-                bar.set_description_str(f'bags: {ended} of {len(tasks)} done')
+            for _ in tqdm(as_completed(futures), total=len(futures), unit='bag'):
+                pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -198,10 +182,10 @@ def _run(
 _worker: dict[str, Any] = {}  # what all bags of a process share
 
 
-def _begin(model: Model, threads: int, done: Any) -> None:
+def _begin(model: Model, threads: int) -> None:
     torch.set_num_threads(min(threads, torch.get_num_threads()))
     _worker.clear()
-    _worker.update(model=model, done=done)
+    _worker['model'] = model
 
 
 def _work(task: BagTask) -> BagResult:
@@ -211,9 +195,4 @@ def _work(task: BagTask) -> BagResult:
             entry: load_policy(entry, model.checkpoint, model.device, model.dtype)
             for entry in model.entries
         }
-    return run_bag(task, _worker['policies'], _count)
-
-
-def _count() -> None:
-    with _worker['done'].get_lock():
-        _worker['done'].value += 1
+    return run_bag(task, _worker['policies'])

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.evaluation.comparison.entries import DENSE
-from vla_cache_ros.evaluation.recordings.measures import per_dimension
-from vla_cache_ros.evaluation.recordings.measures import spread
 from vla_cache_ros.evaluation.recordings.run import BagResult
-from vla_cache_ros.evaluation.recordings.run import GateStep
-from vla_cache_ros.evaluation.recordings.run import Step
-from vla_cache_ros.reports.page import Table
+from vla_cache_ros.evaluation.recordings.steps import DIMENSIONS
+from vla_cache_ros.evaluation.recordings.steps import GateStep
+from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.reports.statistics import percentiles
+from vla_cache_ros.reports.tables import Table
 
 PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic may leave
 
@@ -28,23 +27,24 @@ PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic
 def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
     """Return the figures of one gate over steps of one or several bags."""
     found = [step.gates[name] for step in steps]
-    differences = [item.difference for item in found]
-    executed = sum(len(d.absolute) for d in differences)
+    off = np.concatenate([d.absolute for d in found])  # [actions, 7]
     cached = [item.reuse for item in found if not item.refresh]
-    milliseconds = [item.milliseconds for item in found]
     return {
         'name': name,
-        'action_error': per_dimension([d.absolute for d in differences]),
-        'action_error_normalized': spread([d.normalized for d in differences]),
-        'displacement_mm': spread([d.millimetres for d in differences]),
-        'displacement_degrees': spread([d.degrees for d in differences]),
-        'gripper_flips': sum(d.flips for d in differences) / executed,
+        'action_error': {
+            name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
+            for name, column in zip(DIMENSIONS, off.T, strict=True)
+        },
+        'action_error_normalized': _spread([d.normalized for d in found]),
+        'displacement_mm': _spread([d.millimetres for d in found]),
+        'displacement_degrees': _spread([d.degrees for d in found]),
+        'gripper_flips': sum(d.flips for d in found) / len(off),
         'reuse_mean': float(np.mean([item.reuse for item in found])),
         'reuse_mean_cached': float(np.mean(cached)) if cached else None,
         'age_mean': float(np.mean([item.age_mean for item in found])),
         'age_max': max(item.age_max for item in found),
         'refreshes': dict(sorted(Counter(i.refresh for i in found if i.refresh).items())),
-        'latency_ms': percentiles(milliseconds),
+        'latency_ms': percentiles([item.milliseconds for item in found]),
         'live': _live(found),
     }
 
@@ -58,7 +58,7 @@ def bag_figures(results: Sequence[BagResult], names: Sequence[str]) -> dict[str,
         gate['latency_ratio'] = {q: gate['latency_ms'][q] / dense[q] for q in dense}
     return {
         'observations': len(steps),
-        'episodes': sum(_episodes(result) for result in results),
+        'episodes': sum(len({step.episode for step in result.steps}) for result in results),
         'gates': gates,
         'bags': [_bag(result, names) for result in results],
     }
@@ -66,11 +66,7 @@ def bag_figures(results: Sequence[BagResult], names: Sequence[str]) -> dict[str,
 
 def table(figures: Mapping[str, Any]) -> Table:
     """Return the main figures, one row a gate."""
-    columns = (
-        'gate', 'mm off, mean', 'p95', 'degrees', 'gripper flips', 'reuse', 'of cached steps',
-        'age, mean', 'oldest', 'p50 ms', 'p95 ms',
-    )  # fmt: skip
-    return Table(columns, [_row(gate) for gate in figures['gates']])
+    return Table.of([_row(gate) for gate in figures['gates']])
 
 
 def live_lines(figures: Mapping[str, Any]) -> list[str]:
@@ -89,22 +85,27 @@ def live_lines(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _row(gate: Mapping[str, Any]) -> list[str]:
-    latency, ratio = gate['latency_ms'], gate['latency_ratio']
-    cached, dense = gate['reuse_mean_cached'], gate['name'] == DENSE
-    off, turned = gate['displacement_mm'], gate['displacement_degrees']
-    return [
-        gate['name'],
-        *(('', '', '', '') if dense else (
-            f'{off["mean"]:.2f}', f'{off["p95"]:.2f}', f'{turned["mean"]:.2f}',
-            f'{gate["gripper_flips"]:.1%}',
-        )),
-        f'{gate["reuse_mean"]:.1%}',
-        '' if cached is None or dense else f'{cached:.1%}',
-        f'{gate["age_mean"]:.1f}',
-        str(gate['age_max']),
-        *(f'{latency[q]:.1f}' + ('' if dense else f' ({ratio[q]:.2f})') for q in ('p50', 'p95')),
-    ]  # fmt: skip
+def _row(gate: Mapping[str, Any]) -> dict[str, str]:
+    latency, ratio, cached = (
+        gate[name] for name in ('latency_ms', 'latency_ratio', 'reuse_mean_cached')
+    )
+    row = {
+        'gate': gate['name'],
+        'mm off, mean': f'{gate["displacement_mm"]["mean"]:.2f}',
+        'p95': f'{gate["displacement_mm"]["p95"]:.2f}',
+        'degrees': f'{gate["displacement_degrees"]["mean"]:.2f}',
+        'gripper flips': f'{gate["gripper_flips"]:.1%}',
+        'reuse': f'{gate["reuse_mean"]:.1%}',
+        'of cached steps': '' if cached is None else f'{cached:.1%}',
+        'age, mean': f'{gate["age_mean"]:.1f}',
+        'oldest': str(gate['age_max']),
+        **{f'{q} ms': f'{latency[q]:.1f} ({ratio[q]:.2f})' for q in latency},
+    }
+    if gate['name'] == DENSE:  # which all are compared with
+        empty = ('mm off, mean', 'p95', 'degrees', 'gripper flips', 'of cached steps')
+        row |= dict.fromkeys(empty, '')
+        row |= {f'{q} ms': f'{latency[q]:.1f}' for q in latency}
+    return row
 
 
 def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
@@ -124,8 +125,8 @@ def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
                 'instruction': group[0].instruction,
                 'live_gate': group[0].live_gate,
                 'observations': len(group),
-                'displacement_mm': _means(names[1:], group, _millimetres),
-                'reuse': _means(names[1:], group, lambda step: step.reuse),
+                'displacement_mm': _means(names[1:], group, lambda s: s.millimetres),
+                'reuse': _means(names[1:], group, lambda s: s.reuse),
             }
             for group in groups
         ],
@@ -139,10 +140,10 @@ def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
         'seconds': round(step.seconds, 3),
         'gates': {
             name: {
-                'action_error_normalized': round(item.difference.normalized, 6),
-                'displacement_mm': round(item.difference.millimetres, 4),
-                'displacement_degrees': round(item.difference.degrees, 4),
-                'gripper_flips': item.difference.flips,
+                'action_error_normalized': round(item.normalized, 6),
+                'displacement_mm': round(item.millimetres, 4),
+                'displacement_degrees': round(item.degrees, 4),
+                'gripper_flips': item.flips,
                 'reuse': round(item.reuse, 4),
                 'refresh': item.refresh,
                 'age_mean': round(item.age_mean, 2),
@@ -159,14 +160,6 @@ def _means(names: Sequence[str], group: Iterable[Step], value: Any) -> dict[str,
     return {name: float(np.mean([value(step.gates[name]) for step in group])) for name in names}
 
 
-def _millimetres(step: GateStep) -> float:
-    return step.difference.millimetres
-
-
-def _episodes(result: BagResult) -> int:
-    return len({step.episode for step in result.steps})
-
-
 def _live(found: Sequence[GateStep]) -> dict[str, Any] | None:
     differences = [item.live for item in found if item.live is not None]
     if not differences:
@@ -176,3 +169,8 @@ def _live(found: Sequence[GateStep]) -> dict[str, Any] | None:
         'max': max(differences),
         'same': sum(value <= PARITY for value in differences),
     }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    """Return mean, median, 95th percentile and maximum as plain numbers."""
+    return {'mean': float(np.mean(values)), **percentiles(values), 'max': max(values)}

@@ -9,13 +9,12 @@ Chooses by the normalised difference. Knows no bag and no policy.
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-import heapq
 import io
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from vla_cache_ros.bags.walk import BagStep
+from vla_cache_ros.evaluation.recordings.steps import GateStep
 from vla_cache_ros.reports.video import grids
 from vla_cache_ros.reports.video import shade
 from vla_cache_ros.types import ActionChunk
@@ -41,90 +40,51 @@ class Moment:
     time: int
     instruction: str
     gate: str
-    normalized: float
-    millimetres: float
-    degrees: float
-    reuse: float
-    age_mean: float
+    found: GateStep
     dense: np.ndarray
     actions: np.ndarray
     picture: bytes
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A moment before it is drawn."""
-
-    step: BagStep
-    seconds: float
-    gate: str
-    found: Any
-    report: StepReport
-    dense: np.ndarray
-    actions: np.ndarray
 
 
 class WorstMoments:
     """Keep the worst of what is offered, one gate an observation."""
 
     def __init__(self, bag: str):
-        """Name the bag that moments come from."""
+        """Name the bag that moments come from; `moments` are what is kept, worst first."""
+        self.moments: list[Moment] = []
         self._bag = bag
-        self._heap: list[tuple[float, int, _Candidate]] = []
-        self._offered = 0
 
     def offer(
         self,
         step: BagStep,
         seconds: float,
         acted: Mapping[str, tuple[ActionChunk, StepReport]],
-        gates: Mapping[str, Any],  # GateStep by name, dense first
+        gates: Mapping[str, GateStep],
         executed: int,
     ) -> None:
-        """Keep an observation if it is among the worst so far."""
+        """Keep an observation if it is among the worst so far; gates: by name, dense first."""
         dense, *others = gates
         if not others:
             return
-        self._offered += 1
-        worst = max(others, key=lambda name: gates[name].difference.normalized)
-        off = gates[worst].difference.normalized
-        if off <= 0 or (len(self._heap) == COUNT and off <= self._heap[0][0]):
+        worst = max(others, key=lambda name: gates[name].normalized)
+        off, full = gates[worst].normalized, len(self.moments) == COUNT
+        if off <= 0 or (full and off <= self.moments[-1].found.normalized):
             return
         chunk, report = acted[worst]
-        candidate = _Candidate(
-            step,
-            seconds,
-            worst,
-            gates[worst],
-            report,
-            acted[dense][0].actions[:executed],
-            chunk.actions[:executed],
-        )
-        item = (off, -self._offered, candidate)  # of equals the earlier one
-        (heapq.heappush if len(self._heap) < COUNT else heapq.heapreplace)(self._heap, item)
-
-    def moments(self) -> list[Moment]:
-        """Return what was kept, drawn, worst first."""
-        return [self._draw(candidate) for _, _, candidate in sorted(self._heap, reverse=True)]
-
-    def _draw(self, candidate: _Candidate) -> Moment:
-        step, found = candidate.step, candidate.found
-        return Moment(
+        moment = Moment(
             bag=self._bag,
             episode=step.episode,
-            seconds=candidate.seconds,
+            seconds=seconds,
             time=step.time,
             instruction=step.observation.instruction,
-            gate=candidate.gate,
-            normalized=found.difference.normalized,
-            millimetres=found.difference.millimetres,
-            degrees=found.difference.degrees,
-            reuse=found.reuse,
-            age_mean=found.age_mean,
-            dense=candidate.dense,
-            actions=candidate.actions,
-            picture=draw(step.observation.images, candidate.report.active),
+            gate=worst,
+            found=gates[worst],
+            dense=acted[dense][0].actions[:executed],
+            actions=chunk.actions[:executed],
+            picture=draw(step.observation.images, report.active),
         )
+        # of equals the earlier one stays
+        self.moments = sorted([*self.moments, moment], key=lambda m: -m.found.normalized)[:COUNT]
 
 
 def draw(images: Sequence[np.ndarray], active: np.ndarray) -> bytes:

@@ -6,7 +6,6 @@ Lay out what gates did along recordings as one HTML page that loads nothing from
 Formats figures that others computed.
 """
 
-import base64
 from collections.abc import Mapping
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,42 +15,51 @@ from typing import Any
 
 from vla_cache_ros.evaluation.recordings.figures import live_lines
 from vla_cache_ros.evaluation.recordings.figures import table
-from vla_cache_ros.evaluation.recordings.measures import DIMENSIONS
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.plots import plots
-from vla_cache_ros.reports.page import render
-from vla_cache_ros.reports.page import Table
-
-_TEMPLATE = Path(__file__).with_name('report.html')
+from vla_cache_ros.evaluation.recordings.steps import DIMENSIONS
+from vla_cache_ros.reports import page
+from vla_cache_ros.reports.hardware import footer
+from vla_cache_ros.reports.tables import Table
 
 
 def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]) -> None:
     """Write the page; moments: the worst ones, worst first."""
-    others = figures['gates'][1:]
-    page = render(
-        _TEMPLATE,
+    count, processes = len(figures['bags']), figures['processes']
+    gates = [gate for gate in figures['gates'] if gate['gate_fingerprint']]
+    page.write_page(
+        path,
+        'evaluation/recordings/report.html',
+        title=f'Gates on {count} recording{"s" if count > 1 else ""}',
         figures=figures,
         table=table(figures),
         live=live_lines(figures),
-        errors=_errors(figures) if others else None,
+        errors=_errors(figures) if len(figures['gates']) > 1 else None,
         refreshes=_refreshes(figures),
         plots=plots(figures),
         episodes=_episodes(figures),
         moments=[_moment(moment) for moment in moments],
         dimensions=DIMENSIONS,
+        footer=[
+            *footer(figures),
+            f'{processes} process{"es" if processes > 1 else ""} at a time',
+            ', '.join(f'gate {gate["name"]}: {gate["gate_fingerprint"]}' for gate in gates),
+        ],
     )
-    path.write_text(page, encoding='utf-8')
 
 
 def _errors(figures: Mapping[str, Any]) -> Table:
-    rows = [
+    return Table.of(
         [
-            gate['name'],
-            *(f'{d["mean"]:.4f} / {d["p95"]:.4f}' for d in gate['action_error'].values()),
+            {
+                'gate': gate['name'],
+                **{
+                    n: f'{d["mean"]:.4f} / {d["p95"]:.4f}' for n, d in gate['action_error'].items()
+                },
+            }
+            for gate in figures['gates'][1:]
         ]
-        for gate in figures['gates'][1:]
-    ]
-    return Table(('gate', *DIMENSIONS), rows)
+    )
 
 
 def _refreshes(figures: Mapping[str, Any]) -> list[str]:
@@ -65,23 +73,21 @@ def _refreshes(figures: Mapping[str, Any]) -> list[str]:
 
 def _episodes(figures: Mapping[str, Any]) -> Table:
     names = [gate['name'] for gate in figures['gates'][1:]]
-    rows = []
-    for bag in figures['bags']:
-        for episode in bag['episodes']:
-            rows.append(
-                [
-                    bag['path'],
-                    f'{episode["seconds"]:.1f}',
-                    episode['instruction'],
-                    episode['live_gate'] or '-',
-                    str(episode['observations']),
-                    *(f'{episode["displacement_mm"][name]:.2f}' for name in names),
-                    *(f'{episode["reuse"][name]:.0%}' for name in names),
-                ]
-            )
-    columns = ['bag', 'from, s', 'instruction', 'live gate', 'observations']
-    columns += [f'{name}, mm' for name in names] + [f'{name}, reuse' for name in names]
-    return Table(columns, rows)
+    return Table.of(
+        [
+            {
+                'bag': bag['path'],
+                'from, s': f'{episode["seconds"]:.1f}',
+                'instruction': episode['instruction'],
+                'live gate': episode['live_gate'] or '-',
+                'observations': str(episode['observations']),
+                **{f'{name}, mm': f'{episode["displacement_mm"][name]:.2f}' for name in names},
+                **{f'{name}, reuse': f'{episode["reuse"][name]:.0%}' for name in names},
+            }
+            for bag in figures['bags']
+            for episode in bag['episodes']
+        ]
+    )
 
 
 def _moment(moment: Moment) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def _moment(moment: Moment) -> dict[str, Any]:
         for name, action in (('dense', dense), (moment.gate, ours)):
             pairs.append([f'{index}', name, *(f'{value:.4f}' for value in action)])
     when = datetime.fromtimestamp(moment.time * 1e-9, UTC)
+    off = moment.found
     return {
         'bag': moment.bag,
         'episode': moment.episode,
@@ -97,8 +104,8 @@ def _moment(moment: Moment) -> dict[str, Any]:
         'when': f'{when:%Y-%m-%d %H:%M:%S} UTC',
         'instruction': moment.instruction,
         'gate': moment.gate,
-        'line': f'{moment.millimetres:.1f} mm and {moment.degrees:.1f}° off, {moment.reuse:.0%} '
-        f'reused, mean age {moment.age_mean:.1f} steps, error {moment.normalized:.3f}',
+        'line': f'{off.millimetres:.1f} mm and {off.degrees:.1f}° off, {off.reuse:.0%} reused, '
+        f'mean age {off.age_mean:.1f} steps, error {off.normalized:.3f}',
         'rows': pairs,
-        'picture': base64.b64encode(moment.picture).decode('ascii'),
+        'picture': page.embedded(moment.picture),
     }

@@ -8,14 +8,16 @@ Takes the figures of `bag_figures`; computes nothing.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import io
+from itertools import cycle
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from vla_cache_ros.reports.page import Plot
+from vla_cache_ros.reports.plots import COLORS
+from vla_cache_ros.reports.plots import Plot
+from vla_cache_ros.reports.plots import svg
+from vla_cache_ros.reports.plots import tidy
 
-_COLORS = ('#2b7fd4', '#e08a1e', '#3a9d5d', '#b04a8f', '#7a6ad8', '#8a6d3b')
 _MANY = 2000  # points above which a plot is drawn as pixels: as curves the page would be slow
 
 
@@ -54,21 +56,21 @@ def _over_time(
 ) -> Plot:
     figure = Figure(figsize=(10, 3), layout='constrained')
     axes = figure.subplots()
-    for name, color in zip(names, _cycle(names), strict=True):
+    for name, color in zip(names, cycle(COLORS), strict=False):
         values = [step['gates'][name][field] for step in steps]
         axes.plot(values, label=name, color=color, linewidth=1.1, rasterized=len(values) > _MANY)
     if len(begins) < 200:
         for begin, bag in begins:
             axes.axvline(begin, color='black' if bag else '#c9ced6', linewidth=0.7, zorder=0)
     axes.set(xlabel='observation, all bags in a row', ylabel=label)
-    _legend(axes)
-    return Plot(title, caption, _svg(figure))
+    _finish(axes)
+    return Plot(title, caption, svg(figure))
 
 
 def _scatter(steps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Plot:
     figure = Figure(figsize=(10, 3.4), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
-    for name, color in zip(names, _cycle(names), strict=True):
+    for name, color in zip(names, cycle(COLORS), strict=False):
         gates = [step['gates'][name] for step in steps]
         y = [gate['displacement_mm'] for gate in gates]
         for axes, field in ((left, 'reuse'), (right, 'age_mean')):
@@ -79,29 +81,12 @@ def _scatter(steps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Plot:
             )  # fmt: skip
     left.set(xlabel='reused', ylabel='mm off')
     right.set(xlabel='mean age of the visual tokens, steps')
-    _legend(right)
+    tidy(left)
+    _finish(right)
     caption = 'One point an observation. Errors that grow to the right come from what was reused.'
-    return Plot('Distance over reuse and age', caption, _svg(figure))
+    return Plot('Distance over reuse and age', caption, svg(figure))
 
 
-def _legend(axes: Axes) -> None:
+def _finish(axes: Axes) -> None:
+    tidy(axes)
     axes.legend(frameon=False, loc='lower right', bbox_to_anchor=(1, 1), ncols=4)
-
-
-def _cycle(names: Sequence[str]) -> list[str]:
-    return [_COLORS[index % len(_COLORS)] for index in range(len(names))]
-
-
-def _svg(figure: Figure) -> str:
-    for axes in figure.axes:
-        _plain(axes)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format='svg')
-    svg = buffer.getvalue()
-    return svg[svg.index('<svg') :]  # without the XML prologue
-
-
-def _plain(axes: Axes) -> None:
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
-    axes.spines[['top', 'right']].set_visible(False)

@@ -7,26 +7,29 @@ Runs in a process of its own, so what it takes and gives can be pickled. Sums no
 """
 
 from collections import Counter
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
+from vla_cache_ros.action_distance import largest_difference
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import BagStep
 from vla_cache_ros.bags.walk import Cadence
 from vla_cache_ros.bags.walk import walk
 from vla_cache_ros.evaluation.comparison.entries import Entry
-from vla_cache_ros.evaluation.recordings.measures import Difference
-from vla_cache_ros.evaluation.recordings.measures import difference
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.moments import WorstMoments
+from vla_cache_ros.evaluation.recordings.steps import gate_step
+from vla_cache_ros.evaluation.recordings.steps import GateStep
+from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
@@ -52,30 +55,6 @@ class BagTask:
     named_images: bool = False
 
 
-@dataclass(frozen=True)
-class GateStep:
-    """Hold what one gate did at one observation; live: largest difference to live actions."""
-
-    difference: Difference
-    reuse: float
-    refresh: str
-    age_mean: float
-    age_max: int
-    milliseconds: float
-    live: float | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """Hold one observation; seconds since the bag's first; live_gate: '' without a live node."""
-
-    episode: int
-    seconds: float
-    instruction: str
-    live_gate: str
-    gates: Mapping[str, GateStep]
-
-
 @dataclass
 class BagResult:
     """Hold what one bag gave; notes: what was in the way of observations, and how often."""
@@ -88,13 +67,11 @@ class BagResult:
     chosen_live: bool = False
 
 
-def run_bag(
-    task: BagTask, policies: Mapping[Entry, Any], count: Callable[[], None] = lambda: None
-) -> BagResult:
+def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
     """
     Let every policy act on every observation of a bag; the first policy is the dense one.
 
-    count: is called after each observation. Raises ValueError where the bag cannot be evaluated.
+    Raises ValueError where the bag cannot be evaluated.
     """
     dense = next(iter(policies.values()))
     topics = _topics_for(task, dense)
@@ -102,9 +79,10 @@ def run_bag(
     _check(bag, topics, task, dense)
     notes: Counter[str] = Counter()
     runner = _Runner(task, policies)
-    for step in walk(bag, topics, task.cadence, notes):
+    steps = walk(bag, topics, task.cadence, notes)
+    alone = multiprocessing.parent_process() is None
+    for step in tqdm(steps, task.path.name, unit=' observations', leave=False, disable=not alone):
         runner.take(step)
-        count()
     if not runner.steps:
         reasons = '; '.join(f'{note} ({n} times)' for note, n in notes.most_common(4))
         reasons = reasons or 'its images never came together; see --image-topic'
@@ -114,7 +92,7 @@ def run_bag(
         damage=bag.damage,
         notes=dict(notes),
         steps=runner.steps,
-        moments=runner.worst.moments(),
+        moments=runner.worst.moments,
         chosen_live=bool(runner.steps[0].live_gate),
     )
 
@@ -178,22 +156,13 @@ class _Runner:
         dense: ActionChunk,
         step: BagStep,
     ) -> GateStep:
-        chunk, report = acted
-        live = None
+        chunk, live = acted[0], None
         said, instruction = step.report, step.observation.instruction
         if said and (said['gate'], said['instruction']) == (entry.gate, instruction):
             actions = np.asarray(said['actions'], np.float64)
             if actions.shape == chunk.actions.shape:
-                live = float(np.abs(actions - chunk.actions).max())
-        return GateStep(
-            difference=difference(chunk, dense, self._task.executed, self._halfway),
-            reuse=float(report.reuse),
-            refresh=report.refresh,
-            age_mean=float(report.ages.mean()),
-            age_max=int(report.ages.max()),
-            milliseconds=float(report.latency_ms['total']),
-            live=live,
-        )
+                live = largest_difference(actions, chunk.actions)
+        return gate_step(acted, dense, self._task.executed, self._halfway, live)
 
 
 def _topics_for(task: BagTask, dense: Any) -> BagTopics:
