@@ -28,7 +28,7 @@ ROBOT = [
 ]
 EXTRAS = {
     # the table-top arm and what follows a twist in Gazebo
-    'sim': ['mujoco>=3.2'],
+    'sim': ['mujoco>=3.3.7'],
     # reading and writing recordings without ROS
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'zstandard>=0.23', 'lz4>=4.3'],
     # measuring, reports and training
