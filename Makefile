@@ -58,7 +58,7 @@ test-all: test  ## then the slow ones, one at a time, since many keep time
 test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulator, minutes
 	$(BIN)/python -m pytest test/environments/test_libero.py
 
-test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/simpler.md
+test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/reference/environments.md
 	$(BIN)/python -m pytest test/environments/test_simpler.py
 
 properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twenty times as many
@@ -76,7 +76,7 @@ mutation: $(VENV)/.test  ## is each small change to safety filter and cache noti
 		$(MUTANTS:%='vla_cache_ros.%')
 	$(BIN)/python test/support/mutation_table.py mutants
 
-fuzz: $(VENV)/.fuzz  ## the parsers that take bytes, FUZZ_SECONDS each; see docs/security.md
+fuzz: $(VENV)/.fuzz  ## the parsers that take bytes, FUZZ_SECONDS each; see docs/explanation/security.md
 	$(BIN)/python test/support/fuzz_parsers.py --out fuzz_out --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.test
@@ -114,6 +114,6 @@ $(VENV)/.libero: requirements-libero.txt $(VENV)/.ros
 	touch $@
 
 $(VENV)/.simpler: requirements-simpler.txt $(VENV)/.ros
-	@echo 'installing mani-skill into $(VENV): 0.4 GB; for Vulkan and assets see docs/simpler.md'
+	@echo 'installing mani-skill into $(VENV): 0.4 GB; for Vulkan and assets see docs/reference/environments.md'
 	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-simpler.txt
 	touch $@

@@ -3,7 +3,7 @@
 """
 Write the reference of all parameters as Markdown, from their one declaration.
 
-docs/parameters.md is what comes of it.
+docs/reference/parameters.md is what comes of it.
 """
 
 from dataclasses import Field
