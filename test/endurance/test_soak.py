@@ -145,6 +145,7 @@ def test_too_few_samples_are_refused():
         flatness(*series(count=9))
 
 
+@pytest.mark.slow
 def test_soak_moves_the_robot_disturbs_it_and_writes_what_it_saw(tmp_path):
     figures = run_soak(
         tmp_path, 100, 0, str(write_checkpoint(tmp_path / 'checkpoint')), gate='motion'

@@ -218,6 +218,7 @@ def test_several_bags_become_one_report_and_a_broken_one_stops_no_other(
     assert 'motion at 60 %' in printed.out and 'broken.mcap: not evaluated' in printed.err
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_bags_and_give_the_same(checkpoint, tmp_path):
     tasks = [task(write_bag(tmp_path / name, recording(1))) for name in ('first', 'second')]
     figures = run_bags(tasks, str(checkpoint), ['motion'], [], tmp_path / 'out', processes=2)

@@ -133,6 +133,7 @@ def _hold(path, ready):
         time.sleep(60)  # until it is killed
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_seeds_without_double_work_or_loss(tmp_path):
     context = multiprocessing.get_context('spawn')
     barrier = context.Barrier(2)

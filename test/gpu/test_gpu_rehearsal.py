@@ -32,6 +32,7 @@ def figures(tmp_path_factory):
     return found, (out / 'gpu.md').read_text()
 
 
+@pytest.mark.slow
 def test_every_check_passes_and_every_variant_runs(figures):
     found, _ = figures
     assert found['checks']['failed'] == [] and found['checks']['of'] > 30
@@ -47,6 +48,7 @@ def test_every_check_passes_and_every_variant_runs(figures):
         assert reuse['learned 70 %'] == pytest.approx(0.7, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_table_says_that_nothing_was_measured_on_a_gpu(figures):
     found, text = figures
     assert found['rehearsal'] and found['card'] is None

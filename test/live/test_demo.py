@@ -102,6 +102,7 @@ def test_no_process_is_left(out):
     assert not any(parameter in command for command in commands)
 
 
+@pytest.mark.slow
 def test_a_causal_model_sees_one_camera_and_acts_one_action_at_a_time(tmp_path):
     model = write_checkpoint(tmp_path / 'model', causal=True, layers=1)
     report = run_demo(str(model), 'motion', 0.5, episodes=1, seed=SEED, out=tmp_path / 'out')

@@ -15,7 +15,7 @@ from recipes.tabletop.demonstrations import disturbed_expert
 @pytest.fixture(scope='module')
 def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shards')
-    collect(folder, 24, 77, disturbed_expert(np.random.default_rng(0)), shard=24)
+    collect(folder, 12, 77, disturbed_expert(np.random.default_rng(0)), shard=12)
     return folder
 
 

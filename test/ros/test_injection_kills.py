@@ -10,12 +10,14 @@ import kill as kill_drill
 from kill_graph import MOVING
 import numpy as np
 from paths import ROOT
+import pytest
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.ros import shared_memory
 
 SUPPORT = ROOT / 'test' / 'support'
 
 
+@pytest.mark.slow
 def test_either_process_is_killed_and_the_arm_stops_and_goes_on(tmp_path, monkeypatch):
     path = f'{SUPPORT}:{ROOT}'
     monkeypatch.setenv('PYTHONPATH', path)

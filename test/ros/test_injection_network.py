@@ -117,7 +117,13 @@ def moves(robot, since):
     return [came for came, moving in twists if moving and came > since]
 
 
-@pytest.mark.parametrize('down', [1.0, LEASE + 2.0], ids=['shorter than the lease', 'longer'])
+@pytest.mark.parametrize(
+    'down',
+    [
+        pytest.param(1.0, id='shorter than the lease'),
+        pytest.param(LEASE + 2.0, id='longer', marks=pytest.mark.slow),
+    ],
+)
 def test_pulled_cable_stops_both_ends_and_motion_returns_without_a_restart(link, tmp_path, down):
     profile = tmp_path / 'lease.xml'
     profile.write_text(PROFILE)

@@ -24,6 +24,7 @@ def stages(graph):
     return [name for at, name in enumerate(told) if at == 0 or name != told[at - 1]]
 
 
+@pytest.mark.slow
 def test_reuse_then_rate_then_motion_are_given_up_visibly_and_come_back(policy, monkeypatch):
     monkeypatch.setattr(degradation, 'SLACK_RUN', 3)
     monkeypatch.setattr(degradation, 'REUSE_STEPS', 1)

@@ -112,6 +112,7 @@ def nested(levels, width):
     return data + b'}h' + bytes([levels]) + b'K\x01s.'
 
 
+LONGEST = ('deep lists', 'many objects')  # to go through
 ASKING = {
     'a bytearray': (reduce('builtins.bytearray', 2**33), "found 'builtins.bytearray'"),
     'a tensor class': (reduce('torch.FloatTensor', 2**33), "found 'torch.FloatTensor'"),
@@ -145,7 +146,10 @@ ASKING = {
 }
 
 
-@pytest.mark.parametrize('name', ASKING)
+@pytest.mark.parametrize(
+    'name',
+    [pytest.param(name, marks=pytest.mark.slow if name in LONGEST else ()) for name in ASKING],
+)
 def test_a_pickle_that_asks_for_memory_or_time_is_refused(tmp_path, name):
     data, words = ASKING[name]
     assert words in fault(with_pickle(tmp_path / 'a.pt', data))
