@@ -87,7 +87,13 @@ def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[
     cores = os.cpu_count() or 1
     with running(out, checkpoint, gate) as (_, graph), busy_processes(cores):
         inferences = graph.run(60 * minutes)
-        stamps, _, received = zip(*graph.twists, strict=True)
+        twists = list(graph.twists)
+    if len(twists) < 2:
+        raise ChildProcessError(
+            f'expected commands of {POLICY}, got {len(twists)}: the machine is too busy, or '
+            '--minutes too short'
+        )
+    stamps, _, received = zip(*twists, strict=True)
     gaps, ages = 1e-6 * np.diff(stamps), 1e-6 * np.subtract(received, stamps)
     figures = {
         'minutes': minutes,
