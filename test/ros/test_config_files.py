@@ -79,10 +79,3 @@ def test_cameras_of_a_file_are_recorded(name):
     recorded = values.get('recorder', {}).get('topics', RecorderParameters().topics)
     images = values['vla_node'].get('image_topics', VLAParameters().image_topics)
     assert set(images) <= set(recorded)
-
-
-@pytest.mark.parametrize('name', [*ROBOTS, *MODELS, *COMPLETE])
-def test_file_says_what_each_of_the_seven_numbers_means(name):
-    text = (ROOT / 'config' / f'{name}.yaml').read_text(encoding='utf-8')
-    for numbers in ('#   1-3  ', '#   4-6  ', '#   7    '):
-        assert numbers in text

@@ -18,7 +18,6 @@ from fake_policy import FakePolicy
 from fault_scene import Scene
 from fault_scene import SIMULATED
 import numpy as np
-from paths import ROOT
 import pytest
 from ros_graph import Graph
 from ros_graph import picture
@@ -35,7 +34,6 @@ PARAMETERS = VLA_PARAMETERS | {
     'inference_timeout': 0.12,
     'command_timeout': 0.12,
 }
-DOCUMENT = ROOT / 'docs' / 'bring-up.md'
 
 
 @dataclass(frozen=True)
@@ -187,9 +185,3 @@ def _stopped_at(graph, since):
         if came > since and not np.any(twist):
             return came
     return None
-
-
-def test_every_fault_is_in_the_documentation():
-    text = DOCUMENT.read_text(encoding='utf-8')
-    missing = [f.name for f in FAULTS if f'| {f.name} | `{f.cause}` |' not in text]
-    assert missing == []
