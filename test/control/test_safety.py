@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
 from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.safety import ClockWatch
 from vla_cache_ros.control.safety import lateness
 from vla_cache_ros.control.safety import StopCauses
 from vla_cache_ros.control.safety import UnsafeAction
@@ -96,3 +97,14 @@ def test_stop_is_new_once_and_counted_once_until_it_ends():
     assert not causes
     assert causes.raise_cause('stale_image', 'old', 'left')
     assert causes.counts['stale_image'] == 3
+
+
+def test_a_clock_is_stalled_once_it_stood_still_for_longer_than_the_timeout():
+    watch = ClockWatch(timeout=100)
+    assert not watch.stalled(7, 1000)
+    assert not watch.stalled(7, 1100)
+    assert watch.stalled(7, 1101)
+    assert not watch.stalled(8, 1102)  # it goes on, or back
+    assert not watch.stalled(8, 1202)
+    assert watch.stalled(8, 1203)
+    assert not watch.stalled(3, 1204)

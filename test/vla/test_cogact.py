@@ -218,7 +218,8 @@ def test_episodes_repeat_and_cached_and_dense_ones_share_their_noise(folder):
 
     whole, cached = (Policy.from_pretrained(folder, gate=gate) for gate in ('dense', 'motion'))
     first = episode(whole)
-    assert np.array_equal(first, episode(whole))
+    # several threads may add in another order
+    assert np.abs(first - episode(whole)).max() < 1e-5
     assert np.abs(first - episode(cached)).max() < 1e-5
     assert not np.array_equal(first[0], first[1])  # noise is new at every step
     other = Policy.from_pretrained(folder, seed=1)
