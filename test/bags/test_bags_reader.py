@@ -3,6 +3,7 @@
 """A recording is read as it was made; of a damaged one, all that is left of it."""
 
 from collections import Counter
+import os
 import shutil
 import sqlite3
 
@@ -25,6 +26,11 @@ from rosbags.typesys import Stores
 from vla_cache_ros.bags.reader import Bag
 
 STORAGES = ('mcap', 'sqlite3')
+
+
+def cut_off(file):
+    """Leave the first 60 % of a file."""
+    os.truncate(file, round(0.6 * file.stat().st_size))
 
 
 @pytest.mark.parametrize('storage', STORAGES)
@@ -62,8 +68,7 @@ def test_truncated_mcap_gives_its_begin(tmp_path, zstd):
     folder = write_bag(tmp_path / 'bag', recording(10), zstd=zstd)
     whole = read(Bag(folder))
     file = storage_file(folder)
-    with file.open('r+b') as content:
-        content.truncate(round(0.6 * file.stat().st_size))
+    cut_off(file)
     bag = Bag(folder)
     left = read(bag)
     assert 0.3 * len(whole) < len(left) < len(whole)
@@ -88,8 +93,7 @@ def test_other_writers_files_are_read_cut_off_or_not(tmp_path, chunks):
         writer.finish()
     whole = read(Bag(path))
     assert Counter(whole) == Counter((t, time) for time, t, _ in recording(10))
-    with path.open('r+b') as content:
-        content.truncate(round(0.6 * path.stat().st_size))
+    cut_off(path)
     bag = Bag(path)
     left = read(bag)
     assert 0.3 * len(whole) < len(left) < len(whole)
@@ -132,8 +136,7 @@ def test_half_written_database_gives_its_begin(tmp_path):
     folder = write_bag(tmp_path / 'bag', recording(10), 'sqlite3')
     whole = read(Bag(folder))
     file = storage_file(folder)
-    with file.open('r+b') as content:
-        content.truncate(round(0.6 * file.stat().st_size))
+    cut_off(file)
     bag = Bag(folder)
     left = read(bag)
     assert 0.3 * len(whole) < len(left) < len(whole)
