@@ -89,10 +89,10 @@ setup(
     entry_points={
         'console_scripts': [
             'vla-cache = vla_cache_ros.cli.main:main',
-            'gz_arm_node = vla_cache_ros.ros.gz_arm_node:main',
+            'gz_arm_node = vla_cache_ros.ros.drivers.gz_arm_node:main',
             'recorder = vla_cache_ros.ros.recorder:main',
             'vla_node = vla_cache_ros.ros.vla_node:main',
-            'sim_robot_node = vla_cache_ros.ros.sim_robot_node:main',
+            'sim_robot_node = vla_cache_ros.ros.drivers.sim_robot_node:main',
         ],
     },
 )

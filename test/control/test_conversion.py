@@ -9,7 +9,8 @@ import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
-from vla_cache_ros.control import messages as conversion
+from vla_cache_ros.control.sensing import images
+from vla_cache_ros.control.sensing import states
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 
 
@@ -29,10 +30,10 @@ def message(pixels, encoding, padding=0):
 
 
 DECODERS = [
-    conversion._with_opencv,
+    images._with_opencv,
     pytest.param(
-        conversion._with_cv_bridge,
-        marks=pytest.mark.skipif(conversion.CvBridge is None, reason='no cv_bridge here'),
+        images._with_cv_bridge,
+        marks=pytest.mark.skipif(images.CvBridge is None, reason='no cv_bridge here'),
     ),
 ]
 
@@ -66,7 +67,7 @@ def test_bayer_pattern_comes_out_in_rgb_order(decode):
 
 def test_result_does_not_share_the_messages_buffer():
     source = message(scene(), 'rgb8')
-    before = conversion.to_rgb(source, 'camera')
+    before = images.to_rgb(source, 'camera')
     for index in range(len(source.data)):
         source.data[index] = 0
     np.testing.assert_array_equal(before, scene())
@@ -75,7 +76,7 @@ def test_result_does_not_share_the_messages_buffer():
 @pytest.mark.parametrize('kind', ['jpeg', 'png'])
 def test_compressed_image_comes_out_in_rgb_order(kind):
     data = cv2.imencode(f'.{kind}', scene()[..., ::-1])[1]
-    decoded = conversion.to_rgb(CompressedImage(format=kind, data=data.tobytes()), 'camera')
+    decoded = images.to_rgb(CompressedImage(format=kind, data=data.tobytes()), 'camera')
     assert np.abs(decoded.astype(int) - scene()).mean() < (3 if kind == 'jpeg' else 1e-9)
 
 
@@ -94,22 +95,22 @@ def test_header_that_does_not_fit_its_data_is_an_error(change, line):
     for name, value in change.items():
         setattr(wrong, name, value)
     with pytest.raises(ValueError, match=f'camera: {line}'):
-        conversion.to_rgb(wrong, 'camera')
+        images.to_rgb(wrong, 'camera')
 
 
 def test_black_frame_is_an_error_but_a_dark_one_is_not():
     dark = np.zeros_like(scene())
     dark[5:, 5:] = 4
     with pytest.raises(ValueError, match='camera: expected a picture, got an all-black frame'):
-        conversion.to_rgb(message(dark, 'rgb8'), 'camera')
+        images.to_rgb(message(dark, 'rgb8'), 'camera')
     dark[0, 0] = 60
-    np.testing.assert_array_equal(conversion.to_rgb(message(dark, 'rgb8'), 'camera'), dark)
+    np.testing.assert_array_equal(images.to_rgb(message(dark, 'rgb8'), 'camera'), dark)
 
 
 @pytest.mark.parametrize('data', [b'', b'no picture'])
 def test_compressed_data_that_is_no_picture_is_an_error(data):
     with pytest.raises(ValueError, match=f'got {len(data)} bytes that do not decode'):
-        conversion.to_rgb(CompressedImage(format='jpeg', data=data), 'camera')
+        images.to_rgb(CompressedImage(format='jpeg', data=data), 'camera')
 
 
 def pose_of(xyz, quaternion):
@@ -129,7 +130,7 @@ def test_state_vector_is_the_simulators_own():
         env.apply_twist(rng.uniform(-0.2, 0.2, 3), rng.uniform(-1.5, 1.5, 3), 0.0, 0.1)
         positions = env.joint_positions()
         joints = JointState(name=list(positions), position=list(positions.values()))
-        state = conversion.to_proprio(
+        state = states.to_proprio(
             pose_of(*env.end_effector_pose()), joints, ('finger_joint1', 'finger_joint2')
         )
         assert state.dtype == np.float32
@@ -139,9 +140,9 @@ def test_state_vector_is_the_simulators_own():
 def test_axis_angle_does_not_jump_where_a_gripper_points_down():
     angles = np.linspace(np.pi - 0.3, np.pi + 0.3, 61)
     vectors = [
-        conversion.position_and_axis_angle(
-            pose_of([0, 0, 0], [np.sin(a / 2), 0, 0, np.cos(a / 2)])
-        )[3:]
+        states.position_and_axis_angle(pose_of([0, 0, 0], [np.sin(a / 2), 0, 0, np.cos(a / 2)]))[
+            3:
+        ]
         for a in angles
     ]
     np.testing.assert_allclose(np.array(vectors)[:, 0], angles, atol=1e-9)
@@ -153,4 +154,4 @@ def test_axis_angle_does_not_jump_where_a_gripper_points_down():
 )
 def test_pose_that_is_none_is_an_error(xyz, quaternion):
     with pytest.raises(ValueError, match='expected a finite position and a unit quaternion'):
-        conversion.position_and_axis_angle(pose_of(xyz, quaternion))
+        states.position_and_axis_angle(pose_of(xyz, quaternion))

@@ -10,9 +10,9 @@ from hypothesis.stateful import initialize
 from hypothesis.stateful import invariant
 from hypothesis.stateful import rule
 from hypothesis.stateful import RuleBasedStateMachine
-from vla_cache_ros.control.inputs import CAUSES
-from vla_cache_ros.control.inputs import HISTORY
-from vla_cache_ros.control.inputs import Inputs
+from vla_cache_ros.control.sensing.inputs import CAUSES
+from vla_cache_ros.control.sensing.inputs import HISTORY
+from vla_cache_ros.control.sensing.inputs import Inputs
 
 MS = 1_000_000
 NOW = 1_700_000_000 * 10**9

@@ -13,11 +13,11 @@ from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
-from vla_cache_ros.control.limits import limit_norm
-from vla_cache_ros.control.limits import Limiter
-from vla_cache_ros.control.limits import STOP
-from vla_cache_ros.control.limits import velocities
-from vla_cache_ros.control.limits import WAIT
+from vla_cache_ros.control.motion.limits import limit_norm
+from vla_cache_ros.control.motion.limits import Limiter
+from vla_cache_ros.control.motion.limits import STOP
+from vla_cache_ros.control.motion.limits import velocities
+from vla_cache_ros.control.motion.limits import WAIT
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 FINITE = arrays(float, 7, elements=strategies.floats(-1e300, 1e300))

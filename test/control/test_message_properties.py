@@ -17,9 +17,10 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from tiny_model import write_checkpoint
 from vla_cache_ros.caching.gates import make_gate
-from vla_cache_ros.control import messages as conversion
-from vla_cache_ros.control.inputs import Inputs
-from vla_cache_ros.control.inputs import MAX_INSTRUCTION
+from vla_cache_ros.control.sensing import images
+from vla_cache_ros.control.sensing import states
+from vla_cache_ros.control.sensing.inputs import Inputs
+from vla_cache_ros.control.sensing.inputs import MAX_INSTRUCTION
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
@@ -42,11 +43,11 @@ def refused(call, *arguments):
 
 
 @st.composite
-def images(draw):
+def image_messages(draw):
     """Return an Image: often one that fits together, else with one field that does not."""
-    encodings = st.sampled_from([*conversion.ENCODINGS] * 2 + NONSENSE)
+    encodings = st.sampled_from([*images.ENCODINGS] * 2 + NONSENSE)
     height, width, encoding = draw(SIDES), draw(SIDES), draw(encodings)
-    row = width * conversion.ENCODINGS.get(encoding, (1,))[0]
+    row = width * images.ENCODINGS.get(encoding, (1,))[0]
     step = draw(st.sampled_from([row, row, row + 1, row + 64, max(0, row - 1), 0, 2**32 - 1]))
     size = draw(st.sampled_from([step * height, step * height, step * height - 1, 0, 7]))
     made = Image(height=height, width=width, encoding=encoding, step=min(step, 2**32 - 1))
@@ -57,18 +58,18 @@ def images(draw):
 
 
 @settings(max_examples=200, deadline=None)
-@given(images())
+@given(image_messages())
 def test_any_image_is_rgb_of_its_size_or_refused_by_its_topic(message):
-    checked = refused(lambda: conversion.check_image(message, 'camera') or True)
-    rgb = refused(conversion.to_rgb, message, 'camera')
+    checked = refused(lambda: images.check_image(message, 'camera') or True)
+    rgb = refused(images.to_rgb, message, 'camera')
     if rgb is None:
         return
     assert checked, 'what is refused on arrival is not decoded later'
     assert rgb.dtype == np.uint8 and rgb.shape == (message.height, message.width, 3)
-    assert rgb.max() > conversion.BLACK and min(rgb.shape[:2]) >= conversion.MIN_SIDE
+    assert rgb.max() > images.BLACK and min(rgb.shape[:2]) >= images.MIN_SIDE
 
 
-@pytest.mark.parametrize('encoding', conversion.ENCODINGS)
+@pytest.mark.parametrize('encoding', images.ENCODINGS)
 @settings(max_examples=20, deadline=None)
 @given(
     st.integers(32, 41), st.integers(32, 41), st.integers(0, 9), st.integers(0, 1), st.integers()
@@ -77,16 +78,16 @@ def test_every_known_encoding_decodes_at_every_size(
     encoding, height, width, padding, endian, seed
 ):
     width += width % 2 if encoding.startswith('yuv') else 0  # two pixels share their colour
-    row = width * conversion.ENCODINGS[encoding][0]
+    row = width * images.ENCODINGS[encoding][0]
     pixels = np.random.default_rng(abs(seed)).integers(
         100, 200, (height, row + padding), dtype=np.uint8
     )
     made = Image(height=height, width=width, encoding=encoding, step=row + padding)
     made.is_bigendian, made.data = endian, pixels.tobytes()
-    rgb = conversion.to_rgb(made, 'camera')
+    rgb = images.to_rgb(made, 'camera')
     pixels[:, row:] = 0  # what stands between the rows is no picture
     made.data = pixels.tobytes()
-    assert np.array_equal(rgb, conversion.to_rgb(made, 'camera'))
+    assert np.array_equal(rgb, images.to_rgb(made, 'camera'))
     assert rgb.shape == (height, width, 3)
 
 
@@ -95,7 +96,7 @@ def test_every_known_encoding_decodes_at_every_size(
 @given(st.lists(NAMES, max_size=6), st.lists(FLOATS, max_size=6))
 def test_any_joint_state_gives_finite_fingers_or_is_refused(names, positions):
     message = JointState(name=[n.replace('\0', '') for n in names], position=positions)
-    found = refused(conversion.finger_positions, message, ('left', 'right'))
+    found = refused(states.finger_positions, message, ('left', 'right'))
     if found is not None:
         assert found.shape == (2,) and np.isfinite(found).all()
         assert found[0] == dict(zip(message.name, positions, strict=False))['left']
@@ -118,9 +119,9 @@ def test_any_pose_gives_a_finite_state_or_is_refused(numbers):
         setattr(pose.pose.position, name, float(number))
     for name, number in zip('xyzw', numbers[3:], strict=True):
         setattr(pose.pose.orientation, name, float(number))
-    found = refused(conversion.position_and_axis_angle, pose)
+    found = refused(states.position_and_axis_angle, pose)
     joints = JointState(name=['left', 'right'], position=[0.01, 0.02])
-    state = refused(conversion.to_proprio, pose, joints, ('left', 'right'))
+    state = refused(states.to_proprio, pose, joints, ('left', 'right'))
     assert (found is None) == (state is None)
     if found is not None:
         assert np.isfinite(state).all() and state.dtype == np.float32 and state.shape == (8,)

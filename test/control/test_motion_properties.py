@@ -15,10 +15,10 @@ from hypothesis.stateful import rule
 from hypothesis.stateful import RuleBasedStateMachine
 import numpy as np
 import pytest
-from vla_cache_ros.control.limits import Limiter
-from vla_cache_ros.control.limits import velocities
-from vla_cache_ros.control.playback import Due
-from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.motion.limits import Limiter
+from vla_cache_ros.control.motion.limits import velocities
+from vla_cache_ros.control.motion.playback import Due
+from vla_cache_ros.control.motion.playback import Playback
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.safety import StopCauses
 from vla_cache_ros.control.safety import UnsafeAction

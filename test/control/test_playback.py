@@ -4,8 +4,8 @@
 
 import numpy as np
 import pytest
-from vla_cache_ros.control.playback import Due
-from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.motion.playback import Due
+from vla_cache_ros.control.motion.playback import Playback
 
 MS = 1_000_000
 

@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies
 from hypothesis.extra.numpy import arrays
 import numpy as np
-from vla_cache_ros.control.pose_target import exponential
-from vla_cache_ros.control.pose_target import logarithm
-from vla_cache_ros.control.pose_target import multiply
-from vla_cache_ros.control.pose_target import PoseTarget
+from vla_cache_ros.control.motion.pose_target import exponential
+from vla_cache_ros.control.motion.pose_target import logarithm
+from vla_cache_ros.control.motion.pose_target import multiply
+from vla_cache_ros.control.motion.pose_target import PoseTarget
 
 DOWN = np.array([0.4, 0.1, 0.3, np.pi, 0, 0])
 VECTOR = arrays(float, 3, elements=strategies.floats(-1.8, 1.8))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
-from vla_cache_ros.control import messages as conversion
+from vla_cache_ros.control.sensing import images
 
 
 def chunk(kind, data):
@@ -40,7 +40,7 @@ def of_size(data, width, height):
 
 
 def decode(data):
-    return conversion.to_rgb(CompressedImage(format='jpeg', data=data), 'camera')
+    return images.to_rgb(CompressedImage(format='jpeg', data=data), 'camera')
 
 
 def test_a_picture_of_a_few_kilobytes_that_unfolds_to_gigabytes_is_refused_by_its_header():
@@ -61,7 +61,7 @@ def test_a_picture_of_a_few_kilobytes_that_unfolds_to_gigabytes_is_refused_by_it
 
 
 def test_a_picture_as_large_as_cameras_make_them_is_decoded():
-    assert 7680 * 4320 <= conversion.MOST_PIXELS
+    assert 7680 * 4320 <= images.MOST_PIXELS
     assert decode(jpeg(np.full((2160, 3840, 3), 90, np.uint8))).shape == (2160, 3840, 3)
 
 
@@ -101,7 +101,7 @@ def test_a_raw_image_takes_no_memory_that_its_data_do_not_have():
     ):
         message = Image(encoding='rgb8', height=height, width=width, step=step, data=bytes(12288))
         with headroom(100), pytest.raises(ValueError, match='camera: expected .* got'):
-            conversion.to_rgb(message, 'camera')
+            images.to_rgb(message, 'camera')
 
 
 @st.composite
@@ -128,4 +128,4 @@ def test_a_damaged_picture_is_decoded_or_named(data):
         assert str(error).startswith('camera: expected') and '\n' not in str(error)
     else:
         assert rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
-        assert rgb.shape[0] * rgb.shape[1] <= conversion.MOST_PIXELS
+        assert rgb.shape[0] * rgb.shape[1] <= images.MOST_PIXELS

@@ -36,7 +36,7 @@ WALLS = {
     'caching': (('types', 'vla'), ROS | TOOLS),
     'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
-    'control.messages': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
+    'control.sensing.images': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
     'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
     'environments': (('types',), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
@@ -54,8 +54,8 @@ WALLS = {
     'ros.loading': (('types', 'control', 'policy'), ALL),
     'ros.process': (('ros', 'extras'), MODELS | TOOLS),
     'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | TOOLS),
-    'ros.sim_robot_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
-    'ros.gz_arm_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
+    'ros.drivers.sim_robot_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
+    'ros.drivers.gz_arm_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
     'live': (
         ('types', 'share', 'vla.checkpoint', 'caching.gates', 'control', 'bags', 'ros',
          'evaluation', 'reports'),

@@ -18,7 +18,7 @@ from ros_graph import domain
 from std_msgs.msg import Float64MultiArray
 from vla_cache_ros.environments.tabletop.scene import FINGER_OPEN
 from vla_cache_ros.environments.tabletop.scene import HOME
-from vla_cache_ros.ros.gz_arm_node import GzArmNode
+from vla_cache_ros.ros.drivers.gz_arm_node import GzArmNode
 
 PERIOD = 0.05  # s between two twists
 SIMULATED = [Parameter('use_sim_time', value=True)]

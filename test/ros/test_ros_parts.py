@@ -18,7 +18,7 @@ from vla_cache_ros.control.worker import NICENESS
 from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.ros.declaration import check
-from vla_cache_ros.ros.servo_inputs import CommandLog
+from vla_cache_ros.ros.drivers.servo_inputs import CommandLog
 
 MS = 1_000_000
 

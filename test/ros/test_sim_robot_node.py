@@ -19,10 +19,10 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_msgs.msg import String
-from vla_cache_ros.control.messages import to_rgb
+from vla_cache_ros.control.sensing.images import to_rgb
 from vla_cache_ros.environments.tabletop.robot import Tabletop
+from vla_cache_ros.ros.drivers.sim_robot_node import SimRobotNode
 from vla_cache_ros.ros.qos import LATCHED
-from vla_cache_ros.ros.sim_robot_node import SimRobotNode
 
 TOPICS = {
     'image_raw': Image,

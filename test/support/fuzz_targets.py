@@ -37,7 +37,7 @@ from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.records import Deserializer
 from vla_cache_ros.bags.records import Record
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
-from vla_cache_ros.control.messages import to_rgb
+from vla_cache_ros.control.sensing.images import to_rgb
 from vla_cache_ros.control.step_report import read_report
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.config import VLAConfig

@@ -16,9 +16,9 @@ from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.topics import BagTopics
-from vla_cache_ros.control.inputs import Frame
-from vla_cache_ros.control.inputs import FrameSet
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.inputs import Frame
+from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.step_report import read_report
 
 PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its images

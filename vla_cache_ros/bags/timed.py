@@ -14,8 +14,8 @@ from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
-from vla_cache_ros.control.inputs import Inputs
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.inputs import Inputs
 
 CLOCKS = 1.0  # s between header stamp and recording time, above which a clock is not believed
 

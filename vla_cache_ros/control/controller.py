@@ -21,18 +21,18 @@ from vla_cache_ros.control.drift_check import DriftWatch
 from vla_cache_ros.control.inference import infer
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
-from vla_cache_ros.control.inputs import CAUSES
-from vla_cache_ros.control.inputs import FrameSet
-from vla_cache_ros.control.inputs import Inputs
-from vla_cache_ros.control.limits import Command
-from vla_cache_ros.control.limits import Limiter
-from vla_cache_ros.control.limits import STOP
-from vla_cache_ros.control.limits import WAIT
-from vla_cache_ros.control.playback import Due
-from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.motion.limits import Command
+from vla_cache_ros.control.motion.limits import Limiter
+from vla_cache_ros.control.motion.limits import STOP
+from vla_cache_ros.control.motion.limits import WAIT
+from vla_cache_ros.control.motion.playback import Due
+from vla_cache_ros.control.motion.playback import Playback
 from vla_cache_ros.control.rate_control import Pace
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.safety import StopCauses
+from vla_cache_ros.control.sensing.inputs import CAUSES
+from vla_cache_ros.control.sensing.inputs import FrameSet
+from vla_cache_ros.control.sensing.inputs import Inputs
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 

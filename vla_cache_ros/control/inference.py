@@ -12,9 +12,9 @@ import time
 import traceback
 from typing import Any
 
-from vla_cache_ros.control.inputs import FrameSet
-from vla_cache_ros.control.limits import Command
+from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport

@@ -14,7 +14,7 @@ import numpy as np
 from vla_cache_ros.control.degradation import Degradation
 from vla_cache_ros.control.degradation import ladder
 from vla_cache_ros.control.degradation import Stage
-from vla_cache_ros.control.playback import Playback
+from vla_cache_ros.control.motion.playback import Playback
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import json
 
 import numpy as np
-from vla_cache_ros.control.inputs import FrameSet
+from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 

@@ -14,7 +14,7 @@ import json
 from typing import Any
 
 from vla_cache_ros.bags.reader import Bag
-from vla_cache_ros.control.messages import to_rgb
+from vla_cache_ros.control.sensing.images import to_rgb
 from vla_cache_ros.control.step_report import active_tokens
 from vla_cache_ros.reports.video import Frame
 

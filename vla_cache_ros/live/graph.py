@@ -15,8 +15,8 @@ from geometry_msgs.msg import TwistStamped
 import numpy as np
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
-from vla_cache_ros.control.inputs import stamp_of
 from vla_cache_ros.control.messages import twist_vector
+from vla_cache_ros.control.sensing.inputs import stamp_of
 from vla_cache_ros.live.operator import Operator
 from vla_cache_ros.ros.qos import LATCHED
 

@@ -17,10 +17,10 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
 from std_msgs.msg import Float64MultiArray
-from vla_cache_ros.control.limits import Command
-from vla_cache_ros.control.limits import WAIT
 from vla_cache_ros.control.messages import set_pose
-from vla_cache_ros.control.pose_target import PoseTarget
+from vla_cache_ros.control.motion.limits import Command
+from vla_cache_ros.control.motion.limits import WAIT
+from vla_cache_ros.control.motion.pose_target import PoseTarget
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.qos import COMMAND
 

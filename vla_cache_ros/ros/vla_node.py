@@ -30,7 +30,7 @@ from std_srvs.srv import Trigger
 from vla_cache_ros.control.controller import Controller
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
-from vla_cache_ros.control.limits import Command
+from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.safety import ClockWatch
 from vla_cache_ros.control.step_report import step_report
 from vla_cache_ros.control.vla_parameters import VLAParameters

@@ -27,11 +27,11 @@ from std_msgs.msg import String
 from vla_cache_ros.control.messages import set_pose
 from vla_cache_ros.control.parameters import SimRobotParameters
 from vla_cache_ros.ros.declaration import declare
+from vla_cache_ros.ros.drivers.servo_inputs import ServoInputs
+from vla_cache_ros.ros.drivers.servo_inputs import TICK
 from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.process import stop_requested
 from vla_cache_ros.ros.qos import LATCHED
-from vla_cache_ros.ros.servo_inputs import ServoInputs
-from vla_cache_ros.ros.servo_inputs import TICK
 
 LAG = 2e9  # ns, simulated; a simulator that falls further behind lets the time go
 STATUS_TICKS = 5

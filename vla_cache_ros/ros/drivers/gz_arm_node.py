@@ -21,11 +21,11 @@ from vla_cache_ros.control.parameters import GzArmParameters
 from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
 from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
 from vla_cache_ros.ros.declaration import declare
+from vla_cache_ros.ros.drivers.servo_inputs import ServoInputs
+from vla_cache_ros.ros.drivers.servo_inputs import TICK
 from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import NEWEST
-from vla_cache_ros.ros.servo_inputs import ServoInputs
-from vla_cache_ros.ros.servo_inputs import TICK
 
 LAG = 10 * TICK  # ns; a driver that was called less often than this lets the time go
 

@@ -11,13 +11,13 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from vla_cache_ros.control.messages import check_image
-from vla_cache_ros.control.messages import finger_positions
-from vla_cache_ros.control.messages import position_and_axis_angle
 from vla_cache_ros.control.messages import stamp_of
-from vla_cache_ros.control.messages import to_proprio
-from vla_cache_ros.control.messages import to_rgb
 from vla_cache_ros.control.safety import lateness
+from vla_cache_ros.control.sensing.images import check_image
+from vla_cache_ros.control.sensing.images import to_rgb
+from vla_cache_ros.control.sensing.states import finger_positions
+from vla_cache_ros.control.sensing.states import position_and_axis_angle
+from vla_cache_ros.control.sensing.states import to_proprio
 from vla_cache_ros.types import Observation
 
 MAX_INSTRUCTION = 1000  # characters
