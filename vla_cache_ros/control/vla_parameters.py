@@ -283,9 +283,14 @@ class VLAParameters(Parameters):
                 'workspace',
                 'six numbers, the lowest corner (x, y, z) and then the highest, or none',
             ),
+            (
+                self.arm_joints or self.state_space != 'joints',
+                'arm_joints',
+                'the joints that the state begins with (state_space: joints)',
+            ),
         ):
             if not holds:
                 value = getattr(self, name)
-                got = list(value) if name == 'workspace' else f'{value:g}'
+                got = list(value) if isinstance(value, tuple) else f'{value:g}'
                 return f'{name}: expected {expected}, got {got}'
         return ''
