@@ -33,8 +33,7 @@ from vla_cache_ros.control.safety import StopCauses
 from vla_cache_ros.control.sensing.inputs import CAUSES
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.inputs import Inputs
-from vla_cache_ros.control.sensing.robot import pose_source
-from vla_cache_ros.control.sensing.robot import state_layout
+from vla_cache_ros.control.sensing.robot import state_input
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 
@@ -58,9 +57,8 @@ class Controller:
         """Start inactive; parameters may be replaced at any time. transforms: for ee_frame."""
         self.parameters = parameters
         self.causes = StopCauses()
-        layout = state_layout(parameters) if policy.proprio_size else None
-        pose = pose_source(parameters, layout, transforms)
-        self.inputs = Inputs(parameters.image_topics, layout, pose)
+        state = state_input(parameters, policy.proprio_size > 0, transforms)
+        self.inputs = Inputs(parameters.image_topics, state)
         self.active = False
         self.episode = 0
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them

@@ -15,10 +15,8 @@ from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.safety import lateness
 from vla_cache_ros.control.sensing.images import check_image
 from vla_cache_ros.control.sensing.images import to_rgb
-from vla_cache_ros.control.sensing.robot import PoseSource
 from vla_cache_ros.control.sensing.robot import RobotState
 from vla_cache_ros.control.sensing.robot import StateInput
-from vla_cache_ros.control.sensing.states import StateLayout
 from vla_cache_ros.types import Observation
 
 MAX_INSTRUCTION = 1000  # characters
@@ -69,21 +67,11 @@ class FrameSet:
 class Inputs:
     """The newest of everything, and what is wrong with it."""
 
-    def __init__(
-        self,
-        image_topics: tuple[str, ...],
-        layout: StateLayout | None = None,
-        pose: PoseSource | None = None,
-    ):
-        """
-        Expect one image per topic, and what of the state is needed.
-
-        layout: of the policy's state, None if it takes none. pose: for it, or for what limits or
-        outputs need.
-        """
+    def __init__(self, image_topics: tuple[str, ...], state: StateInput):
+        """Expect one image per topic, and what of the state is needed."""
         self.image_topics = image_topics
-        self._state = StateInput(layout, pose)
-        self.states = self._state.topics
+        self.states = state.topics
+        self._state = state
         self.instruction = ''
         self._frames: dict[str, deque[Frame]] = {}
         self._paired: tuple[float, tuple[Frame, ...] | None] | None = None  # None: not known

@@ -28,6 +28,11 @@ def used_positions(message: object, used: Sequence[str]) -> Iterator[tuple[str, 
             yield name, positions[index] if index < count else None
 
 
+def usable(position: float | None) -> bool:
+    """Say whether a position is there, and finite."""
+    return position is not None and abs(position) < LARGEST  # nor is NaN
+
+
 class JointStates:
     """The newest of each joint that is used, and what is wrong with it."""
 
@@ -56,18 +61,18 @@ class JointStates:
             found = True
             if 0 < self.stamps.get(name, 0) - stamp <= REORDERED:
                 continue
-            if position is None:
+            if usable(position):
+                self.positions[name], self.stamps[name] = float(position), stamp
+                self._faults.pop(name, None)
+            elif position is None:
                 self._faults[name] = (
                     f'joint_states: expected a position for {_shown(name)}, got '
                     f'{len(message.position)} for {len(message.name)} names'
                 )
-            elif not abs(position) < LARGEST:  # nor is NaN
+            else:
                 self._faults[name] = (
                     f'joint_states: expected a finite position for {_shown(name)}, got {position}'
                 )
-            else:
-                self.positions[name], self.stamps[name] = float(position), stamp
-                self._faults.pop(name, None)
         if not self.complete and len(self._others) < LISTED:
             self._others.update(dict.fromkeys(message.name[:LISTED]))
         return found

@@ -73,27 +73,12 @@ def state_layout(parameters: VLAParameters) -> StateLayout:
     )
 
 
-def pose_source(
-    parameters: VLAParameters,
-    layout: StateLayout | None,
-    transforms: Any,  # noqa: ANN401
-) -> PoseSource | None:
-    """Return where the pose comes from, None if neither state, limits nor output need it."""
-    # Another frame would put the workspace elsewhere; a state may be in any.
-    strict = parameters.output == 'pose' or bool(parameters.workspace)
-    if not strict and not (layout and layout.needs_pose):
-        return None
-    if parameters.ee_frame:
-        return PoseSource(parameters.frame_id, parameters.ee_frame, transforms)
-    return PoseSource(parameters.frame_id if strict else '')
-
-
 class StateInput:
     """The newest state, and what is wrong with it."""
 
-    def __init__(self, layout: StateLayout | None, pose: PoseSource | None):
+    def __init__(self, layout: StateLayout | None = None, pose: PoseSource | None = None):
         """Start without any; layout: None where no vector is needed. pose: None: nor a pose."""
-        self._layout, self._source = layout, pose
+        self._layout, self.source = layout, pose
         self._joints = JointStates(layout.joints if layout else ())
         self.topics = (*((JOINTS,) if layout else ()), *(pose.topics if pose else ()))
         self._pose: tuple[int, np.ndarray] | None = None  # ns, [6]
@@ -121,8 +106,8 @@ class StateInput:
         """Forget what came so far."""
         self._joints.forget()
         self._pose, self._pose_fault, self._no_pose = None, '', ''
-        if self._source and self._source.tip:
-            self._source.transforms.clear()
+        if self.source and self.source.tip:
+            self.source.transforms.clear()
 
     def pose(self) -> np.ndarray | None:
         """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
@@ -133,26 +118,26 @@ class StateInput:
         found = {}
         if self._layout and (wrong := self._joints.problem(now, timeout)):
             found[f'{wrong[0]}_state', JOINTS] = wrong[1]
-        if self._source and (wrong := self._pose_problem(now, timeout)):
-            found[f'{wrong[0]}_state', self._source.topics[0]] = wrong[1]
+        if self.source and (wrong := self._pose_problem(now, timeout)):
+            found[f'{wrong[0]}_state', self.source.topics[0]] = wrong[1]
         return found
 
     def newest(self, after: int) -> RobotState | None:
         """Return the newest state if nothing in it is older than after (ns), else None."""
         stamps = tuple(self._joints.stamps.get(name, -1) for name in self._names())
         pose = self._pose or (-1, None)
-        if any(stamp < after for stamp in (*stamps, *(pose[:1] if self._source else ()))):
+        if any(stamp < after for stamp in (*stamps, *(pose[:1] if self.source else ()))):
             return None
-        if (stamps and min(stamps) < 0) or (self._source and self._pose is None):
+        if (stamps and min(stamps) < 0) or (self.source and self._pose is None):
             return None
         vector = self._layout and self._layout.vector(pose[1], self._joints.positions)
-        return RobotState(vector, pose[0] if self._source else None, stamps)
+        return RobotState(vector, pose[0] if self.source else None, stamps)
 
     def _names(self) -> tuple[str, ...]:
         return self._layout.joints if self._layout else ()
 
     def _pose_problem(self, now: int, timeout: float) -> tuple[str, str] | None:
-        source = self._source
+        source = self.source
         if self._pose_fault:
             return 'bad', self._pose_fault
         name = f'tf ({source.tip} in {source.frame})' if source.tip else POSE
@@ -162,18 +147,35 @@ class StateInput:
 
     def _read(self, message: object) -> tuple[int, np.ndarray]:
         pose = position_and_axis_angle(message)
-        if self._source.frame and message.header.frame_id != self._source.frame:
+        if self.source.frame and message.header.frame_id != self.source.frame:
             raise ValueError(
-                f'{POSE}: expected frame {self._source.frame} (frame_id), '
+                f'{POSE}: expected frame {self.source.frame} (frame_id), '
                 f'got {message.header.frame_id!r}; have the driver publish it there'
             )
         return stamp_of(message), pose
 
     def _look_up(self, topic: str, message: object) -> tuple[int, np.ndarray] | None:
         """Return what is new of the tip, if anything is."""
-        source = self._source
+        source = self.source
         source.transforms.take(message, static=topic == TF_STATIC)
         stamp = source.transforms.newest(source.frame, source.tip)
         if self._pose and self._pose[0] == stamp and not self._pose_fault:
             return None
         return stamp, pose_vector(*source.transforms.at(source.frame, source.tip, stamp))
+
+
+def state_input(
+    parameters: VLAParameters,
+    needs_vector: bool,
+    transforms: Any,  # noqa: ANN401
+) -> StateInput:
+    """Return what a node listens to for the state, for its limits and for its output."""
+    layout = state_layout(parameters) if needs_vector else None
+    # Another frame would put the workspace elsewhere; a state may be in any.
+    strict = parameters.output == 'pose' or bool(parameters.workspace)
+    if not strict and not (layout and layout.needs_pose):
+        return StateInput(layout, None)
+    if parameters.ee_frame:
+        source = PoseSource(parameters.frame_id, parameters.ee_frame, transforms)
+        return StateInput(layout, source)
+    return StateInput(layout, PoseSource(parameters.frame_id if strict else ''))
