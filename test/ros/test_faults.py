@@ -80,7 +80,7 @@ FAULTS = [
         'bad_state',
         lambda s: s.fingers(['finger_joint1', 'finger_joint2'], [0.04, float('nan')]),
     ),
-    Fault('a finger joint disappears', 'bad_state', lambda s: s.fingers(['elbow'], [0.1])),
+    Fault('a finger joint disappears', 'stale_state', lambda s: s.fingers(['elbow'], [0.1])),
     Fault(
         "a pose's quaternion is no rotation",
         'bad_state',

@@ -82,7 +82,7 @@ class World:
         point = message.pose.position
         point.x, point.y, point.z = position
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
-        self.controller.inputs.take_state('end_effector_pose', message, 0.0)
+        self.controller.inputs.take_state('end_effector_pose', message)
 
     def think(self):
         """Have the worker do what is in its slot; return whether there was anything."""

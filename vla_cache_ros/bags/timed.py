@@ -8,6 +8,7 @@ Knows nothing of what was inferred or commanded while the bag was recorded.
 
 from collections import Counter
 from collections.abc import Iterator
+import re
 
 from vla_cache_ros.bags.clocks import Clocks
 from vla_cache_ros.bags.reader import Bag
@@ -17,6 +18,8 @@ from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.sensing.inputs import Inputs
+
+_NUMBERS = re.compile(r'\d+\.\d+')
 
 
 def timed_steps(
@@ -50,7 +53,7 @@ class _Chooser:
     ):
         self._inputs, self._states, self._cadence = inputs, states, cadence
         self._notes, self._clocks = notes, clocks
-        self._first_notes: dict[tuple[str, str], str] = {}
+        self._first_notes: dict[str, str] = {}
         self._newest: dict[str, int] = {}  # image topic -> stamp, ns
         self._episode, self._begun = 0, False
         self._due: int | None = None  # ns; None: with the first observation that is possible
@@ -74,8 +77,9 @@ class _Chooser:
         problems = self._inputs.problems(
             now, cadence.image_timeout, cadence.state_timeout, cadence.sync_slop
         )
-        for problem, text in problems.items():
-            self._notes[self._first_notes.setdefault(problem, text)] += 1
+        for text in problems.values():
+            kind = _NUMBERS.sub('', text)  # one note, whatever the age in it
+            self._notes[self._first_notes.setdefault(kind, text)] += 1
         frames = self._inputs.newest_set(self._due or 0, cadence.sync_slop)
         if problems or frames is None:
             return None
