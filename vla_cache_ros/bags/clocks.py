@@ -35,9 +35,20 @@ class Clocks:
             # the smallest: what else a message waits for comes on top
             parts = [min(part) for part in (sample[:half], sample[half:]) if part]
             if max(parts) - min(parts) <= STEADY:
-                self._offsets[source] = min(parts) if abs(min(parts)) > TOLERATED else 0
+                self._offsets[source] = min(parts)
             elif max(map(abs, parts)) > LEAP:
                 self._unsteady.add(source)
+        self._take_together()
+
+    def _take_together(self) -> None:
+        """Leave right clocks alone; give those that are off alike, by one clock, one offset."""
+        right = [off for off in self._offsets.values() if abs(off) <= TOLERATED]
+        delay = min(right, default=0)  # of the quickest message: it is no clock's
+        first = -(2**63)
+        for source, off in sorted(self._offsets.items(), key=lambda item: item[1]):
+            if off - first > TOLERATED:
+                first = off
+            self._offsets[source] = first - delay if abs(off) > TOLERATED else 0
 
     def correct(self, message: BagMessage) -> None:
         """Change the stamps of a message to what they would be by the recorder's clock."""
