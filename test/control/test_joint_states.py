@@ -58,7 +58,7 @@ def test_the_newest_of_each_joint_stays_whatever_the_order(parts):
 
 def test_joints_are_missed_by_name_with_those_that_came():
     states = JointStates(FINGERS)
-    assert problem(states, 0) == ('no', 'waiting for state joint_states')
+    assert problem(states, 0) == ('no', 'waiting for state joint_states (left, right)')
     states.take(joints(0, elbow=1.0, left=0.1))
     cause, text = problem(states, 0)
     assert cause == 'no' and 'expected the joints right, got so far elbow, left' in text
