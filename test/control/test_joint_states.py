@@ -119,6 +119,14 @@ def test_fingers_are_scaled_then_moved():
     assert state == pytest.approx([0, 1, 2, 3, 4, 5, 0.03, 0.03])
 
 
+def test_one_angle_makes_two_fingers():
+    knuckle = ('knuckle', 'knuckle')
+    state = StateInput(StateLayout(knuckle, (-0.05, 0.05), (0.04, -0.04), arm_joints=('a',)))
+    for angle, travel in ((0.0, 0.04), (0.4, 0.02), (0.8, 0.0)):
+        state.take('joint_states', joints(0, a=1.0, knuckle=angle))
+        assert state.newest(0).vector == pytest.approx([1.0, travel, -travel])
+
+
 def test_a_state_in_joint_space_needs_no_pose():
     state = StateInput(StateLayout(('finger',), arm_joints=('b', 'a')))
     assert state.topics == ('joint_states',)
