@@ -222,7 +222,7 @@ class VLAParameters(Parameters):
         'joint outputs: largest velocity of a joint, one number for all or one for each of '
         'arm_joints; all joints are slowed alike',
         'rad/s',
-        (0.001, 50.0),
+        (0.001, 20.0),
         live=True,
     )
     max_joint_acceleration: tuple[float, ...] = parameter(
