@@ -247,12 +247,12 @@ class Policy:
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
         blind = getattr(self.gate, 'blind', False)
-        features = None if blind else self._engine.look(pixel_values)
+        features = None if blind else self._engine.look(pixel_values, ids)
         looked = time.perf_counter()
         plan = self.gate.plan(pixels, self.cache)
         planned = time.perf_counter()
         if blind and plan.active.any():
-            features = self._engine.look(pixel_values)
+            features = self._engine.look(pixel_values, ids)
 
         step = self.cache.step
         result = self._engine.step(

@@ -90,7 +90,8 @@ class SlotEngine:
         self._guesses = self.layout.actions - 1 if parallel else 0
         self.seed = seed
         self.guess: list[int] = self.still()
-        self._prompt: PromptSlots | None = None
+        self._ids: tuple[int, ...] = ()  # the prompt of the last step
+        self._prompt: PromptSlots | None = None  # the last one, also where no step followed
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
     def encode(self, pixels: np.ndarray) -> Tensor:
@@ -127,10 +128,10 @@ class SlotEngine:
         self._check(pixels, pixel_values, proprio, plan)
         prompt = self.prompt(ids)
         cache = self.cache
-        if self._prompt is not prompt:
+        if self._ids != prompt.ids:
             if self.config.bidirectional and cache.valid:
                 cache.invalidate(Invalidation.NEW_INSTRUCTION)
-            self._prompt = prompt
+            self._ids = prompt.ids
         first = not cache.valid
         if first and (plan.layers or not plan.refresh):  # it counts on what is cached
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
@@ -171,9 +172,9 @@ class SlotEngine:
     def prompt(self, ids: Sequence[int]) -> PromptSlots:
         """Return the slots of a prompt, those of the last one if it is the same."""
         wanted = tuple(int(i) for i in ids)
-        if self._prompt is not None and self._prompt.ids == wanted:
-            return self._prompt
-        return PromptSlots.build(self.model, self.layout, wanted, self._guesses)
+        if self._prompt is None or self._prompt.ids != wanted:
+            self._prompt = PromptSlots.build(self.model, self.layout, wanted, self._guesses)
+        return self._prompt
 
     @torch.inference_mode()
     def _run(
@@ -188,7 +189,7 @@ class SlotEngine:
         features: Tensor | None,
     ) -> StepResult:
         if features is None and plan.active.any():
-            features = self.look(pixel_values)
+            features = self.look(pixel_values, prompt.ids)
         # a look that no step followed left a clock behind
         began, self._clock = self._clock, None
         clock = began if began and features is not None else StageClock(self.device)
@@ -250,9 +251,7 @@ class SlotEngine:
 
     def _visual(self, step: StepInputs) -> Tensor:
         """Return the decoder's embeddings `[R, D]` of active tokens."""
-        return self.model.project(
-            self._active_features(step.pixel_values, step.plan.active, step.first, step.features)
-        )
+        return self.model.project(self._active_features(step))
 
     def _fixed(
         self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool
@@ -270,16 +269,18 @@ class SlotEngine:
         return embeds[skip:], prompt.rows[skip:]
 
     @torch.inference_mode()
-    def look(self, pixel_values: Tensor) -> Tensor | None:
+    def look(self, pixel_values: Tensor, ids: Sequence[int] = ()) -> Tensor | None:
         """
         Start the towers where they run whole, and return their features `[V, features]`.
 
-        A GPU computes while the caller goes on. None where they wait for the plan.
+        A GPU computes while the caller goes on. None where they wait for the plan. ids: the
+        prompt, which a model with FiLM needs here.
         """
         if self.reuse_towers:
             return None
         self._clock = StageClock(self.device)
-        features = self.model.vision_features(self._images(pixel_values))[0]
+        film = self.prompt(ids).film if self.config.film else ()
+        features = self.model.vision_features(self._images(pixel_values), film)[0]
         self._clock.lap('vision')
         return features
 
@@ -294,18 +295,19 @@ class SlotEngine:
         """Return the guess that the robot stands still."""
         return self.tokens.encode(np.zeros(self._guesses)).tolist()
 
-    def _active_features(
-        self, pixel_values: Tensor, active: np.ndarray, whole: bool, features: Tensor | None
-    ) -> Tensor:
+    def _active_features(self, step: StepInputs) -> Tensor:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
-        if features is not None:
-            return features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
+        active = step.plan.active
+        if step.features is not None:
+            return step.features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
         if not active.any():
             return self.cache.layers[0].keys.new_zeros(0, self.config.vision_dim)
-        images = self._images(pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
+        images = self._images(step.pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
         chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
-        computed = torch.ones_like(chosen) if whole else chosen
-        features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
+        computed = torch.ones_like(chosen) if step.first else chosen
+        features = self.model.vision_backbone.recompute(
+            images, computed, self.cache.towers, step.prompt.film
+        )
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]
 
     def _decode(

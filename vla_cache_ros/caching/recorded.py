@@ -13,6 +13,7 @@ stay. A step copies three times: pixels, plan, actions; each pass of parallel de
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -69,6 +70,8 @@ class RecordedEngine(SlotEngine):
         if not model.config.bidirectional:
             self._mask = like.new_zeros(layout.size, layout.size)
         self._hidden = like.new_zeros(self._reads, model.config.hidden_dim)
+        zeros = model.like.new_zeros(1, model.config.hidden_dim)
+        self._film = [torch.zeros_like(one) for one in model.vision_backbone.modulation(zeros)]
         self._before: np.ndarray = np.empty(0, dtype=np.int64)  # fixed slots that are not read
         self._read: np.ndarray = np.empty(0, dtype=np.int64)  # those that are, in order
         self._make_buffers()
@@ -114,15 +117,18 @@ class RecordedEngine(SlotEngine):
         )
 
     @torch.inference_mode()
-    def look(self, pixel_values: np.ndarray) -> Tensor | None:
+    def look(self, pixel_values: np.ndarray, ids: Sequence[int] = ()) -> Tensor | None:
         """
         Start the towers, and return the decoder's embeddings of all patches, `[V, D]`.
 
-        The GPU computes while the caller goes on. None where they wait for the plan.
+        The GPU computes while the caller goes on. None where they wait for the plan. ids: the
+        prompt, which a model with FiLM needs here.
         """
         if self.reuse_towers:
             return None
         self._clock = StageClock(self.device)
+        if self.config.film:
+            self._load(self.prompt(ids))
         self._pixels.ready()['pixels'][:] = pixel_values
         self._pixels.send()
         self._graph(LOOK, self._look)()
@@ -131,10 +137,12 @@ class RecordedEngine(SlotEngine):
 
     def _look(self) -> None:
         images = self._normalized(self._pixels.device['pixels'])
-        towers = self.model.vision_backbone.towers()
+        backbone = self.model.vision_backbone
+        towers, films = backbone.towers(), backbone.by_tower(self._film)
 
         def run(index: int) -> Tensor:
-            return towers[index](images[:, 3 * index : 3 * index + 3])  # [cams, 256, width]
+            one = images[:, 3 * index : 3 * index + 3]
+            return towers[index](one, film=films[index])  # [cams, 256, width]
 
         parts = self.recorder.together(
             [lambda index=index: run(index) for index in range(len(towers))]
@@ -249,6 +257,8 @@ class RecordedEngine(SlotEngine):
         self._cos[:used], self._sin[:used] = prompt.cos, prompt.sin
         if self._mask is not None:
             self._mask[:used, :used] = prompt.mask
+        for buffer, film in zip(self._film, prompt.film, strict=True):
+            buffer.copy_(film)
         self._embeds[prompt.rows] = prompt.embeds
         is_read = np.isin(prompt.slots, prompt.slots[list(prompt.reads)])
         self._before, self._read = prompt.slots[~is_read], prompt.slots[list(prompt.reads)]

@@ -126,10 +126,12 @@ def model_to_train_through(
         found = f'the head of {vla.family}'
     elif vla.model.action_head is None and vla.config.oft is not None:
         found = 'tokens in chunks'
+    elif vla.config.film:
+        found = 'FiLM, whose towers depend on the instruction'
     if found:
         raise ValueError(
-            f'{checkpoint}: expected an L1 action head or action tokens one after the other, '
-            f'found {found}'
+            f'{checkpoint}: expected an L1 action head or action tokens one after the other, and '
+            f'towers without FiLM, found {found}'
         )
     key = vla.statistics(unnorm_key).key
     return replace(vla, norm_stats={key: vla.norm_stats[key]})

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from vla_cache_ros.vla.config import OftConfig
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.families import film
 from vla_cache_ros.vla.families.source import base_tensors
 from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
@@ -36,7 +38,7 @@ class OpenVLAOFT:
         """Return whether the folder is OFT's; raises CheckpointError for two files of a head."""
         if raw.get('oft') is not None or (folder / HEADS).exists():
             return True
-        return any(find_module_file(folder, module) for module in MODULES)
+        return any(find_module_file(folder, module) for module in (*MODULES, film.MODULE))
 
     def read(
         self, folder: Path, raw: Mapping[str, Any], given: Mapping[str, Any] | None = None
@@ -51,7 +53,8 @@ class OpenVLAOFT:
         states = {module: weights.read_state_dict(path) for module, path in files.items() if path}
         if not states and (folder / HEADS).exists():
             states = split_modules(folder / HEADS)
-        oft = infer_oft(config, states, given)
+        towers = find_module_file(folder, film.MODULE)
+        oft = infer_oft(config, states, {**({'film': True} if towers else {}), **(given or {})})
         if oft.action_head == 'diffusion':
             raise CheckpointError(
                 f'{folder}: expected an L1 or discrete action head, found a diffusion head, '
@@ -61,13 +64,19 @@ class OpenVLAOFT:
         used = [module for module in MODULES if needed[module]]
         paths = [files[module] or folder / HEADS for module in used]
         base_files = weights.weight_files(folder)
+        base = base_tensors(base_files)
+        if towers:
+            base = chain(
+                ((name, tensor) for name, tensor in base if not name.startswith(film.MODULE)),
+                film.film_tensors(towers),
+            )
         return Source(
             config=config.with_oft(oft),
-            base=base_tensors(base_files),
+            base=base,
             heads=((f'{m}.{k}', v) for m in used for k, v in states.get(m, {}).items()),
-            base_name=str(folder),
+            base_name=f'{folder} and {towers.name}' if towers else str(folder),
             heads_name=' and '.join(str(path) for path in paths),
-            files=(*base_files, *set(paths)),
+            files=(*base_files, *set(paths), *([towers] if towers else [])),
             images=ImagePreprocessor.from_pretrained(folder, len(config.towers)),
             norm_stats=statistics(folder, config.norm_stats),
         )
