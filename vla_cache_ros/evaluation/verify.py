@@ -112,7 +112,7 @@ def _oft_options(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[
 
 @contextmanager
 def _with_variant(folder: Path, variant: str) -> Iterator[Path]:
-    """Give a folder in which the files of its folder `variant`, if it has one, go before its own."""
+    """Give a folder in which the files of its subfolder `variant`, if any, go before its own."""
     if not (variant and (folder / variant).is_dir()):
         yield folder
         return
