@@ -6,6 +6,7 @@ from engine_steps import choice
 from engine_steps import contents
 from engine_steps import frames
 from engine_steps import LONG
+from engine_steps import looked
 from engine_steps import nothing
 from engine_steps import PROPRIO
 from engine_steps import run
@@ -15,7 +16,6 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import RecordedEngine
-from vla_cache_ros.types import StepPlan
 
 SHORT = tuple(range(3, 12))
 
@@ -29,13 +29,6 @@ class Once(Direct):
     def record(self, name, work):
         self.names.append(name)
         return super().record(name, work)
-
-
-def looked(engine, pixels, active, ids):
-    """Run a step whose towers began before the plan was made, as a policy does on a GPU."""
-    values = engine.encode(pixels)
-    features = engine.look(values, ids)
-    return engine.step(pixels, values, ids, PROPRIO, StepPlan(active), features=features)
 
 
 def whole(model, pixels, ids):

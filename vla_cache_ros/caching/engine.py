@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.caching.checks import check_encoded
+from vla_cache_ros.caching.checks import check_inputs
 from vla_cache_ros.caching.decoding import Continue
 from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
@@ -34,7 +36,6 @@ from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
-from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
@@ -46,7 +47,8 @@ class SlotEngine:
     """
     Run one model step by step against one episode's cache.
 
-    action_dim: action tokens of a causal model. text_capacity: longest prompt, without BOS.
+    action_dim: action tokens of a causal model. text_capacity: tokens of a prompt, without BOS,
+    that there is room for; a longer one gets more.
     reuse_towers: whether the vision towers too compute active patches alone, against their own
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
     is busy with them while the CPU runs the gate. capture: run fused layers; False runs those of
@@ -125,9 +127,12 @@ class SlotEngine:
         Raises InputError, without touching the cache, for inputs that do not fit the model, and
         NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
         """
-        self._check(pixels, pixel_values, proprio, plan)
-        prompt = self.prompt(ids)
         cache = self.cache
+        check_inputs(self.layout, self.config, pixels, proprio)
+        check_encoded(pixel_values, self._encoded_shape())
+        present = cache.present if cache.valid else None
+        check_plan(plan, self.layout.visual_tokens, len(cache.layers), present)
+        prompt = self.prompt(ids)
         if self._ids != prompt.ids:
             if self.config.bidirectional and cache.valid:
                 cache.invalidate(Invalidation.NEW_INSTRUCTION)
@@ -147,34 +152,29 @@ class SlotEngine:
             cache.invalidate(Invalidation.STEP_FAILED)
             raise
 
-    def _check(
-        self, pixels: np.ndarray, pixel_values: Tensor, proprio: np.ndarray | None, plan: StepPlan
-    ) -> None:
-        layout, config = self.layout, self.config
-        wanted = [layout.cameras, 224, 224, 3]
-        if pixels.dtype != np.uint8 or list(pixels.shape) != wanted:
-            raise InputError(
-                f'images: expected uint8 {wanted}, found {pixels.dtype} {list(pixels.shape)}'
-            )
-        wanted = self._encoded_shape()
-        if list(pixel_values.shape) != wanted:
-            raise InputError(f'pixel_values: expected {wanted}, found {list(pixel_values.shape)}')
-        if layout.proprio:
-            wanted, found = [config.oft.proprio_dim], None if proprio is None else proprio.shape
-            if found is None or list(found) != wanted:
-                raise InputError(f'proprio: expected {wanted} numbers, found {found}')
-        present = self.cache.present if self.cache.valid else None
-        check_plan(plan, layout.visual_tokens, len(self.cache.layers), present)
-
     def _encoded_shape(self) -> list[int]:
         return [1, self.layout.cameras * self.config.channels, 224, 224]
 
+    def check_text(self, tokens: int) -> None:
+        """Raise InputError for more tokens after BOS than the model has positions for."""
+        positions = self.model.language_model.config.max_position_embeddings
+        most = max(TEXT_CAPACITY, positions - self.layout.text.start)
+        self.layout.check_text(tokens, most)
+
     def prompt(self, ids: Sequence[int]) -> PromptSlots:
-        """Return the slots of a prompt, those of the last one if it is the same."""
+        """Return the slots of a prompt, those of the last one if it is the same; see `_grow`."""
         wanted = tuple(int(i) for i in ids)
         if self._prompt is None or self._prompt.ids != wanted:
+            self.check_text(len(wanted) - 1)
+            if len(wanted) - 1 > self.layout.text_capacity:
+                self._grow(self.layout.with_text(len(wanted) - 1))
             self._prompt = PromptSlots.build(self.model, self.layout, wanted, self._guesses)
         return self._prompt
+
+    def _grow(self, layout: SlotLayout) -> None:
+        """Make room for longer prompts; what is cached of the images stays."""
+        self.cache.grow(layout.size, kept=layout.text.start)
+        self.layout = layout
 
     @torch.inference_mode()
     def _run(

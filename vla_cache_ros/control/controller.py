@@ -61,6 +61,7 @@ class Controller:
             parameters.finger_joints,
             needs_state=policy.proprio_size > 0,
             pose_frame=parameters.frame_id if needs_pose else '',
+            check=policy.check_instruction,
         )
         self.active = False
         self.episode = 0

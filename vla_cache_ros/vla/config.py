@@ -280,9 +280,9 @@ class VLAConfig:
             'n_action_bins': self.n_action_bins,
             'norm_stats': self.norm_stats,
         }
-        if self.oft is not None:
-            raw['oft'] = asdict(self.oft)
-        if self.head is not None:
+        if self.head is None:
+            raw['oft'] = None if self.oft is None else asdict(self.oft)
+        else:
             raw[self.head.family] = asdict(self.head)
         return raw
 

@@ -8,6 +8,7 @@ live graph is. It does not know how messages arrive.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,17 +80,20 @@ class Inputs:
         finger_joints: tuple[str, ...],
         needs_state: bool,
         pose_frame: str = '',
+        check: Callable[[str], None] = lambda instruction: None,
     ):
         """
         Expect one image per topic, and what of the state is needed.
 
         needs_state: joint states and a pose, for the policy. pose_frame: of a pose that limits or
         outputs need; another one would put the workspace elsewhere. Empty: they need none.
+        check: raises what the model has against an instruction.
         """
         self.image_topics = image_topics
         self.finger_joints = finger_joints
         self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
         self._pose_frame = pose_frame
+        self._check = check
         if pose_frame and not needs_state:
             self.states = ('end_effector_pose',)
         self.instruction = ''
@@ -111,7 +115,11 @@ class Inputs:
         self._faults.pop('instruction', None)
         text = text.strip()
         if 0 < len(text) <= MAX_INSTRUCTION:
-            self.instruction = text
+            try:
+                self._check(text)
+                self.instruction = text
+            except Exception as error:  # noqa: BLE001 - a tokenizer may raise anything
+                self._faults['instruction'] = ('bad_instruction', f'{error}; publish a new one')
         else:
             self._faults['instruction'] = (
                 'bad_instruction',
