@@ -80,6 +80,26 @@ def test_lora_that_does_not_fit_is_named(folder):
     assert 'the LoRA of vision_backbone.nowhere, found none' in fault(folder, need_tokenizer=False)
 
 
+@pytest.mark.parametrize(
+    ('up', 'down'),
+    [
+        (torch.zeros(96, 4), torch.zeros(8, 32)),
+        (torch.zeros(96, 0), torch.zeros(0, 32)),
+        (torch.zeros(()), torch.zeros(())),
+        (torch.zeros(96, 8, dtype=torch.int64), torch.zeros(8, 32)),
+        (torch.zeros(96, 8), torch.zeros(8, 32, dtype=torch.complex64)),
+    ],
+    ids=['ranks', 'no rank', 'scalars', 'whole numbers', 'complex numbers'],
+)
+def test_lora_that_is_none_is_refused_before_it_is_multiplied(folder, up, down):
+    state = towers()
+    with_lora(state, 8)
+    state[f'{LAYER}.lora_A.default.weight'] = down
+    state[f'{LAYER}.lora_B.default.weight'] = up
+    torch.save(state, folder / FILE)
+    assert f'expected LoRA of {PLAIN}' in fault(folder, need_tokenizer=False)
+
+
 def test_towers_without_their_film_layers_are_refused(folder):
     state = {name: tensor for name, tensor in towers().items() if '.scale.' not in name}
     torch.save(state, folder / FILE)

@@ -79,6 +79,8 @@ class RecordedEngine(SlotEngine):
         """Make room for longer prompts; steps that were recorded are recorded anew."""
         before = self._embeds
         super()._grow(layout)
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)  # a look may still run
         self._graphs.clear()  # they work on what lay elsewhere
         self._make_buffers()
         kept = layout.text.start

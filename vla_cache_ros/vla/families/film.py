@@ -50,8 +50,9 @@ def _merged(path: Path, name: str, weight: Tensor, lora: dict[str, Tensor]) -> T
         return weight
     down, up = lora.get('A'), lora.get('B')
     shapes = [None if one is None else tuple(one.shape) for one in (up, down)]
-    rank = 0 if down is None else len(down)
-    if weight.ndim != 2 or shapes != [(weight.shape[0], rank), (rank, weight.shape[1])]:
+    rank = down.shape[0] if down is not None and down.ndim == 2 else 0
+    fits = weight.ndim == 2 and shapes == [(weight.shape[0], rank), (rank, weight.shape[1])]
+    if not (fits and rank and up.is_floating_point() and down.is_floating_point()):
         raise CheckpointError(
             f'{path}: expected LoRA of {name} {list(weight.shape)} as B [outputs, rank] and A '
             f'[rank, inputs], found B {shapes[0]} and A {shapes[1]}'
