@@ -6,6 +6,7 @@ Keep the newest state of the robot, from joint states and from a pose or /tf.
 Pure Python: takes messages, whoever brings them. It knows no images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +77,22 @@ def state_layout(parameters: VLAParameters) -> StateLayout:
 class StateInput:
     """The newest state, and what is wrong with it."""
 
-    def __init__(self, layout: StateLayout | None = None, pose: PoseSource | None = None):
-        """Start without any; layout: None where no vector is needed. pose: None: nor a pose."""
+    def __init__(
+        self,
+        layout: StateLayout | None = None,
+        pose: PoseSource | None = None,
+        driven: Sequence[str] = (),
+    ):
+        """
+        Start without any.
+
+        layout: None where no vector is needed. pose: None: nor a pose. driven: joints whose
+        positions are needed beside those of the vector.
+        """
         self._layout, self.source = layout, pose
-        self._joints = JointStates(layout.joints if layout else ())
-        self.topics = (*((JOINTS,) if layout else ()), *(pose.topics if pose else ()))
+        self._used = (*(layout.joints if layout else ()), *driven)
+        self._joints = JointStates(self._used)
+        self.topics = (*((JOINTS,) if self._used else ()), *(pose.topics if pose else ()))
         self._pose: tuple[int, np.ndarray] | None = None  # ns, [6]
         self._pose_fault, self._no_pose = '', ''
 
@@ -113,10 +125,16 @@ class StateInput:
         """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
         return None if self._pose is None else self._pose[1]
 
+    def joint_positions(self, names: Sequence[str]) -> np.ndarray | None:
+        """Return the newest positions [n] of joints that are needed, None before the first."""
+        if not self._joints.complete:
+            return None
+        return np.array([self._joints.positions[name] for name in names])
+
     def problems(self, now: int, timeout: float) -> dict[tuple[str, str], str]:
         """Return (cause, source) -> message for what forbids its use at now (ns); timeout: s."""
         found = {}
-        if self._layout and (wrong := self._joints.problem(now, timeout)):
+        if self._used and (wrong := self._joints.problem(now, timeout)):
             found[f'{wrong[0]}_state', JOINTS] = wrong[1]
         if self.source and (wrong := self._pose_problem(now, timeout)):
             found[f'{wrong[0]}_state', self.source.topics[0]] = wrong[1]
@@ -173,9 +191,10 @@ def state_input(
     layout = state_layout(parameters) if needs_vector else None
     # Another frame would put the workspace elsewhere; a state may be in any.
     strict = parameters.output == 'pose' or bool(parameters.workspace)
-    if not strict and not (layout and layout.needs_pose):
-        return StateInput(layout, None)
-    if parameters.ee_frame:
-        source = PoseSource(parameters.frame_id, parameters.ee_frame, transforms)
-        return StateInput(layout, source)
-    return StateInput(layout, PoseSource(parameters.frame_id if strict else ''))
+    source = None
+    if strict or (layout and layout.needs_pose):
+        source = PoseSource(parameters.frame_id if strict else '')
+        if parameters.ee_frame:
+            source = PoseSource(parameters.frame_id, parameters.ee_frame, transforms)
+    driven = parameters.arm_joints if parameters.joint_output else ()
+    return StateInput(layout, source, driven)
