@@ -10,6 +10,7 @@ nor how a gate chooses or a slot is computed. One thread at a time may use a pol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 import time
@@ -237,7 +238,7 @@ class Policy:
 
     def _act(self, observation: Observation, begin: float) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
-        pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
+        pixels = self.see(observation.images)
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
@@ -276,6 +277,10 @@ class Policy:
         )
         return chunk, report
 
+    def see(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the cameras' images as the model gets them, uint8 RGB [cameras, 224, 224, 3]."""
+        return np.stack([resize(image) for image in images])
+
     def shadow(self, observation: Observation, step: int) -> ActionChunk:
         """
         Return what recomputing everything gives, and leave episode, gate and counters alone.
@@ -288,7 +293,7 @@ class Policy:
         if self._shadow is None:
             self._shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
         ids, _, proprio = self._check(observation)
-        pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
+        pixels = self.see(observation.images)
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')

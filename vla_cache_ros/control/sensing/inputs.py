@@ -131,6 +131,11 @@ class Inputs:
         frames = self._frames.get('end_effector_pose')
         return position_and_axis_angle(frames[-1].message) if frames else None
 
+    def newest(self, topic: str) -> Frame | None:
+        """Return the newest message of an input that can be used, None before the first."""
+        frames = self._frames.get(topic)
+        return frames[-1] if frames else None
+
     def problems(
         self, now: int, image_timeout: float, state_timeout: float, slop: float
     ) -> dict[tuple[str, str], str]:
