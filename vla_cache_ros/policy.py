@@ -10,7 +10,6 @@ nor how a gate chooses or a slot is computed. One thread at a time may use a pol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 import time
@@ -82,9 +81,7 @@ class Policy:
         }
         gpu = vla.model.like.device.type == 'cuda'
         if (gpu or recorder) and capture:
-            self._engine: SlotEngine = RecordedEngine(
-                vla.model, recorder=recorder, **self._options
-            )
+            self._engine = RecordedEngine(vla.model, recorder=recorder, **self._options)
         else:
             self._engine = SlotEngine(vla.model, capture=capture, **self._options)
         self._capture = capture
@@ -277,7 +274,7 @@ class Policy:
         )
         return chunk, report
 
-    def see(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def see(self, images: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return the cameras' images as the model gets them, uint8 RGB [cameras, 224, 224, 3]."""
         return np.stack([resize(image) for image in images])
 

@@ -33,6 +33,7 @@ from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.overlay import draw_overlay
 from vla_cache_ros.overlay import fades
 from vla_cache_ros.overlay import grids
+from vla_cache_ros.overlay import OLD
 
 try:
     from geometry_msgs.msg import PoseStamped
@@ -176,9 +177,11 @@ class Views:
             ]
         else:
             images, report = outcome.observation.images, outcome.report
-            fade = grids(fades(np.asarray(report.ages)), len(images))
+            # what was not produced in this episode yet is as old as can be
+            ages = np.where(report.ages > report.step, OLD, report.ages)
+            fade = grids(fades(ages), len(images))
             first = f'step {report.step}   {report.reuse:.0%} reused   {outcome.act_ms:.0f} ms'
-            second = f'all recomputed: {report.refresh}' if report.refresh else report.gate
+            second = f'refresh: {report.refresh}' if report.refresh else report.gate
             lines = [first, stop or second]
         for index, image in enumerate(self._see(images)):
             if self._overlays[index].watched:
