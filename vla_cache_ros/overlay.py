@@ -73,7 +73,7 @@ def draw_overlay(
     canvas = np.full((SIZE + LINE * len(lines), SIZE, 3), PAPER, np.uint8)
     canvas[:SIZE] = shade(image, fade, SIZE)
     if alarm:
-        cv2.rectangle(canvas, (1, 1), (SIZE - 2, SIZE - 2), ACCENT, 3)
+        cv2.rectangle(canvas[:SIZE], (1, 1), (SIZE - 2, SIZE - 2), ACCENT, 3)
     for index, text in enumerate(lines):
         (width, height), _ = cv2.getTextSize(text, _FONT, _SCALE, 1)
         scale = _SCALE * min(1.0, (SIZE - 2 * _MARGIN) / max(width, 1))
