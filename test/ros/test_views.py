@@ -101,7 +101,7 @@ def test_stopped_arm_shows_the_newest_pictures_and_the_cause(graph, policy, monk
     assert graph.wait(lambda: found)
     assert lines[-1][0][1] == 'fake' and not lines[-1][1]
     assert graph.call(SetBool, 'vla_node/pause', SetBool.Request(data=True)).success
-    assert graph.wait(lambda: lines[-1] == (['stopped: paused'], True))
+    assert graph.wait(lambda: lines[-1] == (['episode 1', 'stopped: paused'], True))
     graph.outside.pictures['image_raw'].data = bytes([70]) * (48 * 64 * 3)
     assert graph.wait(lambda: pixels(found[-1])[SIZE // 2, SIZE // 2, 0] == 70)
     assert graph.transition('deactivate') and graph.transition('cleanup')

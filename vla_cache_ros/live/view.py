@@ -36,8 +36,11 @@ MODULE = 'vla_cache_ros.live.view'
 POLICY = 'vla_node'
 SEARCH_PERIOD = 0.5  # s between two looks for new topics
 PICTURE_PERIOD = 0.09  # s between two pictures of a camera, about
+TRAIL = 5.0  # s for which the path of a chunk stays
 PATIENCE = 5.0  # s that the process may take to end
+TIMELINE = 'ros_time'
 CAMERAS = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
+TIMES = ('act_ms', 'image_to_command_ms')
 ACCENT = (255, 176, 46)
 
 
@@ -56,6 +59,7 @@ class View(Node):
                 self._recording.spawn()
         except Exception as error:
             raise ValueError(f'view: expected to open {path or "the viewer"}: {error}') from error
+        self._recording.log('/', rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         self._take = {
             'sensor_msgs/msg/Image': self._picture,
             'sensor_msgs/msg/CompressedImage': self._picture,
@@ -73,7 +77,7 @@ class View(Node):
 
     def close(self) -> None:
         """Write what is left."""
-        self._recording.flush()
+        self._recording.disconnect()
 
     def _search(self) -> None:
         found = {}
@@ -100,7 +104,7 @@ class View(Node):
             self._recording.send_blueprint(blueprint(self._topics))
 
     def _log(self, stamp: int, entity: str, what: Any) -> None:  # noqa: ANN401
-        self._recording.set_time('ros_time', timestamp=np.datetime64(stamp, 'ns'))
+        self._recording.set_time(TIMELINE, timestamp=np.datetime64(stamp, 'ns'))
         self._recording.log(entity, what)
 
     def _now(self) -> int:
@@ -140,7 +144,7 @@ class View(Node):
         if report is None:
             return
         stamp = self._now()
-        for name in ('reuse', 'act_ms', 'image_to_command_ms'):
+        for name in ('reuse', *TIMES):
             if isinstance(value := report.get(name), int | float):
                 self._log(stamp, f'{topic}/{name}', rr.Scalars(value))
         self._tell(stamp, f'{topic}/instruction', report['instruction'], 'INFO')
@@ -150,13 +154,13 @@ class View(Node):
             for pair in status.values:
                 if pair.key == 'stop causes':
                     level = 'INFO' if pair.value == 'none' else 'WARN'
-                    self._tell(self._now(), f'{topic}/stop causes', pair.value, level)
+                    self._tell(self._now(), f'{topic}/stop_causes', pair.value, level)
 
     def _tell(self, stamp: int, entity: str, text: str, level: str) -> None:
         """Log a text where it differs from the one before."""
         if self._said.get(entity) != text:
             self._said[entity] = text
-            name = entity.rpartition('/')[2]
+            name = entity.rpartition('/')[2].replace('_', ' ')
             self._log(stamp, entity, rr.TextLog(f'{name}: {text}', level=level))
 
 
@@ -172,20 +176,27 @@ def blueprint(topics: dict[str, str]) -> rrb.Blueprint:
     # of each curve's own scale
     curves = {
         'reuse': [f'{topic}/reuse' for topic in reports],
-        'ms': [
-            f'{topic}/{name}' for topic in reports for name in ('act_ms', 'image_to_command_ms')
-        ],
+        'ms': [f'{topic}/{name}' for topic in reports for name in TIMES],
         'm/s': [f'{topic}/linear' for topic in of('/TwistStamped')],
-        'rad/s': [f'{topic}/angular' for topic in of('/TwistStamped')],
-        'gripper': of('/Float64MultiArray'),
     }
     return rrb.Blueprint(
         rrb.Vertical(
             rrb.Horizontal(
-                *(rrb.Spatial2DView(origin=t, name=t) for t in [*overlays, *cameras]),
+                *(
+                    rrb.Spatial2DView(origin=topic, name=topic.removesuffix('/compressed'))
+                    for topic in [*overlays, *cameras]
+                )
             ),
             rrb.Horizontal(
-                rrb.Spatial3DView(name='chunk', contents=of('/Path', '/PoseStamped')),
+                rrb.Spatial3DView(
+                    name='chunk',
+                    contents=[f'{topic}/**' for topic in of('/Path', '/PoseStamped')],
+                    time_ranges=rrb.VisibleTimeRange(
+                        TIMELINE,
+                        start=rrb.TimeRangeBoundary.cursor_relative(seconds=-TRAIL),
+                        end=rrb.TimeRangeBoundary.cursor_relative(seconds=0),
+                    ),
+                ),
                 rrb.Vertical(
                     *(
                         rrb.TimeSeriesView(name=name, contents=contents)
@@ -194,6 +205,7 @@ def blueprint(topics: dict[str, str]) -> rrb.Blueprint:
                     )
                 ),
                 rrb.TextLogView(name='words', contents='/**'),
+                column_shares=[3, 4, 3],
             ),
         ),
         collapse_panels=True,

@@ -169,7 +169,7 @@ class Views:
     def _draw_overlays(
         self, frames: Sequence[Frame | None], stop: str, outcome: Outcome | None
     ) -> None:
-        fade, lines = [None] * len(frames), [stop]
+        fade, lines = [None] * len(frames), [f'episode {self._controller.episode}', stop]
         if outcome is None:
             images = [
                 NO_PICTURE if frame is None else to_rgb(frame.message, topic)
