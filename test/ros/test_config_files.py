@@ -22,7 +22,12 @@ KINDS = {
 ROBOTS = ('ur5e_servo', 'franka_pose')
 MODELS = ('openvla_7b', 'openvla_oft_libero')
 COMPLETE = ('tabletop', 'tabletop-openvla')
-OTHERS = ('gz_bridge', 'bag_qos')  # not parameters of this package's nodes
+OTHERS = (
+    'gz_bridge',
+    'bag_qos',
+    'foxglove_layout',
+    'vla',
+)  # not parameters of this package's nodes
 
 
 def entries(name):
