@@ -99,7 +99,7 @@ def test_stopped_arm_shows_the_newest_pictures_and_the_cause(graph, policy, monk
     graph.healthy_start()
     found = watch(graph, Image, 'overlay/image_raw')
     assert graph.wait(lambda: found)
-    assert lines[-1][0][1] == 'fake' and not lines[-1][1]
+    assert lines[-1][0][1] == 'fake   oldest 1 steps' and not lines[-1][1]
     assert graph.call(SetBool, 'vla_node/pause', SetBool.Request(data=True)).success
     assert graph.wait(lambda: lines[-1] == (['episode 1', 'stopped: paused'], True))
     graph.outside.pictures['image_raw'].data = bytes([70]) * (48 * 64 * 3)

@@ -181,7 +181,9 @@ class Views:
             ages = np.where(report.ages > report.step, OLD, report.ages)
             fade = grids(fades(ages), len(images))
             first = f'step {report.step}   {report.reuse:.0%} reused   {outcome.act_ms:.0f} ms'
-            second = f'refresh: {report.refresh}' if report.refresh else report.gate
+            second = f'{report.gate}   oldest {report.ages.max()} steps'
+            if report.refresh:
+                second = f'refresh: {report.refresh}'
             lines = [first, stop or second]
         for index, image in enumerate(self._see(images)):
             if self._overlays[index].watched:
