@@ -99,7 +99,7 @@ class Views:
         self._path = None
         if Path is None:
             node.get_logger().info('~/chunk is left out: nav_msgs is not installed')
-        else:
+        elif not parameters.joint_output:
             self._path = node.create_publisher(Path, '~/chunk', 1)
         self._due = 0.0  # monotonic, s
         self._worker = Worker('views', NICENESS)
