@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rerun is shown what a policy sees, says and commands; --view takes a file or none."""
 
+import time
+
 import numpy as np
+import psutil
 import pytest
+from ros_graph import domain
 from std_srvs.srv import SetBool
 from vla_cache_ros.cli.main import parse
 
@@ -20,6 +24,11 @@ def test_view_of_two_files_is_refused(capsys):
     with pytest.raises(SystemExit):
         parse(['demo', '--view', 'one.rrd', 'another.rrd'])
     assert 'expected one file or none, got 2' in ' '.join(capsys.readouterr().err.split())
+
+
+def children(word):
+    """Return this process's children whose command has a word."""
+    return [one for one in psutil.Process().children() if word in one.cmdline()]
 
 
 @pytest.fixture
@@ -69,6 +78,18 @@ def test_pictures_path_figures_commands_and_stops_are_logged(module, graph, monk
             lambda: words('/diagnostics/stop_causes')[-1:] == ['stop causes: paused']
         )
     assert path.stat().st_size > 10_000
+
+
+def test_view_beside_a_recording_ends_with_it(module, tmp_path):
+    path = tmp_path / 'run.rrd'
+    with domain():
+        with module.viewing(str(path)):
+            (process,) = children(module.MODULE)
+            deadline = time.monotonic() + 20
+            while not path.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert path.exists()
+        assert not process.is_running()
 
 
 def test_file_that_cannot_be_written_is_a_mistake_of_the_user(module, graph, tmp_path):
