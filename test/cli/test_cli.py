@@ -68,6 +68,16 @@ def test_options_may_be_repeated_and_have_the_types_of_their_fields():
     assert parse(['demo']).reuse is None
 
 
+def test_state_of_a_bag_is_told_as_that_of_a_robot():
+    line = 'evaluate --bag a --ee-frame tool0 --finger-scale 1 --finger-scale -0.05 --arm-joint a'
+    topics = parse(line.split()).recordings.named()
+    assert (topics.pose, topics.base_frame, topics.ee_frame) == ('/tf', 'base_link', 'tool0')
+    assert topics.finger_scale == (1.0, -0.05) and topics.arm_joints == ('a',)
+    line = 'train gate --out o --bag a --ee-frame tool0 --pose-topic /robot/tf --base-frame base'
+    topics = parse(line.split()).along.named()
+    assert (topics.pose, topics.base_frame) == ('/robot/tf', 'base')
+
+
 @pytest.mark.parametrize(
     ('line', 'expected'),
     [

@@ -21,7 +21,8 @@ from vla_cache_ros.ros.launching import text_of
 import yaml
 
 # What other nodes say about the robot: absolute, since no namespace changes them.
-SURROUNDINGS = ('/tf', '/tf_static', '/rosout', '/parameter_events')
+TRANSFORMS = ('/tf', '/tf_static')
+SURROUNDINGS = (*TRANSFORMS, '/rosout', '/parameter_events')
 INPUTS = ('instruction', 'joint_states', 'end_effector_pose')  # of the policy, beside images
 CLOSING = '30'  # s for MCAP to write its index before a stronger signal follows
 
@@ -56,6 +57,8 @@ def playing(context: LaunchContext) -> ExecuteProcess:
     if in_file(context, VLAParameters, 'image_transport') == 'compressed':
         images = [f'{topic}/compressed' for topic in images]
     topics = [renamed(context, topic) for topic in (*images, *INPUTS)]
+    if in_file(context, VLAParameters, 'ee_frame'):
+        topics += TRANSFORMS
     command = ['ros2', 'bag', 'play', str(path), '--clock', '--rate', text_of(context, 'rate')]
     return ExecuteProcess(name='bag_play', cmd=[*command, '--topics', *topics], output='screen')
 

@@ -108,8 +108,9 @@ class VLANode(TolerantLifecycleNode):
         try:
             # first, so that drivers find them while the policy loads
             self._outputs = ArmOutputs(self, self._settings)
+            transforms = make_buffer() if self._settings.ee_frame else None
             policy = self._worker.wait_for(self._worker.order(self._load), stop_requested)
-            self._prepare(policy)
+            self._prepare(policy, transforms)
         except BaseException:
             self._release()
             raise
@@ -153,7 +154,7 @@ class VLANode(TolerantLifecycleNode):
         warm_up(policy, self._settings)
         return policy
 
-    def _prepare(self, policy: Any) -> None:  # noqa: ANN401
+    def _prepare(self, policy: Any, transforms: Any) -> None:  # noqa: ANN401
         """Make what depends on parameters and policy: controller, subscriptions, ticks."""
         parameters, self._figures = self._settings, Figures()
         self._watch = ClockWatch(round(1e9 * parameters.command_timeout))
@@ -168,7 +169,6 @@ class VLANode(TolerantLifecycleNode):
             warn=self.get_logger().warning,
             done=self._report,
         )
-        transforms = make_buffer() if parameters.ee_frame else None
         controller = Controller(policy, self._worker, parameters, world, transforms)
         if self._estop.latched:
             controller.emergency_stop(True)
