@@ -160,6 +160,14 @@ class VLAParameters(Parameters):
         's',
         (0.1, 60.0),
     )
+    takeover_timeout: float = parameter(
+        0.0,
+        'time without motion on teleop_twist_cmds after which the policy has the arm again; 0, or '
+        'where the service take_over gave it away: only that service gives it back',
+        's',
+        (0.0, 3600.0),
+        live=True,
+    )
     image_timeout: float = parameter(
         0.12, 'age of the newest image at which the arm is stopped', 's', (0.01, 60.0), live=True
     )
