@@ -9,11 +9,14 @@ Knows nothing of what was inferred or commanded while the bag was recorded.
 from collections import Counter
 from collections.abc import Iterator
 
+from vla_cache_ros.bags.corrections import Corrections
+from vla_cache_ros.bags.corrections import read_mode
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.bags.topics import STRING
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.sensing.inputs import Inputs
 
@@ -30,12 +33,17 @@ def timed_steps(
         states = {topics.joints: 'joint_states', topics.pose: 'end_effector_pose'}
     inputs = Inputs(images, topics.finger_joints, bool(states))
     wanted = {*images, *states}
+    if bag.topics.get(topics.control) == STRING:
+        wanted.add(topics.control)
     if topics.text:
         inputs.take_instruction(topics.text)
     else:
         wanted.add(topics.instruction)
-    chooser = _Chooser(inputs, states, cadence, notes)
+    chooser = _Chooser(inputs, states, cadence, notes, Corrections(topics.corrections))
     for message in bag.messages(wanted):
+        if message.topic == topics.control:
+            chooser.hand_over(message)
+            continue
         step = chooser.take(message)
         if step is not None:
             yield step
@@ -45,8 +53,14 @@ class _Chooser:
     """Take messages one by one; say when an observation is due and complete."""
 
     def __init__(
-        self, inputs: Inputs, states: dict[str, str], cadence: Cadence, notes: Counter[str]
+        self,
+        inputs: Inputs,
+        states: dict[str, str],
+        cadence: Cadence,
+        notes: Counter[str],
+        corrections: Corrections,
     ):
+        self._corrections, self._after = corrections, 0  # ns; earlier images are others'
         self._inputs, self._states, self._cadence = inputs, states, cadence
         self._notes = notes
         self._first_notes: dict[tuple[str, str], str] = {}
@@ -54,6 +68,15 @@ class _Chooser:
         self._disbelieved: set[str] = set()
         self._episode, self._begun = 0, False
         self._due: int | None = None  # ns; None: with the first observation that is possible
+
+    def hand_over(self, message: BagMessage) -> None:
+        """Take who has the arm from now on."""
+        person = read_mode(message.message.data)
+        if person is None:
+            self._notes[f'{message.topic}: a message that cannot be read'] += 1
+        elif self._corrections.follow(person):
+            self._end_episode()
+            self._after = message.time
 
     def take(self, message: BagMessage) -> BagStep | None:
         """Keep a message; return the observation that it completes, if one is due."""
@@ -71,13 +94,15 @@ class _Chooser:
         return self._observe(message.time)
 
     def _observe(self, now: int) -> BagStep | None:
+        if not self._corrections.wanted:
+            return None
         cadence = self._cadence
         problems = self._inputs.problems(
             now, cadence.image_timeout, cadence.state_timeout, cadence.sync_slop
         )
         for problem, text in problems.items():
             self._notes[self._first_notes.setdefault(problem, text)] += 1
-        frames = self._inputs.newest_set(self._due or 0, cadence.sync_slop)
+        frames = self._inputs.newest_set(self._due or self._after, cadence.sync_slop)
         if problems or frames is None:
             return None
         if self._due is None:
@@ -95,7 +120,8 @@ class _Chooser:
         late = frames.stamp - self._due > period // 2
         self._due = (frames.stamp if late else self._due) + period
         self._begun = True
-        return BagStep(self._episode, observation, frames.stamp, now)
+        correction = self._corrections.person
+        return BagStep(self._episode, observation, frames.stamp, now, correction=correction)
 
     def _follows(self, message: BagMessage) -> bool:
         """Say whether an image is newer than its camera's last; end the episode at a leap."""

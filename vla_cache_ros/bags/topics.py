@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vla_cache_ros.bags.corrections import Choice
+
 if TYPE_CHECKING:
     from vla_cache_ros.bags.reader import Bag
 
@@ -28,6 +30,8 @@ class BagTopics:
     images: one per camera, primary first; where only '<name>/compressed' was recorded, that is
     taken. text: an instruction in place of the topic. Without joints or pose, observations carry
     no state. With an empty report, observations are chosen as if nothing had run live.
+    control: says who has the arm. corrections: what is done with observations while a person has
+    it.
     """
 
     images: tuple[str, ...] = ('/image_raw', '/wrist/image_raw')
@@ -37,6 +41,8 @@ class BagTopics:
     pose: str = '/end_effector_pose'
     finger_joints: tuple[str, ...] = ('finger_joint1', 'finger_joint2')
     report: str = '/vla_node/step_report'
+    control: str = '/vla_node/control_mode'
+    corrections: Choice = 'use'
 
     def recorded_images(self, bag: Bag) -> tuple[str, ...]:
         """Return the image topics as they are called in the bag."""
@@ -63,6 +69,8 @@ class BagTopics:
         wanted = [(name, IMAGES, '--image-topic') for name in self.recorded_images(bag)]
         if not self.text and not self.has_reports(bag):
             wanted.append((self.instruction, (STRING,), '--instruction-topic or --instruction'))
+        if self.corrections != 'use' and not self.has_reports(bag):
+            wanted.append((self.control, (STRING,), '--control-topic, for --corrections'))
         if needs_state:
             wanted.append((self.joints, (JOINTS,), '--joint-topic'))
             wanted.append((self.pose, (POSE,), '--pose-topic'))

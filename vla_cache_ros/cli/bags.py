@@ -5,6 +5,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from vla_cache_ros.bags.corrections import Choice
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.settings import Settings
 
@@ -28,6 +29,11 @@ class TopicOptions(Settings):
     finger_joint: tuple[str, ...] = ()
     """--bag: finger joint that ends the state vector; repeat (finger_joint1, finger_joint2)."""
 
+    control_topic: str = BagTopics.control
+    """--bag: who had the arm."""
+    corrections: Choice = 'use'
+    """--bag: what is done with observations while a person had taken the arm over."""
+
     def named(self, report: str = '') -> BagTopics:
         """Return these topics, the usual ones where none is named; report: that of a live node."""
         return BagTopics(
@@ -38,6 +44,8 @@ class TopicOptions(Settings):
             pose=self.pose_topic,
             finger_joints=self.finger_joint or BagTopics.finger_joints,
             report=report,
+            control=self.control_topic,
+            corrections=self.corrections,
         )
 
 
