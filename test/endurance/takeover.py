@@ -146,7 +146,7 @@ def _take_over(graph: TakeoverGraph, way: str, draws: np.random.Generator) -> di
         'asked_to_taken_ms': (taken - asked) * 1e-6 if way.startswith('device') else None,
         'held_s': (given - taken) * 1e-9,
         'commands': len(persons) - 1,
-        'stops': sum(not command.any() for command in persons[1:]),
+        'zeros': sum(not command.any() for command in persons[1:]),
         'commands_of_the_policy': foreign(persons, wanted),
         'watched': len(watched),
         'given_to_motion_s': (moving - given) * 1e-9,
@@ -168,7 +168,7 @@ def _sum_up(
 ) -> dict[str, Any]:
     """Return the figures; beyond: commands that broke a limit, by its name."""
     wrong = [f'take-over {i}: {text}' for i, one in enumerate(seen) for text in one['wrong']]
-    counts = ('commands', 'commands_of_the_policy', 'stops', 'watched')
+    counts = ('commands', 'commands_of_the_policy', 'zeros', 'watched')
     total = {name: sum(one[name] for one in seen) for name in counts}
     latencies = [o['asked_to_taken_ms'] for o in seen if o['asked_to_taken_ms'] is not None]
     return {
