@@ -107,6 +107,14 @@ class Takeover:
         if not self.person or self.twist is None:
             return {}
         fault = self._fault or _late(self._stamp, now, timeout)
+        if self._controller.parameters.joint_output:
+            fault = (
+                'bad_teleop',
+                (
+                    f'{TOPIC}: expected an output that twists can move (twist or pose), got joints; '
+                    f'drive them by other means, and give the arm back by the service {SERVICE}'
+                ),
+            )
         return {(fault[0], TOPIC): fault[1]} if fault else {}
 
     def stands_still(self) -> bool:
