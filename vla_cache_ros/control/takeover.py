@@ -28,6 +28,14 @@ TELEOP = {'bad_teleop', 'unstamped_teleop', 'future_stamp_teleop', 'stale_teleop
 # Whatever else stops the arm concerns the policy alone.
 PERSONS = TELEOP | {'emergency_stop', 'paused', 'clock_stalled', 'duplicate_node'}
 
+_NO_TWISTS = (
+    'bad_teleop',
+    (
+        f'{TOPIC}: expected an output that twists can move (twist or pose), got one of joints; drive '
+        f'them by other means, and give the arm back by the service {SERVICE}'
+    ),
+)
+
 
 class Takeover:
     """
@@ -108,13 +116,7 @@ class Takeover:
             return {}
         fault = self._fault or _late(self._stamp, now, timeout)
         if self._controller.parameters.joint_output:
-            fault = (
-                'bad_teleop',
-                (
-                    f'{TOPIC}: expected an output that twists can move (twist or pose), got joints; '
-                    f'drive them by other means, and give the arm back by the service {SERVICE}'
-                ),
-            )
+            fault = _NO_TWISTS
         return {(fault[0], TOPIC): fault[1]} if fault else {}
 
     def stands_still(self) -> bool:
