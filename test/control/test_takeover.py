@@ -211,6 +211,14 @@ def test_without_a_pose_nobody_knows_where_the_walls_are():
     assert world.controller.causes.names() == {'stale_state'}
 
 
+@pytest.mark.parametrize('ee_frame', ['', 'tool0'], ids=['topic', 'transforms'])
+def test_before_the_first_pose_a_person_drives_nowhere(ee_frame):
+    world = World(workspace=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), ee_frame=ee_frame)
+    drive(world, 80)
+    assert world.controller.takeover.person
+    assert {command is STOP for _, command in world.sent} == {True}
+
+
 def test_the_service_hands_over_with_a_stop_and_then_nothing_is_sent():
     world = moving()
     give(world, True)

@@ -16,6 +16,8 @@ import numpy as np
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import limit_norm
 from vla_cache_ros.control.safety import lateness
+from vla_cache_ros.control.sensing.robot import POSE
+from vla_cache_ros.control.sensing.robot import TF
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ PERSONS = TELEOP | {'emergency_stop', 'paused', 'clock_stalled', 'duplicate_node
 _NO_TWISTS = (
     'bad_teleop',
     (
-        f'{TOPIC}: expected an output that twists can move (twist or pose), got one of joints; drive '
-        f'them by other means, and give the arm back by the service {SERVICE}'
+        f'{TOPIC}: expected an output that twists can move (twist or pose), got one of joints; '
+        f'drive them by other means, and give the arm back by the service {SERVICE}'
     ),
 )
 
@@ -126,7 +128,8 @@ class Takeover:
             return bool(causes)
         # without it nobody knows where the walls are, or where a target begins
         posed = bool(parameters.workspace) or parameters.output == 'pose'
-        return bool(causes.names() & PERSONS or (posed and causes.names('end_effector_pose')))
+        lost = posed and (causes.names(POSE) or causes.names(TF))
+        return bool(lost or causes.names() & PERSONS)
 
     def expire(self, timeout: float) -> None:
         """Give back what twists took, once none has moved for timeout (s); 0: never."""

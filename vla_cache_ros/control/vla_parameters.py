@@ -71,10 +71,32 @@ class VLAParameters(Parameters):
         'joints of joint_states whose positions end the state vector, in this order',
         pattern='.+',
     )
+    finger_scale: tuple[float, ...] = parameter(
+        (),
+        'what each position of finger_joints is multiplied by, -1 to turn its sign; empty: 1',
+        bounds=(-1e6, 1e6),
+    )
+    finger_offset: tuple[float, ...] = parameter(
+        (),
+        'what is added to each scaled position of finger_joints; empty: 0',
+        bounds=(-1e6, 1e6),
+    )
+    state_space: str = parameter(
+        'end_effector',
+        'what the state vector begins with: end_effector (position and axis-angle in frame_id) or '
+        'joints (the positions of arm_joints)',
+        pattern='end_effector|joints',
+    )
     arm_joints: tuple[str, ...] = parameter(
         (),
         'joints of joint_states, of the arm, in the order the model and the driver take them',
         pattern='.+',
+    )
+    ee_frame: str = parameter(
+        '',
+        'frame of the end effector in /tf, whose pose in frame_id is used; empty: '
+        'end_effector_pose says it',
+        pattern=r'[/\w]*',
     )
     control_frequency: float = parameter(
         5.0,
@@ -176,8 +198,7 @@ class VLAParameters(Parameters):
     )
     takeover_timeout: float = parameter(
         0.0,
-        'time without motion on teleop_twist_cmds after which the policy has the arm again; 0, or '
-        'where the service take_over gave it away: only that service gives it back',
+        'rest of a device after which it gives the arm back; 0: only the service take_over does',
         's',
         (0.0, 3600.0),
         live=True,
@@ -316,9 +337,14 @@ class VLAParameters(Parameters):
                 'workspace',
                 'six numbers, the lowest corner (x, y, z) and then the highest, or none',
             ),
+            (
+                self.arm_joints or self.state_space != 'joints',
+                'arm_joints',
+                'the joints that the state begins with (state_space: joints)',
+            ),
         ):
             if not holds:
                 value = getattr(self, name)
-                got = list(value) if name == 'workspace' else f'{value:g}'
+                got = list(value) if isinstance(value, tuple) else f'{value:g}'
                 return f'{name}: expected {expected}, got {got}'
         return joint_contradiction(self) if self.joint_output else ''

@@ -67,6 +67,8 @@ def train_on_bags(
     place = own_device(accelerator, device)
     vla = model_to_train_through(checkpoint, unnorm_key, place)
     needs_state = vla.model.proprio_projector is not None
+    if needs_state:
+        source.topics.layout.check(vla.config.proprio_dim)
     with accelerator.main_process_first():
         folders = record_bags(source, vla.config.cameras, needs_state, out / 'recordings')
     bags = [facts_of(folder) for folder in folders]
