@@ -182,13 +182,13 @@ def test_any_text_makes_a_prompt_of_known_tokens_or_is_refused(tokenizer, text):
     vla = policies()[tokenizer]
     policy = Policy(vla, make_gate('dense'))
     try:
-        ids = policy._prompt_ids(text)
+        ids = policy._instructions.ids(text)
     except InputError as error:
         assert 'expected' in str(error) and str(error).isprintable()
         assert policy.cache.step == 0 and not policy.invalidations
         return
     assert ids[0] == vla.tokenizer.bos_token_id
-    assert 2 <= len(ids) <= 65 and 0 <= min(ids) and max(ids) < vla.config.llama().vocab_size
+    assert 2 <= len(ids) <= 2048 and 0 <= min(ids) and max(ids) < vla.config.llama().vocab_size
     if tokenizer == 'words':
         chunk, _ = policy.act(Observation((np.full((224, 224, 3), 90, np.uint8),), text))
         assert np.isfinite(chunk.actions).all()

@@ -61,7 +61,7 @@ class Controller:
         self.parameters = parameters
         self.causes = StopCauses()
         state = state_input(parameters, policy.proprio_size > 0, transforms)
-        self.inputs = Inputs(parameters.image_topics, state)
+        self.inputs = Inputs(parameters.image_topics, state, policy.check_instruction)
         self.active = False
         self.episode = 0
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them

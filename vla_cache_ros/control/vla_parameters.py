@@ -19,7 +19,9 @@ class VLAParameters(Parameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
-        '', 'checkpoint folder, Hugging Face hub id, or the name of a shipped checkpoint'
+        '',
+        'checkpoint folder, Hugging Face hub id, or the name of a shipped checkpoint; '
+        'FOLDER,num_images=1,chunk=25 says what an OpenVLA-OFT folder does not',
     )
     unnorm_key: str = parameter(
         '', 'key of dataset_statistics.json that scales the actions; empty: the only one there'

@@ -113,7 +113,7 @@ class VLANode(TolerantLifecycleNode):
         except BaseException:
             self._release()
             raise
-        self.get_logger().info('configure: ready')
+        self.get_logger().info(f'configure: ready; the model is {policy.summary}')
         return super().on_configure(state)
 
     @guarded

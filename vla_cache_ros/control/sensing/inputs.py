@@ -8,6 +8,7 @@ live graph is. It does not know how messages arrive.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +68,20 @@ class FrameSet:
 class Inputs:
     """The newest of everything, and what is wrong with it."""
 
-    def __init__(self, image_topics: tuple[str, ...], state: StateInput):
-        """Expect one image per topic, and what of the state is needed."""
+    def __init__(
+        self,
+        image_topics: tuple[str, ...],
+        state: StateInput,
+        check: Callable[[str], None] = lambda instruction: None,
+    ):
+        """
+        Expect one image per topic, and what of the state is needed.
+
+        check: raises what the model has against an instruction.
+        """
         self.image_topics = image_topics
         self.states = state.topics
-        self._state = state
+        self._state, self._check = state, check
         self.instruction = ''
         self._frames: dict[str, deque[Frame]] = {}
         self._paired: tuple[float, tuple[Frame, ...] | None] | None = None  # None: not known
@@ -103,7 +113,11 @@ class Inputs:
         self._faults.pop('instruction', None)
         text = text.strip()
         if 0 < len(text) <= MAX_INSTRUCTION:
-            self.instruction = text
+            try:
+                self._check(text)
+                self.instruction = text
+            except Exception as error:  # noqa: BLE001 - a tokenizer may raise anything
+                self._faults['instruction'] = ('bad_instruction', f'{error}; publish a new one')
         else:
             self._faults['instruction'] = (
                 'bad_instruction',
