@@ -124,6 +124,17 @@ def test_a_gap_within_an_episode_drops_the_cache_as_it_does_live(tmp_path):
     assert actors[OTHER].resets == ['episode_reset', 'gap_too_long']
 
 
+def test_what_follows_a_correction_begins_with_a_fresh_cache_as_it_does_live(tmp_path):
+    reports = []
+    for step, who in enumerate(('policy', 'person', 'person', 'policy', 'policy')):
+        stamps = [START + 200 * step * MS] * 2
+        reports.append((200 * step + 60, report(1, step, stamps, stamps, control=who)))
+    actors = policies()
+    result = run_bag(task(write_bag(tmp_path / 'bag', live(reports))), actors)
+    assert len(result.steps) == 5 and len({step.episode for step in result.steps}) == 1
+    assert actors[OTHER].resets == ['episode_reset', 'handed_back']
+
+
 def test_worst_moments_are_the_worst_ones_with_both_actions_and_a_picture(tmp_path):
     actors = policies()
     shift = {}

@@ -64,6 +64,7 @@ def diagnostics(
     if controller is not None:
         causes = controller.causes
         status.message = 'active' if controller.active else 'inactive'
+        status.message += '; a person has the arm' * controller.takeover.person
         if causes:
             status.level = DiagnosticStatus.WARN
             status.message = '; '.join(causes.messages())
@@ -74,6 +75,7 @@ def diagnostics(
                 status.message = '; '.join(filter(None, [status.message, *degraded]))
         values |= {
             'episode': controller.episode,
+            'control': controller.takeover.who,
             'last image stamp': f'{controller.last_image * 1e-9:.3f}',
             **controller.pace.summary(),
             'stop causes': ', '.join(sorted(causes.names())) or 'none',

@@ -51,6 +51,7 @@ from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.process import stop_requested
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.subscriptions import InputSubscriptions
+from vla_cache_ros.ros.teleoperation import Teleoperation
 from vla_cache_ros.ros.transforms import make_buffer
 from vla_cache_ros.ros.transitions import guarded
 from vla_cache_ros.ros.transitions import TolerantLifecycleNode
@@ -89,6 +90,7 @@ class VLANode(TolerantLifecycleNode):
         self.create_service(SetBool, '~/pause', self._on_pause)
         self._estop = EmergencyStop(self, self._on_estop)
         self._twins = Twins(self, lambda: self._controller)
+        self._teleoperation = Teleoperation(self, lambda: self._controller)
         # By a clock that nobody can stop: a stalled one has to be noticed, and told of.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
@@ -234,6 +236,7 @@ class VLANode(TolerantLifecycleNode):
         now = self.get_clock().now().nanoseconds
         self._controller.clock_stalled(self._watch.stalled(now, self._steady.now().nanoseconds))
         self._controller.tick()
+        self._teleoperation.tell()
 
     def _wake(self) -> None:
         executor = self.executor  # None once the node is being closed
@@ -252,7 +255,7 @@ class VLANode(TolerantLifecycleNode):
         if self._controller is None:
             return
         if before.dry_run != self._settings.dry_run:
-            self._controller.halt()  # under the old value: the arm gets its stop
+            self._controller.halt(everyone=True)  # under the old value: the arm gets its stop
         self._controller.parameters = self._settings
 
     def _on_estop(self, latched: bool) -> None:
@@ -302,6 +305,7 @@ class VLANode(TolerantLifecycleNode):
             episode=self._controller.episode,
             published=0 if self._controller.parameters.dry_run else stamp,
             timings=timings,
+            control=self._controller.takeover.who,
         )
         self._reports.publish(String(data=text))
         self._views.show(outcome)

@@ -109,7 +109,7 @@ class _Runner:
         self._middle = None
         if self._dense.proprio_size:
             self._middle = (bounds.proprio.low + bounds.proprio.high) / 2
-        self._episode, self._last, self._begin = -1, 0, 0
+        self._episode, self._last, self._begin, self._corrected = -1, 0, 0, False
         self.steps: list[Step] = []
         self.worst = WorstMoments(str(task.path))
 
@@ -140,7 +140,9 @@ class _Runner:
                 policy.reset()
             elif step.stamp - self._last > gap:
                 policy.invalidate('gap_too_long')
-        self._episode, self._last = step.episode, step.stamp
+            elif self._corrected and not step.correction:
+                policy.invalidate('handed_back')
+        self._episode, self._last, self._corrected = step.episode, step.stamp, step.correction
 
     def _act(self, step: BagStep) -> dict[str, tuple[ActionChunk, StepReport]]:
         policies = list(self._policies.values())
