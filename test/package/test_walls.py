@@ -38,7 +38,7 @@ WALLS = {
     'control': (('types', 'action_distance'), ALL),
     'control.sensing.images': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
     'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
-    'environments': (('types',), ALL - {'libero'}),
+    'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': ((), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (

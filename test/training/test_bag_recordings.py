@@ -18,7 +18,7 @@ from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.vla.images import resize
+from vla_cache_ros.vla.image_path import ImagePath
 
 SECONDS = 2  # of an episode
 WORDS = ('pick', 'put', 'push', 'lift', 'turn')
@@ -75,7 +75,7 @@ def test_frames_are_what_the_policy_would_have_seen(bag, tmp_path):
     assert images.shape[1:] == (2, 224, 224, 3)
     for row in rows[::5]:
         value = shade(int(frames.table['stamp'][row] - START) // MS)
-        assert np.array_equal(images[row, 0], resize(picture(value)))
+        assert np.array_equal(images[row, 0], ImagePath()(picture(value)))
     assert frames.table['proprio'].shape == (len(frames), 8)
     assert len(np.unique(frames.table['proprio'][:, 0])) > 5  # the arm moves along x
 

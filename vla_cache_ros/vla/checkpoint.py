@@ -134,6 +134,7 @@ def load_checkpoint(
     dtype: torch.dtype = torch.float32,
     device: str = 'cpu',
     oft: Mapping[str, Any] | None = None,
+    images: Mapping[str, Any] | None = None,
     need_tokenizer: bool = True,
 ) -> LoadedVLA:
     """
@@ -141,14 +142,15 @@ def load_checkpoint(
 
     name: folder, hub id or 'tabletop'. dtype: what weights are cast to; int8 and fp8 are held so,
     one after the other as they are read, see `vla.quantized`. oft: replaces fields of OftConfig,
-    which otherwise come from the folder's config.json or files. Raises CheckpointError with one
-    line that names the file or tensor, also where files changed while they were read or the memory
-    does not suffice, and ValueError for fp8 where the device has none.
+    which otherwise come from the folder's config.json or files. images: replaces fields of the
+    cameras' ImagePath, see `vla.image_path.changed_paths`. Raises CheckpointError with one line
+    that names the file or tensor, also where files changed while they were read or the memory does
+    not suffice, and ValueError for fp8 where the device has none.
     """
     check_dtype(dtype, device)
     folder = resolve(name)
     with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
-        return _load(folder, dtype, device, oft, need_tokenizer)
+        return _load(folder, dtype, device, oft, images, need_tokenizer)
 
 
 def _load(
@@ -156,6 +158,7 @@ def _load(
     dtype: torch.dtype,
     device: str,
     oft: Mapping[str, Any] | None,
+    images: Mapping[str, Any] | None,
     need_tokenizer: bool,
 ) -> LoadedVLA:
     raw = read_json(folder / 'config.json')
@@ -163,6 +166,7 @@ def _load(
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
     config = source.config
+    pictures = source.images.for_cameras(config.cameras, images)
     model = _empty(config)
     check_room(str(folder), model, dtype, device)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
@@ -181,7 +185,7 @@ def _load(
         family=family.name,
         model=model,
         config=config,
-        images=source.images,
+        images=pictures,
         norm_stats=source.norm_stats,
         tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
@@ -286,8 +290,9 @@ def save_checkpoint(
     """
     Write a folder that `load_checkpoint` reads: Hugging Face layout, weights in `dtype`.
 
-    norm_stats: data set name -> statistics, as in `dataset_statistics.json`. images: defaults to
-    the published constants of the model's towers. Raises CheckpointError for int8 or fp8 weights.
+    norm_stats: data set name -> statistics, as in `dataset_statistics.json`. images: with the
+    cameras' image paths; defaults to the published constants of the model's towers, and to no
+    path. Raises CheckpointError for int8 or fp8 weights.
     """
     if any(parameter.dtype in LARGEST for parameter in model.parameters()):
         raise CheckpointError(

@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from vla_cache_ros.environments.lanczos import lanczos3_resize
+from vla_cache_ros.vla.image_steps import lanczos3_resize
 
 
 def test_channels_are_apart_and_a_flat_image_stays_flat():
