@@ -53,7 +53,7 @@ def test_step_report_tells_tokens_stamps_and_times(graph):
 
 
 def test_compressed_images_are_as_good(policy):
-    parameters = VLA_PARAMETERS | {'image_transport': 'compressed'}
+    parameters = VLA_PARAMETERS | {'image_transport': ['raw', 'compressed']}
     with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
         graph.outside.compress()
         graph.healthy_start()

@@ -3,6 +3,7 @@
 """A policy without a model: the outside of vla_cache_ros.policy.Policy in a few lines."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 from vla_cache_ros.types import ActionChunk
@@ -25,7 +26,14 @@ class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
-    description = {'checkpoint': 'none', 'gate': 'fake', 'gate_weights': ''}  # noqa: RUF012
+    description = {  # noqa: RUF012
+        'checkpoint': 'none',
+        'gate': 'fake',
+        'gate_weights': '',
+        'images': 'as they come',
+    }
+
+    images = SimpleNamespace(paths=(), see=tuple)
 
     def __init__(self):
         """Remember what it is asked."""

@@ -17,6 +17,7 @@ from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.sensing.inputs import Frame
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.step_report import read_report
@@ -34,6 +35,7 @@ def reported_steps(bag: Bag, topics: BagTopics, notes: Counter[str]) -> Iterator
     """Yield one observation a report; see `walk` for the arguments."""
     finder = _Finder(bag, topics, notes)
     for message in bag.messages(finder.wanted):
+        name_order(message.message, topics.encoding_8uc3)
         yield from finder.take(message)
     yield from finder.finish()
 

@@ -15,6 +15,7 @@ from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.sensing.inputs import Inputs
 
 CLOCKS = 1.0  # s between header stamp and recording time, above which a clock is not believed
@@ -36,6 +37,7 @@ def timed_steps(
         wanted.add(topics.instruction)
     chooser = _Chooser(inputs, states, cadence, notes)
     for message in bag.messages(wanted):
+        name_order(message.message, topics.encoding_8uc3)
         step = chooser.take(message)
         if step is not None:
             yield step

@@ -28,6 +28,7 @@ class BagTopics:
     images: one per camera, primary first; where only '<name>/compressed' was recorded, that is
     taken. text: an instruction in place of the topic. Without joints or pose, observations carry
     no state. With an empty report, observations are chosen as if nothing had run live.
+    encoding_8uc3: what images of that encoding are, bgr8 or rgb8.
     """
 
     images: tuple[str, ...] = ('/image_raw', '/wrist/image_raw')
@@ -37,6 +38,7 @@ class BagTopics:
     pose: str = '/end_effector_pose'
     finger_joints: tuple[str, ...] = ('finger_joint1', 'finger_joint2')
     report: str = '/vla_node/step_report'
+    encoding_8uc3: str = ''
 
     def recorded_images(self, bag: Bag) -> tuple[str, ...]:
         """Return the image topics as they are called in the bag."""

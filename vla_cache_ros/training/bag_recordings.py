@@ -21,6 +21,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.bags.colour import colour_notes
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
@@ -152,6 +153,7 @@ def _line(path: Path, facts: dict[str, Any]) -> str:
     text = f'{path}: {facts["episodes"]} episodes, {facts["frames"]} frames'
     if facts['damage']:
         text += f'; DAMAGED, the readable part is used: {facts["damage"]}'
+    text += ''.join(f'; {note}' for note in colour_notes(facts['notes']))
     if not facts['frames'] and facts['notes']:
         note, times = max(facts['notes'].items(), key=lambda item: item[1])
         text += f'; no observation could be made: {note} ({times} times)'
