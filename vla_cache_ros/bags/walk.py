@@ -36,9 +36,9 @@ def walk(
     images = topics.recorded_images(bag)
     if topics.has_reports(bag):
         if usable_reports(bag, topics):
-            return watched(reported_steps(bag, topics, notes), images, notes)
+            return watched(reported_steps(bag, topics, notes), bag, images, notes)
         notes[
             f'{topics.report}: the live node had fewer cameras than {len(topics.images)}; '
             'observations are chosen by time'
         ] += 1
-    return watched(timed_steps(bag, topics, cadence, notes), images, notes)
+    return watched(timed_steps(bag, topics, cadence, notes), bag, images, notes)

@@ -35,8 +35,6 @@ def decode_compressed(message: object, topic: str) -> np.ndarray:
     Raises ValueError, in one line that names the topic, for depth, for a mosaic of another depth
     than 8 bits, and for data that are no picture.
     """
-    encoding, _, compression = message.format.partition(';')
-    encoding, target = encoding.strip(), compression.rpartition('compressed')[2].strip()
     if any(word in message.format.lower() for word in _DEPTH):
         raise ValueError(
             f'{topic}: expected pictures of a colour camera, got depth ({message.format!r})'
@@ -48,9 +46,8 @@ def decode_compressed(message: object, topic: str) -> np.ndarray:
             f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} and at most '
             f'{MOST_PIXELS} pixels, got {width}x{height}'
         )
-    # of old, image_transport names no target where it compresses what it got
-    mosaic = encoding.startswith('bayer_') and target in ('', encoding) and channels == 1
-    if mosaic and encoding not in MOSAICS:
+    mosaic = mosaic_of(message.format) if channels == 1 else ''
+    if mosaic and mosaic not in MOSAICS:
         raise ValueError(
             f'{topic}: expected a mosaic among {", ".join(MOSAICS)}, got {message.format!r}'
         )
@@ -62,7 +59,16 @@ def decode_compressed(message: object, topic: str) -> np.ndarray:
         raise ValueError(
             f'{topic}: expected JPEG or PNG data, got {len(data)} bytes that do not decode'
         )
-    return cv2.cvtColor(pixels, MOSAICS[encoding] if mosaic else cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(pixels, MOSAICS[mosaic] if mosaic else cv2.COLOR_BGR2RGB)
+
+
+def mosaic_of(form: str) -> str:
+    """Return the encoding of a mosaic that was compressed as it is, by the `format`; else ''."""
+    encoding, _, compression = form.partition(';')
+    encoding, target = encoding.strip(), compression.rpartition('compressed')[2].strip()
+    # of old, image_transport names no target where it compresses what it got
+    same = encoding.startswith('bayer_') and target in ('', encoding)
+    return encoding if same else ''
 
 
 def _compressed_size(data: bytes, topic: str) -> tuple[int, int, int]:
