@@ -22,11 +22,11 @@ from vla_cache_ros.control.inference import infer
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
-from vla_cache_ros.control.motion.limits import Limiter
 from vla_cache_ros.control.motion.limits import STOP
 from vla_cache_ros.control.motion.limits import WAIT
 from vla_cache_ros.control.motion.playback import Due
 from vla_cache_ros.control.motion.playback import Playback
+from vla_cache_ros.control.motion.steering import Steering
 from vla_cache_ros.control.rate_control import Pace
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.safety import StopCauses
@@ -61,6 +61,7 @@ class Controller:
             parameters.finger_joints,
             needs_state=policy.proprio_size > 0,
             pose_frame=parameters.frame_id if needs_pose else '',
+            arm_joints=parameters.arm_joints if parameters.joint_output else (),
         )
         self.active = False
         self.episode = 0
@@ -80,7 +81,7 @@ class Controller:
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
         )
         self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
-        self._limiter = Limiter()
+        self._steering = Steering(parameters, self.inputs, self.pace)
         self._sent = self._ticked = 0  # ns, the last command and the last tick
         self._stopped = 0  # ticks for which there has been a reason to stand still
         self._outcome: Outcome | None = None
@@ -219,7 +220,8 @@ class Controller:
             self._after = outcome.frames.stamp + 1  # again, with newer images
             return False
         self.causes.clear(RETRIED)
-        actions, now = check_actions(outcome.chunk.actions), self._world.now()
+        now = self._world.now()
+        actions = check_actions(outcome.chunk.actions, self.parameters.action_size)
         changed = self.pace.note(now - outcome.began, now)
         stamp = self._start(outcome, actions, now)
         self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
@@ -228,7 +230,7 @@ class Controller:
         return changed
 
     def _start(self, outcome: Outcome, actions: np.ndarray, now: int) -> int:
-        """Play actions [n, 7] from now (ns) on; return the stamp of the first command, or 0."""
+        """Play actions [n, A] from now (ns) on; return the stamp of the first command, or 0."""
         steps = self.parameters.execute_steps
         next_due = outcome.frames.stamp + steps * self.pace.period
         if self.pace.stopped:  # and the next inference tells whether it still has to be
@@ -281,7 +283,8 @@ class Controller:
 
     def _think(self, frames: FrameSet, epoch: int) -> None:
         """Make one inference; on the worker."""
-        outcome = infer(self._policy, frames, epoch, self._world.now())
+        size = self.parameters.action_size
+        outcome = infer(self._policy, frames, epoch, self._world.now(), size)
         self.invalidations = dict(self._policy.invalidations)
         self._outcome = outcome
         self._world.wake()
@@ -298,17 +301,13 @@ class Controller:
         self._worker.order(do)
 
     def _send_action(self, action: np.ndarray) -> int:
-        pose = self.inputs.pose() if self.parameters.workspace else None
         elapsed = (self._world.now() - self._sent) * 1e-9
-        command = self._limiter(
-            self.pace.slowed(action), self.parameters, elapsed, None if pose is None else pose[:3]
-        )
+        command = self._steering.command(action, self.parameters, elapsed)
         self.limited.update(command.limited)
         return self._send(command)
 
     def _send(self, command: Command) -> int:
-        if command is WAIT or command is STOP:
-            self._limiter.rest()
+        self._steering.sent(command)
         self._sent = self._world.send(command)
         return self._sent
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from operator import lt
 
 from vla_cache_ros.control.image_parameters import ImageParameters
+from vla_cache_ros.control.joint_parameters import joint_contradiction
 from vla_cache_ros.control.parameters import parameter
 
 
@@ -60,6 +61,11 @@ class VLAParameters(ImageParameters):
         'joints of joint_states whose positions end the state vector, in this order',
         pattern='.+',
     )
+    arm_joints: tuple[str, ...] = parameter(
+        (),
+        'joints of joint_states, of the arm, in the order the model and the driver take them',
+        pattern='.+',
+    )
     control_frequency: float = parameter(
         5.0,
         'rate the policy was trained at: an action is a displacement over 1/control_frequency',
@@ -79,19 +85,27 @@ class VLAParameters(ImageParameters):
         (1e-6, 10.0),
     )
     gripper_open: float = parameter(
-        1.0, 'seventh number of an action that means open', bounds=(-10.0, 10.0)
+        1.0, 'last number of an action that means open', bounds=(-10.0, 10.0)
     )
     gripper_closed: float = parameter(
-        0.0, 'seventh number of an action that means closed', bounds=(-10.0, 10.0)
+        0.0, 'last number of an action that means closed', bounds=(-10.0, 10.0)
     )
     frame_id: str = parameter(
         'base_link', 'stationary frame in which the actions are expressed', pattern=r'[/\w]+'
     )
     output: str = parameter(
         'twist',
-        'twist (TwistStamped in m/s and rad/s on delta_twist_cmds) or pose (PoseStamped on '
-        'target_pose, moved on from the measured end_effector_pose)',
-        pattern='twist|pose',
+        'twist (TwistStamped in m/s and rad/s on delta_twist_cmds), pose (PoseStamped on '
+        'target_pose, moved on from the measured end_effector_pose) or, for a model whose actions '
+        'are those of joints, joint_positions (Float64MultiArray on joint_position_commands) or '
+        'joint_trajectory (JointTrajectory on joint_trajectory)',
+        pattern='twist|pose|joint_positions|joint_trajectory',
+    )
+    joint_actions: str = parameter(
+        'absolute',
+        'joint outputs: what the numbers before the gripper are, absolute (targets in rad) or '
+        'delta (changes in rad over 1/control_frequency)',
+        pattern='absolute|delta',
     )
     gripper_output: str = parameter(
         'commands',
@@ -193,6 +207,34 @@ class VLAParameters(ImageParameters):
         (0.01, 1000.0),
         live=True,
     )
+    max_joint_velocity: tuple[float, ...] = parameter(
+        (0.5,),
+        'joint outputs: largest velocity of a joint, one number for all or one for each of '
+        'arm_joints; all joints are slowed alike',
+        'rad/s',
+        (0.001, 20.0),
+        live=True,
+    )
+    max_joint_acceleration: tuple[float, ...] = parameter(
+        (5.0,),
+        'joint outputs: largest change of the velocity of a joint, one number for all or one for '
+        'each of arm_joints; a stop is not slowed by it',
+        'rad/s^2',
+        (0.01, 1000.0),
+        live=True,
+    )
+    joint_lower: tuple[float, ...] = parameter(
+        (),
+        'joint outputs: lowest position of each of arm_joints',
+        'rad',
+        (-100.0, 100.0),
+    )
+    joint_upper: tuple[float, ...] = parameter(
+        (),
+        'joint outputs: highest position of each of arm_joints',
+        'rad',
+        (-100.0, 100.0),
+    )
     deadband_linear_velocity: float = parameter(
         0.0005, 'norm below which a linear velocity is sent as zero', 'm/s', (0.0, 1.0)
     )
@@ -219,6 +261,16 @@ class VLAParameters(ImageParameters):
         """Return the rate (Hz) down to which the control rate may be lowered."""
         half = max(self.control_frequency / 2, 1 / self.command_timeout)
         return self.min_control_frequency or half
+
+    @property
+    def joint_output(self) -> bool:
+        """Say whether the arm is commanded by its joints."""
+        return self.output.startswith('joint')
+
+    @property
+    def action_size(self) -> int:
+        """Return how many numbers an action must have, the gripper's included."""
+        return (len(self.arm_joints) if self.joint_output else 6) + 1
 
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
@@ -251,4 +303,5 @@ class VLAParameters(ImageParameters):
                 value = getattr(self, name)
                 got = list(value) if name == 'workspace' else f'{value:g}'
                 return f'{name}: expected {expected}, got {got}'
-        return super().contradiction()
+        joints = joint_contradiction(self) if self.joint_output else ''
+        return joints or super().contradiction()

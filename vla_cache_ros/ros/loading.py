@@ -61,10 +61,24 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
         # the same twice: other images would be a camera cut, which a gate may answer with a full
         # step
         chunk, _ = policy.act(noise)
-        check_actions(chunk.actions)
+        _check_size(chunk.actions, parameters)
+        check_actions(chunk.actions, parameters.action_size)
     if parameters.keep_warm or (parameters.drift_threshold and parameters.gate != 'dense'):
         policy.shadow(noise, 0)  # its memory is needed now
     policy.reset()
+
+
+def _check_size(actions: np.ndarray, parameters: VLAParameters) -> None:
+    wanted, found = parameters.action_size, np.shape(actions)[-1]
+    if found == wanted:
+        return
+    parts = 'six of motion and the gripper'
+    if parameters.joint_output:
+        parts = f'one for each of arm_joints ({", ".join(parameters.arm_joints)}) and the gripper'
+    raise ValueError(
+        f'output: expected actions of {wanted} numbers for {parameters.output}, {parts}, '
+        f'got {found} from this checkpoint; choose the output and arm_joints that suit it'
+    )
 
 
 def dummy_observation(policy: Any) -> Observation:  # noqa: ANN401

@@ -79,19 +79,24 @@ class Inputs:
         finger_joints: tuple[str, ...],
         needs_state: bool,
         pose_frame: str = '',
+        arm_joints: tuple[str, ...] = (),
     ):
         """
         Expect one image per topic, and what of the state is needed.
 
         needs_state: joint states and a pose, for the policy. pose_frame: of a pose that limits or
         outputs need; another one would put the workspace elsewhere. Empty: they need none.
+        arm_joints: those of joint_states that outputs need.
         """
         self.image_topics = image_topics
         self.finger_joints = finger_joints
-        self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
+        self._needs_state, self._arm_joints = needs_state, arm_joints
         self._pose_frame = pose_frame
-        if pose_frame and not needs_state:
-            self.states = ('end_effector_pose',)
+        needed = {
+            'joint_states': needs_state or arm_joints,
+            'end_effector_pose': needs_state or pose_frame,
+        }
+        self.states = tuple(topic for topic, wanted in needed.items() if wanted)
         self.instruction = ''
         self._frames: dict[str, deque[Frame]] = {}
         self._paired: tuple[float, tuple[Frame, ...] | None] | None = None  # None: not known
@@ -130,6 +135,11 @@ class Inputs:
         """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
         frames = self._frames.get('end_effector_pose')
         return position_and_axis_angle(frames[-1].message) if frames else None
+
+    def joint_positions(self, names: tuple[str, ...]) -> np.ndarray | None:
+        """Return the newest positions [n], rad, of the named joints, None before the first."""
+        frames = self._frames.get('joint_states')
+        return finger_positions(frames[-1].message, names) if frames else None
 
     def problems(
         self, now: int, image_timeout: float, state_timeout: float, slop: float
@@ -178,6 +188,8 @@ class Inputs:
             return None
         joints = states.get('joint_states')
         pose = states.get('end_effector_pose')
+        if not self._needs_state:
+            joints = None
         return FrameSet(
             self.image_topics, images, self.instruction, pose, joints, self.finger_joints
         )
@@ -209,7 +221,9 @@ class Inputs:
     def _take(self, topic: str, message: object, received: float, fault: str) -> None:
         try:
             if topic == 'joint_states':
-                finger_positions(message, self.finger_joints)
+                if self._needs_state:
+                    finger_positions(message, self.finger_joints)
+                finger_positions(message, self._arm_joints, 'arm_joints')
             elif topic == 'end_effector_pose':
                 position_and_axis_angle(message)
                 self._check_frame(message)

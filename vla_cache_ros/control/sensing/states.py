@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:
+def finger_positions(
+    message: object, joints: Sequence[str], parameter: str = 'finger_joints'
+) -> np.ndarray:
     """
-    Return the positions [n] (m) of the named joints of a sensor_msgs/JointState.
+    Return the positions [n] (m, rad) of the named joints of a sensor_msgs/JointState.
 
     Raises ValueError when one is missing or any position in the message is not finite.
     """
@@ -23,7 +25,7 @@ def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:
         found = ', '.join(n if n.isprintable() else repr(n) for n in positions) or 'none'
         raise ValueError(
             f'joint_states: expected the joints {", ".join(joints)}, '
-            f'got {found}; set the parameter finger_joints'
+            f'got {found}; set the parameter {parameter}'
         )
     for joint, position in positions.items():
         if not _finite(position):
