@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags become recordings: which frames, in which episodes, once, and what is said of bad ones."""
 
+from dataclasses import replace
+
 from bag_samples import MS
 from bag_samples import picture
 from bag_samples import recording
@@ -78,6 +80,20 @@ def test_frames_are_what_the_policy_would_have_seen(bag, tmp_path):
         assert np.array_equal(images[row, 0], ImagePath()(picture(value)))
     assert frames.table['proprio'].shape == (len(frames), 8)
     assert len(np.unique(frames.table['proprio'][:, 0])) > 5  # the arm moves along x
+
+
+def test_frames_have_the_image_path_behind_them_and_another_path_is_another_recording(
+    bag, tmp_path
+):
+    paths = ImagePath(rotation=180), ImagePath(center_crop=0.5)
+    source = replace(source_of(bag), paths=paths)
+    frames = Recordings(record_bags(source, 2, True, tmp_path), held_out=1).frames
+    value = shade(int(frames.table['stamp'][0] - START) // MS)
+    for camera, path in enumerate(paths):
+        assert np.array_equal(frames.images([0])[0, camera], path(picture(value)))
+    assert frames.images([0])[0, 0, -1, -1, 0] > 200  # the corner that is bright
+    with pytest.raises(ValueError, match='found one that differs in image_path: choose'):
+        record_bags(source_of(bag), 2, True, tmp_path)
 
 
 def test_a_second_start_reads_no_bag_and_gives_the_same(bag, tmp_path, monkeypatch):
