@@ -83,14 +83,14 @@ class World:
         point = message.pose.position
         point.x, point.y, point.z = position
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
-        self.controller.inputs.take_state('end_effector_pose', message, 0.0)
+        self.controller.inputs.take_state('end_effector_pose', message)
 
     def joints(self, *positions, **named):
         """Report positions of the arm's joints, in their order or by name."""
         named |= dict(zip(self.controller.parameters.arm_joints, positions, strict=False))
         message = JointState(name=list(named), position=list(named.values()))
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
-        self.controller.inputs.take_state('joint_states', message, 0.0)
+        self.controller.inputs.take_state('joint_states', message)
 
     def think(self):
         """Have the worker do what is in its slot; return whether there was anything."""

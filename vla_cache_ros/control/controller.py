@@ -33,6 +33,7 @@ from vla_cache_ros.control.safety import StopCauses
 from vla_cache_ros.control.sensing.inputs import CAUSES
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.inputs import Inputs
+from vla_cache_ros.control.sensing.robot import state_input
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 
@@ -51,18 +52,13 @@ class Controller:
         worker: Worker,
         parameters: VLAParameters,
         surroundings: Surroundings,
+        transforms: Any = None,  # noqa: ANN401
     ):
-        """Start inactive; parameters may be replaced at any time."""
+        """Start inactive; parameters may be replaced at any time. transforms: for ee_frame."""
         self.parameters = parameters
         self.causes = StopCauses()
-        needs_pose = parameters.output == 'pose' or parameters.workspace
-        self.inputs = Inputs(
-            parameters.image_topics,
-            parameters.finger_joints,
-            needs_state=policy.proprio_size > 0,
-            pose_frame=parameters.frame_id if needs_pose else '',
-            arm_joints=parameters.arm_joints if parameters.joint_output else (),
-        )
+        state = state_input(parameters, policy.proprio_size > 0, transforms)
+        self.inputs = Inputs(parameters.image_topics, state, policy.check_instruction)
         self.active = False
         self.episode = 0
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them

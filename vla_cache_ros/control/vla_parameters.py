@@ -19,7 +19,9 @@ class VLAParameters(ImageParameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
-        '', 'checkpoint folder, Hugging Face hub id, or the name of a shipped checkpoint'
+        '',
+        'checkpoint folder, Hugging Face hub id, or the name of a shipped checkpoint; '
+        'FOLDER,num_images=1,chunk=25 says what an OpenVLA-OFT folder does not',
     )
     unnorm_key: str = parameter(
         '', 'key of dataset_statistics.json that scales the actions; empty: the only one there'
@@ -61,10 +63,32 @@ class VLAParameters(ImageParameters):
         'joints of joint_states whose positions end the state vector, in this order',
         pattern='.+',
     )
+    finger_scale: tuple[float, ...] = parameter(
+        (),
+        'what each position of finger_joints is multiplied by, -1 to turn its sign; empty: 1',
+        bounds=(-1e6, 1e6),
+    )
+    finger_offset: tuple[float, ...] = parameter(
+        (),
+        'what is added to each scaled position of finger_joints; empty: 0',
+        bounds=(-1e6, 1e6),
+    )
+    state_space: str = parameter(
+        'end_effector',
+        'what the state vector begins with: end_effector (position and axis-angle in frame_id) or '
+        'joints (the positions of arm_joints)',
+        pattern='end_effector|joints',
+    )
     arm_joints: tuple[str, ...] = parameter(
         (),
         'joints of joint_states, of the arm, in the order the model and the driver take them',
         pattern='.+',
+    )
+    ee_frame: str = parameter(
+        '',
+        'frame of the end effector in /tf, whose pose in frame_id is used; empty: '
+        'end_effector_pose says it',
+        pattern=r'[/\w]*',
     )
     control_frequency: float = parameter(
         5.0,
@@ -298,10 +322,15 @@ class VLAParameters(ImageParameters):
                 'workspace',
                 'six numbers, the lowest corner (x, y, z) and then the highest, or none',
             ),
+            (
+                self.arm_joints or self.state_space != 'joints',
+                'arm_joints',
+                'the joints that the state begins with (state_space: joints)',
+            ),
         ):
             if not holds:
                 value = getattr(self, name)
-                got = list(value) if name == 'workspace' else f'{value:g}'
+                got = list(value) if isinstance(value, tuple) else f'{value:g}'
                 return f'{name}: expected {expected}, got {got}'
         joints = joint_contradiction(self) if self.joint_output else ''
         return joints or super().contradiction()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.sensing.robot import state_layout
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.types import Observation
 
@@ -50,6 +51,8 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
             f'image_topics: expected {policy.num_images} for this checkpoint, '
             f'got {len(topics)} ({", ".join(topics)})'
         )
+    if policy.proprio_size:
+        state_layout(parameters).check(policy.proprio_size)
     if parameters.execute_steps > policy.chunk:
         raise ValueError(
             f'execute_steps: expected at most {policy.chunk}, the actions this checkpoint '
