@@ -235,6 +235,30 @@ def test_several_bags_become_one_report_and_a_broken_one_stops_no_other(
     assert 'motion at 60 %' in printed.out and 'broken.mcap: not evaluated' in printed.err
 
 
+def test_what_is_done_with_pictures_is_said_and_so_is_a_camera_without_colour(
+    checkpoint, tmp_path, capsys
+):
+    messages = recording(2)
+    for _, topic, message in messages:
+        if topic == '/wrist/image_raw':
+            message.encoding, message.step = 'mono8', message.width
+            message.data = message.data[: message.width * message.height]
+    bag = write_bag(tmp_path / 'bag', messages)
+    changes = {'center_crop': 0.5, 'rotation': (90, 0)}
+    figures = [
+        run_bags([task(bag)], str(checkpoint), ['motion'], [], tmp_path / name, 1, images=images)
+        for name, images in (('plain', None), ('changed', changes))
+    ]
+    assert figures[1]['images'].startswith('camera 0: turned by 90 degrees, squash to 224')
+    assert 'assumed' in figures[0]['images'] and 'assumed' not in figures[1]['images']
+    gray = [note for note in figures[0]['bags'][0]['notes'] if 'without colour' in note]
+    assert len(gray) == 1 and gray[0].startswith('/wrist/image_raw')
+    printed = capsys.readouterr().out
+    assert printed.count('centre crop 0.5') == 2 and printed.count(gray[0]) == 2
+    first, second = (one['bags'][0]['steps'] for one in figures)
+    assert first != second
+
+
 @pytest.mark.slow
 def test_two_processes_share_the_bags_and_give_the_same(checkpoint, tmp_path):
     tasks = [task(write_bag(tmp_path / name, recording(1))) for name in ('first', 'second')]

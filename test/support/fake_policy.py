@@ -3,6 +3,7 @@
 """A policy without a model: the outside of vla_cache_ros.policy.Policy in a few lines."""
 
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -26,8 +27,15 @@ class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
-    summary = 'fake, 2 cameras'
-    description = {'checkpoint': 'none', 'gate': 'fake', 'gate_weights': ''}  # noqa: RUF012
+    summary = 'fake, 2 cameras; images: as they come'
+    description = {  # noqa: RUF012
+        'checkpoint': 'none',
+        'gate': 'fake',
+        'gate_weights': '',
+        'images': 'as they come',
+    }
+
+    images = SimpleNamespace(paths=(), see=tuple)
 
     def __init__(self):
         """Remember what it is asked."""

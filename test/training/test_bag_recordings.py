@@ -20,7 +20,7 @@ from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.vla.images import resize
+from vla_cache_ros.vla.image_path import ImagePath
 
 SECONDS = 2  # of an episode
 WORDS = ('pick', 'put', 'push', 'lift', 'turn')
@@ -89,7 +89,7 @@ def test_frames_are_what_the_policy_would_have_seen(bag, tmp_path):
     assert images.shape[1:] == (2, 224, 224, 3)
     for row in rows[::5]:
         value = shade(int(frames.table['stamp'][row] - START) // MS)
-        assert np.array_equal(images[row, 0], resize(picture(value)))
+        assert np.array_equal(images[row, 0], ImagePath()(picture(value)))
     assert frames.table['proprio'].shape == (len(frames), 8)
     assert len(np.unique(frames.table['proprio'][:, 0])) > 5  # the arm moves along x
 
@@ -108,6 +108,20 @@ def test_corrections_are_learned_from_as_asked(tmp_path, corrections, episodes, 
     assert set((into >= 800) & (into < 1200)) == persons
     for run in (*recordings.training, *recordings.held_out):  # no leap over what was left out
         assert np.diff(recordings.frames.table['stamp'][run]).max() < 200 * MS
+
+
+def test_frames_have_the_image_path_behind_them_and_another_path_is_another_recording(
+    bag, tmp_path
+):
+    paths = ImagePath(rotation=180), ImagePath(center_crop=0.5)
+    source = replace(source_of(bag), paths=paths)
+    frames = Recordings(record_bags(source, 2, True, tmp_path), held_out=1).frames
+    value = shade(int(frames.table['stamp'][0] - START) // MS)
+    for camera, path in enumerate(paths):
+        assert np.array_equal(frames.images([0])[0, camera], path(picture(value)))
+    assert frames.images([0])[0, 0, -1, -1, 0] > 200  # the corner that is bright
+    with pytest.raises(ValueError, match='found one that differs in image_path: choose'):
+        record_bags(source_of(bag), 2, True, tmp_path)
 
 
 def test_a_second_start_reads_no_bag_and_gives_the_same(bag, tmp_path, monkeypatch):

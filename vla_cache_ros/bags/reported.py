@@ -19,6 +19,7 @@ from vla_cache_ros.bags.reported_states import ReportedStates
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.sensing.inputs import Frame
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.robot import RobotState
@@ -38,6 +39,7 @@ def reported_steps(bag: Bag, topics: BagTopics, notes: Counter[str]) -> Iterator
     """Yield one observation a report; see `walk` for the arguments."""
     finder = _Finder(bag, topics, notes)
     for message in bag.messages(finder.wanted):
+        name_order(message.message, topics.encoding_8uc3)
         yield from finder.take(message)
     yield from finder.finish()
 

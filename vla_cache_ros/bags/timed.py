@@ -20,6 +20,7 @@ from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.topics import STRING
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.sensing.inputs import Inputs
 
 _NUMBERS = re.compile(r'\d+\.\d+')
@@ -45,6 +46,7 @@ def timed_steps(
         if message.topic == topics.control:
             chooser.hand_over(message)
             continue
+        name_order(message.message, topics.encoding_8uc3)
         step = chooser.take(message)
         if step is not None:
             yield step

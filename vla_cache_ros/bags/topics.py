@@ -42,6 +42,7 @@ class BagTopics:
     place of the pose. Without joints, or a pose that is needed, observations carry no state. With
     an empty report, observations are chosen as if nothing had run live. control: says who has the
     arm. corrections: what is done with observations while a person has it.
+    encoding_8uc3: what images of that encoding are, bgr8 or rgb8.
     """
 
     images: tuple[str, ...] = ('/image_raw', '/wrist/image_raw')
@@ -58,6 +59,7 @@ class BagTopics:
     report: str = '/vla_node/step_report'
     control: str = '/vla_node/control_mode'
     corrections: Choice = 'use'
+    encoding_8uc3: str = ''
 
     def recorded_images(self, bag: Bag) -> tuple[str, ...]:
         """Return the image topics as they are called in the bag."""

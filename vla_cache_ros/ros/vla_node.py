@@ -30,6 +30,7 @@ from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.safety import ClockWatch
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.step_report import step_report
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import QuietMemory
@@ -187,7 +188,7 @@ class VLANode(TolerantLifecycleNode):
             self._on_state,
             self._on_instruction,
         )
-        self._views = Views(self, parameters, controller, policy.see)
+        self._views = Views(self, parameters, controller, policy.images.see)
         self._run_info.publish(String(data=run_info(parameters, policy.description)))
         step = functools.partial(policy.shadow, dummy_observation(policy), 0)
         self._worker.rest(Rest(step, parameters.keep_warm, self.get_logger().warning))
@@ -215,6 +216,7 @@ class VLANode(TolerantLifecycleNode):
     def _on_image(self, topic: str, message: Image | CompressedImage) -> None:
         received = time.perf_counter()
         self._figures.counts['images'] += 1
+        name_order(message, self._settings.encoding_8uc3)
         self._controller.inputs.take_image(topic, message, received)
         self._controller.consider()
 
@@ -297,6 +299,9 @@ class VLANode(TolerantLifecycleNode):
         for name, value in timings.items():
             self._figures.note(name, value)
         self._figures.note('reuse', float(outcome.report.reuse))
+        images = outcome.observation.images
+        for line in self._figures.colours.take(self._settings.image_topics, images):
+            self.get_logger().warning(line)
         self._figures.counts['inferences'] += 1
         text = step_report(
             outcome.report,

@@ -57,7 +57,11 @@ class BagTask:
 
 @dataclass
 class BagResult:
-    """Hold what one bag gave; notes: what was in the way of observations, and how often."""
+    """
+    Hold what one bag gave.
+
+    notes: what was in the way of observations, and how often. images: what was done with pictures.
+    """
 
     path: Path
     damage: str = ''
@@ -65,6 +69,7 @@ class BagResult:
     steps: Sequence[Step] = ()
     moments: Sequence[Moment] = ()
     chosen_live: bool = False
+    images: str = ''
 
 
 def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
@@ -94,6 +99,7 @@ def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
         steps=runner.steps,
         moments=runner.worst.moments,
         chosen_live=bool(runner.steps[0].live_gate),
+        images=str(dense.images),
     )
 
 
@@ -111,7 +117,7 @@ class _Runner:
             self._middle = (bounds.proprio.low + bounds.proprio.high) / 2
         self._episode, self._last, self._begin, self._corrected = -1, 0, 0, False
         self.steps: list[Step] = []
-        self.worst = WorstMoments(str(task.path))
+        self.worst = WorstMoments(str(task.path), self._dense.images.see)
 
     def take(self, step: BagStep) -> None:
         """Have all policies act on a step."""
