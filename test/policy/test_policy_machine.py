@@ -194,7 +194,7 @@ class PolicyMachine(RuleBasedStateMachine):
         elif kind == 'words':
             words = ' '
         elif kind == 'long':
-            words = 'cube ' * 99
+            words = 'cube ' * 2500
         elif self.causal:
             return
         else:
