@@ -189,11 +189,7 @@ class VLAParameters(ImageParameters):
         (0.1, 60.0),
     )
     takeover_timeout: float = parameter(
-        0.0,
-        'rest of a device after which it gives the arm back; 0: only the service take_over does',
-        's',
-        (0.0, 3600.0),
-        live=True,
+        0.0, 'rest after which a device gives the arm back; 0: take_over does', 's', (0.0, 3600.0)
     )
     image_timeout: float = parameter(
         0.12, 'age of the newest image at which the arm is stopped', 's', (0.01, 60.0), live=True
