@@ -83,9 +83,7 @@ class Policy:
         }
         gpu = vla.model.like.device.type == 'cuda'
         if (gpu or recorder) and capture:
-            self._engine: SlotEngine = RecordedEngine(
-                vla.model, recorder=recorder, **self._options
-            )
+            self._engine = RecordedEngine(vla.model, recorder=recorder, **self._options)
         else:
             self._engine = SlotEngine(vla.model, capture=capture, **self._options)
         self._capture = capture
@@ -253,7 +251,7 @@ class Policy:
 
     def _act(self, observation: Observation, begin: float) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
-        pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
+        pixels = self.see(observation.images)
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
@@ -292,6 +290,10 @@ class Policy:
         )
         return chunk, report
 
+    def see(self, images: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Return the cameras' images as the model gets them, uint8 RGB [cameras, 224, 224, 3]."""
+        return self.images.see(images)
+
     def shadow(self, observation: Observation, step: int) -> ActionChunk:
         """
         Return what recomputing everything gives, and leave episode, gate and counters alone.
@@ -304,7 +306,7 @@ class Policy:
         if self._shadow is None:
             self._shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
         ids, _, proprio = self._check(observation)
-        pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
+        pixels = self.see(observation.images)
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')

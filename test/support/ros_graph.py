@@ -200,9 +200,10 @@ class Graph:
             del self.outside, self.node, self._make
 
     @contextmanager
-    def another(self, node_type, *arguments, namespace):
-        """Yield one more node, with good defaults, in the same graph."""
-        overrides = [Parameter(name, value=value) for name, value in VLA_PARAMETERS.items()]
+    def another(self, node_type, *arguments, namespace='', parameters=None):
+        """Yield one more node, with good defaults for a vla_node, in the same graph."""
+        values = VLA_PARAMETERS if parameters is None else parameters
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
         node = node_type(
             *arguments, namespace=namespace, parameter_overrides=overrides, context=self._context
         )

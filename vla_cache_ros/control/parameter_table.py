@@ -13,6 +13,7 @@ from vla_cache_ros.control.parameters import GzArmParameters
 from vla_cache_ros.control.parameters import PictureSourceParameters
 from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.control.parameters import ViewParameters
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 NODES = {
@@ -20,6 +21,7 @@ NODES = {
     'sim_robot_node': SimRobotParameters,
     'gz_arm_node': GzArmParameters,
     'recorder': RecorderParameters,
+    'view': ViewParameters,
     'picture_source': PictureSourceParameters,
 }
 INTRODUCTION = """# Parameters

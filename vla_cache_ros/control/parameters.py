@@ -110,6 +110,13 @@ class RecorderParameters(Parameters):
 
 
 @dataclass(frozen=True)
+class ViewParameters(Parameters):
+    """Parameters of view."""
+
+    path: str = parameter('', 'Rerun file to write; empty: open the viewer')
+
+
+@dataclass(frozen=True)
 class PictureSourceParameters(Parameters):
     """Parameters of picture_source."""
 

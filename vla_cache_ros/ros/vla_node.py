@@ -55,6 +55,7 @@ from vla_cache_ros.ros.subscriptions import InputSubscriptions
 from vla_cache_ros.ros.transforms import make_buffer
 from vla_cache_ros.ros.transitions import guarded
 from vla_cache_ros.ros.transitions import TolerantLifecycleNode
+from vla_cache_ros.ros.views import Views
 
 CLOSE_TIMEOUT = 3.0  # s; below the 5 s after which launch escalates
 
@@ -69,6 +70,7 @@ class VLANode(TolerantLifecycleNode):
         self._worker: Worker | None = None
         self._controller: Controller | None = None
         self._listening: InputSubscriptions | None = None
+        self._views: Views | None = None
         self._ticks = None
         self._figures = Figures()
         self._memory = QuietMemory()
@@ -184,6 +186,7 @@ class VLANode(TolerantLifecycleNode):
             self._on_state,
             self._on_instruction,
         )
+        self._views = Views(self, parameters, controller, policy.see)
         self._run_info.publish(String(data=run_info(parameters, policy.description)))
         step = functools.partial(policy.shadow, dummy_observation(policy), 0)
         self._worker.rest(Rest(step, parameters.keep_warm, self.get_logger().warning))
@@ -193,11 +196,14 @@ class VLANode(TolerantLifecycleNode):
         self._memory.end()
         if self._listening is not None:
             self._listening.destroy()
+        if self._views is not None:
+            self._views.destroy()
         if self._ticks is not None:
             self.destroy_timer(self._ticks)
         if self._outputs is not None:
             self._outputs.destroy()
-        self._ticks = self._controller = self._outputs = self._listening = None
+        self._ticks = self._controller = self._outputs = None
+        self._listening = self._views = None
         worker, self._worker = self._worker, None
         if worker is not None and not worker.close(timeout=CLOSE_TIMEOUT):
             self.abandoned = True
@@ -303,6 +309,7 @@ class VLANode(TolerantLifecycleNode):
             timings=timings,
         )
         self._reports.publish(String(data=text))
+        self._views.show(outcome)
 
     def _publish_diagnostics(self) -> None:
         message = diagnostics(

@@ -137,6 +137,11 @@ class Inputs:
         """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
         return self._state.pose()
 
+    def newest(self, topic: str) -> Frame | None:
+        """Return the newest message of an input that can be used, None before the first."""
+        frames = self._frames.get(topic)
+        return frames[-1] if frames else None
+
     def joint_positions(self, names: tuple[str, ...]) -> np.ndarray | None:
         """Return the newest positions [n], rad, of the named joints, None before the first."""
         return self._state.joint_positions(names)

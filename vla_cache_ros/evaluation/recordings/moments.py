@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 from vla_cache_ros.bags.walk import BagStep
 from vla_cache_ros.evaluation.recordings.steps import GateStep
-from vla_cache_ros.reports.video import grids
-from vla_cache_ros.reports.video import shade
+from vla_cache_ros.overlay import FADE
+from vla_cache_ros.overlay import grids
+from vla_cache_ros.overlay import shade
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 
@@ -94,8 +95,8 @@ class WorstMoments:
 
 def draw(images: Sequence[np.ndarray], active: np.ndarray) -> bytes:
     """Return the cameras beside each other as JPEG, patches that are not active [V] shaded."""
-    masks = grids(active, len(images))
-    views = [shade(image, mask, SIZE) for image, mask in zip(images, masks, strict=True)]
+    fades = grids(FADE * ~active, len(images))
+    views = [shade(image, fade, SIZE) for image, fade in zip(images, fades, strict=True)]
     gap = np.full((SIZE, GAP, 3), 255, np.uint8)
     row = [part for view in views for part in (gap, view)][1:]
     buffer = io.BytesIO()
