@@ -46,7 +46,8 @@ def test_a_gray_camera_is_said_once_and_stays_in_diagnostics_until_it_has_colour
     assert len(said) == 1 and said[0].startswith(CAMERAS[1])
     graph.outside.pictures[CAMERAS[1]] = coloured()
     assert graph.wait(lambda: health[-1]['pictures without colour'] == 'none')
-    assert health[-1]['message'] == 'active' and graph.outside.moving()
+    assert 'colour' not in health[-1]['message']
+    assert graph.wait(graph.outside.moving)
 
 
 def test_images_of_no_order_are_taken_once_the_order_is_named(policy):
