@@ -65,6 +65,8 @@ def test_options_may_be_repeated_and_have_the_types_of_their_fields():
     assert verb.closed_loop.seed == 7 and verb.checkpoint == 'tabletop'
     trained = parse(['train', 'gate', '--out', 'x', '--no-language', '--from-gate', 'g']).training
     assert (trained.language, trained.relative, trained.start) == (False, True, 'g')
+    along = parse('evaluate --bag x --corrections leave-out'.split()).recordings.named()
+    assert (along.corrections, along.control) == ('leave-out', '/vla_node/control_mode')
     assert parse(['demo']).reuse is None
 
 
@@ -106,6 +108,7 @@ def test_mistake_is_one_line_and_exit_code_2(line, expected, capsys):
         ('evaluate --seed x', '--seed'),
         ('evaluate --tasks 3', '--tasks'),
         ('evaluate --bag x --state none', '--state'),
+        ('train gate --out x --bag y --corrections some', '--corrections'),
         ('demo --execution fast', 'ensembled'),
         ('compare', '--out'),
         ('compare --out x --reuse 0.5 --reuse 1.5', 'reuse: expected from 0 to 1, got 1.5'),

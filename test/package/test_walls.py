@@ -39,9 +39,10 @@ WALLS = {
     'caching': (('types', 'vla'), ROS | TOOLS),
     'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
-    'control.sensing.images': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
+    # cv_bridge where a ROS install has it, else OpenCV
+    'control.sensing.images': (('control.sensing.compressed',), ALL - {'cv_bridge'}),
     'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
-    'environments': (('types',), ALL - {'libero'}),
+    'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (

@@ -59,7 +59,7 @@ def test_reused_tokens_of_each_camera_are_shaded(graph):
 def test_nothing_is_drawn_while_nobody_looks(graph, policy, monkeypatch):
     drawn = []
     monkeypatch.setattr(views, 'draw_overlay', lambda *_, **__: drawn.append(1))
-    policy.see = lambda _: drawn.append(1)
+    policy.images.see = lambda _: drawn.append(1)
     graph.healthy_start()
     assert graph.wait(lambda: len(graph.outside.reports) >= 5)
     assert not drawn
@@ -117,7 +117,7 @@ def test_camera_that_never_came_is_shown_as_a_grey_square_with_the_cause(graph, 
 
 
 def test_picture_that_cannot_be_drawn_leaves_the_arm_moving(graph, policy):
-    policy.see = lambda _: [][0]
+    policy.images.see = lambda _: [][0]
     watch(graph, Image, 'overlay/image_raw')
     graph.healthy_start()
     assert graph.wait(lambda: graph.logged('~/overlay: IndexError'))

@@ -111,14 +111,13 @@ class Surroundings(Node):
         """Latch an instruction."""
         self._instruction.publish(String(data=text))
 
-    def compress(self):
+    def compress(self, *topics):
         """Send PNG on <topic>/compressed from now on."""
         pixels = np.full((48, 64, 3), 120, np.uint8)
         data = cv2.imencode('.png', pixels)[1].tobytes()
-        self.pictures = {t: CompressedImage(format='png', data=data) for t in CAMERAS}
-        self._images = {
-            t: self.create_publisher(CompressedImage, f'{t}/compressed', 1) for t in CAMERAS
-        }
+        for topic in topics:
+            self.pictures[topic] = CompressedImage(format='png', data=data)
+            self._images[topic] = self.create_publisher(CompressedImage, f'{topic}/compressed', 1)
 
     def moving(self):
         """Say whether the last twist received moves the arm."""

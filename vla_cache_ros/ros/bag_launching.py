@@ -13,6 +13,7 @@ from typing import Any
 from launch import LaunchContext
 from launch.actions import ExecuteProcess
 import launch.logging
+from vla_cache_ros.control.image_parameters import image_names
 from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.launching import renamed
@@ -53,9 +54,8 @@ def playing(context: LaunchContext) -> ExecuteProcess:
     path = Path(text_of(context, 'bag_path'))
     if not path.exists():
         raise ValueError(f'bag_path: expected a recorded bag, got {path}, which is not there')
-    images = in_file(context, VLAParameters, 'image_topics')
-    if in_file(context, VLAParameters, 'image_transport') == 'compressed':
-        images = [f'{topic}/compressed' for topic in images]
+    given = (in_file(context, VLAParameters, name) for name in ('image_topics', 'image_transport'))
+    images = image_names(*given)
     topics = [renamed(context, topic) for topic in (*images, *INPUTS)]
     if in_file(context, VLAParameters, 'ee_frame'):
         topics += TRANSFORMS

@@ -30,6 +30,7 @@ from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.safety import ClockWatch
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.step_report import step_report
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import QuietMemory
@@ -51,6 +52,7 @@ from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.process import stop_requested
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.subscriptions import InputSubscriptions
+from vla_cache_ros.ros.teleoperation import Teleoperation
 from vla_cache_ros.ros.transforms import make_buffer
 from vla_cache_ros.ros.transitions import guarded
 from vla_cache_ros.ros.transitions import TolerantLifecycleNode
@@ -89,6 +91,7 @@ class VLANode(TolerantLifecycleNode):
         self.create_service(SetBool, '~/pause', self._on_pause)
         self._estop = EmergencyStop(self, self._on_estop)
         self._twins = Twins(self, lambda: self._controller)
+        self._teleoperation = Teleoperation(self, lambda: self._controller)
         # By a clock that nobody can stop: a stalled one has to be noticed, and told of.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
@@ -185,7 +188,7 @@ class VLANode(TolerantLifecycleNode):
             self._on_state,
             self._on_instruction,
         )
-        self._views = Views(self, parameters, controller, policy.see)
+        self._views = Views(self, parameters, controller, policy.images.see)
         self._run_info.publish(String(data=run_info(parameters, policy.description)))
         step = functools.partial(policy.shadow, dummy_observation(policy), 0)
         self._worker.rest(Rest(step, parameters.keep_warm, self.get_logger().warning))
@@ -213,6 +216,7 @@ class VLANode(TolerantLifecycleNode):
     def _on_image(self, topic: str, message: Image | CompressedImage) -> None:
         received = time.perf_counter()
         self._figures.counts['images'] += 1
+        name_order(message, self._settings.encoding_8uc3)
         self._controller.inputs.take_image(topic, message, received)
         self._controller.consider()
 
@@ -234,6 +238,7 @@ class VLANode(TolerantLifecycleNode):
         now = self.get_clock().now().nanoseconds
         self._controller.clock_stalled(self._watch.stalled(now, self._steady.now().nanoseconds))
         self._controller.tick()
+        self._teleoperation.tell()
 
     def _wake(self) -> None:
         executor = self.executor  # None once the node is being closed
@@ -252,7 +257,7 @@ class VLANode(TolerantLifecycleNode):
         if self._controller is None:
             return
         if before.dry_run != self._settings.dry_run:
-            self._controller.halt()  # under the old value: the arm gets its stop
+            self._controller.halt(everyone=True)  # under the old value: the arm gets its stop
         self._controller.parameters = self._settings
 
     def _on_estop(self, latched: bool) -> None:
@@ -294,6 +299,9 @@ class VLANode(TolerantLifecycleNode):
         for name, value in timings.items():
             self._figures.note(name, value)
         self._figures.note('reuse', float(outcome.report.reuse))
+        images = outcome.observation.images
+        for line in self._figures.colours.take(self._settings.image_topics, images):
+            self.get_logger().warning(line)
         self._figures.counts['inferences'] += 1
         text = step_report(
             outcome.report,
@@ -302,6 +310,7 @@ class VLANode(TolerantLifecycleNode):
             episode=self._controller.episode,
             published=0 if self._controller.parameters.dry_run else stamp,
             timings=timings,
+            control=self._controller.takeover.who,
         )
         self._reports.publish(String(data=text))
         self._views.show(outcome)

@@ -6,6 +6,7 @@ Keep the moments of a recording at which a gate was farthest from dense, and dra
 Chooses by the normalised difference. Knows no bag and no policy.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +51,14 @@ class Moment:
 class WorstMoments:
     """Keep the worst of what is offered, one gate an observation."""
 
-    def __init__(self, bag: str):
-        """Name the bag that moments come from; `moments` are what is kept, worst first."""
+    def __init__(self, bag: str, see: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]):
+        """
+        Name the bag that moments come from; `moments` are what is kept, worst first.
+
+        see: returns images as the policies saw them.
+        """
         self.moments: list[Moment] = []
-        self._bag = bag
+        self._bag, self._see = bag, see
 
     def offer(
         self,
@@ -82,7 +87,7 @@ class WorstMoments:
             found=gates[worst],
             dense=acted[dense][0].actions[:executed],
             actions=chunk.actions[:executed],
-            picture=draw(step.observation.images, report.active),
+            picture=draw(self._see(step.observation.images), report.active),
         )
         # of equals the earlier one stays
         self.moments = sorted([*self.moments, moment], key=lambda m: -m.found.normalized)[:COUNT]
