@@ -137,11 +137,29 @@ def run_live(messages, topics):
     return sorted(found, key=lambda triple: triple[0]), used
 
 
+def test_a_pose_that_a_late_transform_completes_is_found(tmp_path):
+    messages = [(START, '/instruction', string('go')), (START, '/tf_static', STATIC)]
+    for came, ms, parent, child in (
+        (11, 11, 'arm', 'flange'),
+        (21, 22, 'base_link', 'arm'),
+        (37, 10, 'base_link', 'arm'),  # without it, nothing is known of 11 ms
+    ):
+        made = transform(START + ms * MS, parent, child, ms * 1e-3)
+        messages.append((START + came * MS, '/tf', made))
+    fingers = named_joints(START, finger_joint1=0.1, finger_joint2=0.2)
+    messages.append((START + 40 * MS, '/joint_states', fingers))
+    messages += [(START + 50 * MS, camera, image(START + 45 * MS, 99)) for camera in TF.images]
+    messages, used = run_live(messages, TF)
+    (step,) = steps_of(write_bag(tmp_path / 'bag', messages), TF)
+    assert np.array_equal(step.observation.proprio, used[-1])
+    assert step.observation.proprio[0] == pytest.approx(0.011 + 0.011 + 0.25)
+
+
 TIMES = st.lists(st.integers(0, 400), min_size=1, max_size=12)
 
 
 @pytest.mark.parametrize('topics', [TOPICS, TF, JOINTS], ids=['pose', 'tf', 'joints'])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_reports_give_the_very_states_that_the_live_node_used(topics, data):
     messages = [(START, '/instruction', string('go')), (START, '/tf_static', STATIC)]

@@ -22,6 +22,7 @@ from vla_cache_ros.control.sensing.robot import RobotState
 from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.control.sensing.states import pose_vector
 from vla_cache_ros.control.sensing.states import position_and_axis_angle
+from vla_cache_ros.control.sensing.transforms import HORIZON
 
 Key = tuple[str, int]  # a joint, or empty for the pose; stamp, ns
 
@@ -96,9 +97,14 @@ class ReportedStates:
         """Keep the poses at the times that are within reach now."""
         source = self._state.source
         frames = source.frame, source.tip
-        with suppress(ValueError):
-            within = bisect_right(self._poses, source.transforms.newest(*frames))
-            reached, self._poses = self._poses[:within], self._poses[within:]
-            for stamp in reached:
-                with suppress(ValueError):
-                    self._held['', stamp] = pose_vector(*source.transforms.at(*frames, stamp))
+        try:
+            newest = source.transforms.newest(*frames)
+        except ValueError:
+            return
+        within, later = bisect_right(self._poses, newest), []
+        for stamp in self._poses[:within]:
+            try:
+                self._held['', stamp] = pose_vector(*source.transforms.at(*frames, stamp))
+            except ValueError:  # what goes before it may come late
+                later += [stamp] * (newest - stamp < HORIZON)
+        self._poses[:within] = later
