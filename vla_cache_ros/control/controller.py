@@ -33,6 +33,8 @@ from vla_cache_ros.control.safety import StopCauses
 from vla_cache_ros.control.sensing.inputs import CAUSES
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.inputs import Inputs
+from vla_cache_ros.control.sensing.stillness import CAUSE as FROZEN
+from vla_cache_ros.control.sensing.stillness import Stillness
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 
@@ -67,6 +69,7 @@ class Controller:
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
         self.last_image = 0  # ns
         self.invalidations: dict[str, int] = {}
+        self.stillness = Stillness(round(1e9 / parameters.control_frequency))
         self.drift = DriftWatch(policy, worker, surroundings)
         self._policy = policy
         self._worker = worker
@@ -112,6 +115,7 @@ class Controller:
         self.causes.clear(PROBED)
         self.pace.resume(self._world.now())
         self.drift.guard.reset()
+        self.stillness.reset()
         self._have(self._policy.reset, cause)
 
     def clock_jumped(self) -> None:
@@ -173,7 +177,11 @@ class Controller:
         problems = self.inputs.problems(
             now, parameters.image_timeout, parameters.state_timeout, parameters.sync_slop
         )
-        new = self.causes.replace(problems, CAUSES)
+        if parameters.frozen_image:
+            problems |= self.stillness.problems(
+                self.inputs.newest_images(), self.inputs.pose(), now, parameters.image_timeout
+            )
+        new = self.causes.replace(problems, CAUSES | {FROZEN})
         for message in new:
             self._world.warn(f'stop: {message}')
         if new:
@@ -310,6 +318,8 @@ class Controller:
         if command is WAIT or command is STOP:
             self._limiter.rest()
         self._sent = self._world.send(command)
+        if not self.parameters.dry_run:
+            self.stillness.command(command, self._sent)
         return self._sent
 
     def _stop(self, cause: str, message: str) -> None:

@@ -163,6 +163,12 @@ class VLAParameters(Parameters):
     image_timeout: float = parameter(
         0.12, 'age of the newest image at which the arm is stopped', 's', (0.01, 60.0), live=True
     )
+    frozen_image: bool = parameter(
+        True,
+        'stop where a camera sends the same picture for longer than image_timeout while the arm '
+        'moves; false: for a simulated camera that does not see the arm',
+        live=True,
+    )
     state_timeout: float = parameter(
         0.12,
         'age of the newest joint state or pose at which the arm is stopped',

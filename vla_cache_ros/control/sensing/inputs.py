@@ -131,6 +131,10 @@ class Inputs:
         frames = self._frames.get('end_effector_pose')
         return position_and_axis_angle(frames[-1].message) if frames else None
 
+    def newest_images(self) -> dict[str, Frame]:
+        """Return the newest image of every camera that has sent one."""
+        return {t: self._frames[t][-1] for t in self.image_topics if t in self._frames}
+
     def problems(
         self, now: int, image_timeout: float, state_timeout: float, slop: float
     ) -> dict[tuple[str, str], str]:
