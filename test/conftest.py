@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that several tests share."""
 
+import shutil
+
 from gate_samples import write_gate
 from paths import DATA
 from property_counts import pytest_collection_modifyitems  # noqa: F401 - hooks, for all tests
@@ -61,6 +63,18 @@ def oft():
     from vla_cache_ros.vla.checkpoint import load_checkpoint
 
     return load_checkpoint(GOLDENS / 'oft', need_tokenizer=False).model
+
+
+@pytest.fixture(scope='session')
+def film(tmp_path_factory):
+    """Return the golden OpenVLA-OFT model with FiLM."""
+    from vla_cache_ros.vla.checkpoint import load_checkpoint
+
+    folder = tmp_path_factory.mktemp('film')
+    for path in (*(GOLDENS / 'oft').iterdir(), *(GOLDENS / 'oft' / 'film').iterdir()):
+        if path.is_file() and path.suffix != '.npz':
+            shutil.copy(path, folder)
+    return load_checkpoint(folder, need_tokenizer=False).model
 
 
 @pytest.fixture(params=['causal', 'oft'])

@@ -25,6 +25,7 @@ from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.caching.instructions import Instructions
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.threads import Threads
@@ -91,7 +92,7 @@ class Policy:
         self.cache = self._engine.cache
         self._threads = Threads(threads) if self._engine.device.type == 'cpu' else None
         self._shapes: tuple[tuple[int, ...], ...] = ()
-        self._instruction: tuple[str, list[int]] = ('', [])
+        self._instructions = Instructions(vla.prompt_ids, self._engine.check_text)
         self._instructed: tuple[Gate | None, str] = (None, '')
 
     @classmethod
@@ -112,7 +113,8 @@ class Policy:
         """
         Load a checkpoint and return a policy for it.
 
-        path: folder, hub id or 'tabletop'.
+        path: folder, hub id or 'tabletop'; `FOLDER,num_images=1,chunk=25` says of an OpenVLA-OFT
+            folder what nothing in it states.
         gate: name of a gate (`caching.gates.GATES`), `name@folder` for a learned one that is
             not in the checkpoint's own folder `gate`, or a gate.
         device: torch device: cpu, cuda or cuda:N.
@@ -141,9 +143,9 @@ class Policy:
         if isinstance(gate, str):
             # a typing error shows before minutes of loading
             name, folder = split_gate(gate, reuse)
-            path = resolve(path)
+            place = resolve(path)
             if name in LEARNED:
-                folder = find_gate(folder or path / FOLDER)
+                folder = find_gate(folder or place / FOLDER)
         vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device)
         if isinstance(gate, str):
             gate = make_gate(
@@ -161,6 +163,11 @@ class Policy:
     def family(self) -> str:
         """Return the family of the base model: `openvla`, `openvla-oft`, `cogact` or another."""
         return self._vla.family
+
+    @property
+    def summary(self) -> str:
+        """Return in one line what the checkpoint is taken for."""
+        return self._vla.summary
 
     @property
     def num_images(self) -> int:
@@ -190,6 +197,10 @@ class Policy:
             'gate': self.gate.name,
             'gate_weights': getattr(self.gate, 'fingerprint', ''),
         }
+
+    def check_instruction(self, instruction: str) -> None:
+        """Raise InputError for an instruction the model cannot take; from any thread."""
+        self._instructions.ids(instruction)
 
     def reset(self, cause: str = 'episode_reset') -> None:
         """
@@ -247,12 +258,12 @@ class Policy:
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
         blind = getattr(self.gate, 'blind', False)
-        features = None if blind else self._engine.look(pixel_values)
+        features = None if blind else self._engine.look(pixel_values, ids)
         looked = time.perf_counter()
         plan = self.gate.plan(pixels, self.cache)
         planned = time.perf_counter()
         if blind and plan.active.any():
-            features = self._engine.look(pixel_values)
+            features = self._engine.look(pixel_values, ids)
 
         step = self.cache.step
         result = self._engine.step(
@@ -320,20 +331,10 @@ class Policy:
         """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
         check_images(observation.images, self.num_images)
         return (
-            self._prompt_ids(observation.instruction),
+            self._instructions.ids(observation.instruction),
             tuple(image.shape for image in observation.images),
             self._normalized_proprio(observation.proprio),
         )
-
-    def _prompt_ids(self, instruction: str) -> list[int]:
-        if not isinstance(instruction, str):
-            raise InputError(f'instruction: expected text, found {type(instruction).__name__}')
-        known, ids = self._instruction
-        if instruction != known or not ids:
-            ids = self._vla.prompt_ids(instruction)
-            self._engine.layout.check_text(len(ids) - 1)
-            self._instruction = (instruction, ids)
-        return ids
 
     def _normalized_proprio(self, proprio: np.ndarray | None) -> np.ndarray | None:
         if not self.proprio_size:

@@ -114,14 +114,6 @@ def test_a_strangers_bag_is_read_by_its_own_names(tmp_path, storage):
     assert shades(steps[1])[0] == pytest.approx(shade(400), abs=3)
 
 
-@pytest.mark.parametrize('stamp_of', [lambda ms: 0, lambda ms: 1000 + ms * MS])
-def test_stamps_of_another_clock_are_replaced_by_recording_time(tmp_path, stamp_of):
-    notes = Counter()
-    steps = steps_of(write_bag(tmp_path / 'bag', strange(stamp_of)), STRANGE, notes=notes)
-    assert times(steps) == [3, 403, 803, 1203]
-    assert any('recording time is taken' in note for note in notes)
-
-
 def test_missing_topics_are_listed_with_what_there_is_and_how_to_name_it(tmp_path):
     bag = Bag(write_bag(tmp_path / 'bag', strange()))
     with pytest.raises(ValueError) as error:

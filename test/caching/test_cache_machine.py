@@ -38,7 +38,12 @@ MODELS = {
     'two cameras': tiny_config(layers=LAYERS, cameras=2),
     'causal': tiny_config(causal=True, layers=LAYERS),
 }
-PROMPTS = {'long': LONG, 'short': (1, 40, 41, 42, 3), 'other': (1, 50, 51, 3)}
+PROMPTS = {
+    'long': LONG,
+    'longer': tuple(range(1, 101)),
+    'short': (1, 40, 41, 42, 3),
+    'other': (1, 50, 51, 3),
+}
 OBSERVATIONS = 5
 CAUSES = [cause.value for cause in Invalidation]
 
@@ -229,7 +234,7 @@ class CacheMachine(RuleBasedStateMachine):
             self.engine.step(
                 pixels[:, :99] if kind == 'pixels' else pixels,
                 values[:, 1:] if kind == 'values' else values,
-                range(1, 99) if kind == 'ids' else ids,
+                range(1, 2500) if kind == 'ids' else ids,
                 None if kind == 'proprio' else proprio,
                 plan,
             )

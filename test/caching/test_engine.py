@@ -157,9 +157,9 @@ def test_towers_rest_for_cameras_without_active_tokens(oft, monkeypatch):
     tower = oft.vision_backbone.featurizer
     recompute = tower.recompute
 
-    def spy(images, active, cache):
+    def spy(images, active, cache, film):
         computed.append(active.any(dim=1).tolist())
-        return recompute(images, active, cache)
+        return recompute(images, active, cache, film)
 
     monkeypatch.setattr(tower, 'recompute', spy)
     wrist = np.arange(512) >= 256

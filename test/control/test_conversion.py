@@ -11,6 +11,8 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from vla_cache_ros.control.sensing import images
 from vla_cache_ros.control.sensing import states
+from vla_cache_ros.control.sensing.robot import PoseSource
+from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 
 
@@ -130,9 +132,10 @@ def test_state_vector_is_the_simulators_own():
         env.apply_twist(rng.uniform(-0.2, 0.2, 3), rng.uniform(-1.5, 1.5, 3), 0.0, 0.1)
         positions = env.joint_positions()
         joints = JointState(name=list(positions), position=list(positions.values()))
-        state = states.to_proprio(
-            pose_of(*env.end_effector_pose()), joints, ('finger_joint1', 'finger_joint2')
-        )
+        found = StateInput(states.StateLayout(('finger_joint1', 'finger_joint2')), PoseSource())
+        found.take('joint_states', joints)
+        found.take('end_effector_pose', pose_of(*env.end_effector_pose()))
+        state = found.newest(0).vector
         assert state.dtype == np.float32
         np.testing.assert_allclose(state, env.proprio(), rtol=0, atol=2e-6)
 

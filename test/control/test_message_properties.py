@@ -3,6 +3,7 @@
 """Any message becomes a usable array or one line that says what came, whatever is in it."""
 
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,9 @@ from vla_cache_ros.control.sensing import images
 from vla_cache_ros.control.sensing import states
 from vla_cache_ros.control.sensing.inputs import Inputs
 from vla_cache_ros.control.sensing.inputs import MAX_INSTRUCTION
+from vla_cache_ros.control.sensing.robot import PoseSource
+from vla_cache_ros.control.sensing.robot import StateInput
+from vla_cache_ros.control.sensing.states import StateLayout
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
@@ -96,10 +100,19 @@ def test_every_known_encoding_decodes_at_every_size(
 @given(st.lists(NAMES, max_size=6), st.lists(FLOATS, max_size=6))
 def test_any_joint_state_gives_finite_fingers_or_is_refused(names, positions):
     message = JointState(name=[n.replace('\0', '') for n in names], position=positions)
-    found = refused(states.finger_positions, message, ('left', 'right'))
-    if found is not None:
-        assert found.shape == (2,) and np.isfinite(found).all()
-        assert found[0] == dict(zip(message.name, positions, strict=False))['left']
+    message.header.stamp.sec = 1
+    found = StateInput(StateLayout(('right',), (1e6,), (-1.0,), arm_joints=('left',)))
+    assert found.take('joint_states', message) == bool({'left', 'right'} & set(message.name))
+    last = dict(zip_longest(message.name, positions[: len(message.name)]))
+    usable = all(abs(last.get(n) or 0.0) < 1e30 for n in ('left', 'right'))
+    usable = usable and all(last.get(n) is not None for n in ('left', 'right'))
+    problems = found.problems(10**9, 1.0)
+    assert bool(problems) != usable
+    for text in problems.values():
+        assert text.isprintable() and ('got' in text or text.startswith('waiting'))
+    if usable:
+        expected = np.array([last['left'], 1e6 * last['right'] - 1.0], np.float32)
+        assert np.array_equal(found.newest(0).vector, expected) and np.isfinite(expected).all()
 
 
 POSES = st.one_of(
@@ -120,10 +133,13 @@ def test_any_pose_gives_a_finite_state_or_is_refused(numbers):
     for name, number in zip('xyzw', numbers[3:], strict=True):
         setattr(pose.pose.orientation, name, float(number))
     found = refused(states.position_and_axis_angle, pose)
-    joints = JointState(name=['left', 'right'], position=[0.01, 0.02])
-    state = refused(states.to_proprio, pose, joints, ('left', 'right'))
+    inputs = StateInput(StateLayout(('left', 'right')), PoseSource())
+    inputs.take('joint_states', JointState(name=['left', 'right'], position=[0.01, 0.02]))
+    inputs.take('end_effector_pose', pose)
+    state = inputs.newest(0)
     assert (found is None) == (state is None)
     if found is not None:
+        state = state.vector
         assert np.isfinite(state).all() and state.dtype == np.float32 and state.shape == (8,)
         assert np.array_equal(found[:3], numbers[:3])
         assert np.linalg.norm(found[3:]) <= 2 * np.pi + 1e-9 and found[3] >= -1e-9
@@ -140,7 +156,7 @@ TEXTS = st.one_of(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_any_text_is_an_instruction_or_a_problem_that_says_why(texts):
-    inputs, before = Inputs(('camera',), (), needs_state=False), ''
+    inputs, before = Inputs(('camera',), StateInput()), ''
     for text in texts:
         assert inputs.take_instruction(text) == (inputs.instruction != before)
         before = inputs.instruction
@@ -166,13 +182,13 @@ def test_any_text_makes_a_prompt_of_known_tokens_or_is_refused(tokenizer, text):
     vla = policies()[tokenizer]
     policy = Policy(vla, make_gate('dense'))
     try:
-        ids = policy._prompt_ids(text)
+        ids = policy._instructions.ids(text)
     except InputError as error:
         assert 'expected' in str(error) and str(error).isprintable()
         assert policy.cache.step == 0 and not policy.invalidations
         return
     assert ids[0] == vla.tokenizer.bos_token_id
-    assert 2 <= len(ids) <= 65 and 0 <= min(ids) and max(ids) < vla.config.llama().vocab_size
+    assert 2 <= len(ids) <= 2048 and 0 <= min(ids) and max(ids) < vla.config.llama().vocab_size
     if tokenizer == 'words':
         chunk, _ = policy.act(Observation((np.full((224, 224, 3), 90, np.uint8),), text))
         assert np.isfinite(chunk.actions).all()

@@ -64,9 +64,9 @@ class LimiterMachine(RuleBasedStateMachine):
     def move(self, action, elapsed, place):
         if not np.isfinite(action).all():
             with pytest.raises(UnsafeAction):
-                check_actions(action[None])
+                check_actions(action[None], 7)
             return
-        (checked,) = check_actions(action[None])
+        (checked,) = check_actions(action[None], 7)
         given = self.parameters
         command = self.limiter(checked, given, elapsed, place if given.workspace else None)
         period = 1 / given.publish_rate

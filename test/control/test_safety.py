@@ -21,29 +21,31 @@ ANYTHING = arrays(float, (2, 7), elements=strategies.floats(width=64))
 @given(ANYTHING)
 def test_actions_pass_whole_and_finite_or_not_at_all(actions):
     if np.isfinite(actions).all():
-        np.testing.assert_array_equal(check_actions(actions), actions)
+        np.testing.assert_array_equal(check_actions(actions, 7), actions)
     else:
         with pytest.raises(UnsafeAction, match='expected finite actions, got'):
-            check_actions(actions)
+            check_actions(actions, 7)
 
 
 def test_the_number_that_is_none_is_named_by_its_place():
     actions = np.zeros((3, 7))
     actions[1, 3], actions[2, 0] = np.nan, np.inf
     with pytest.raises(UnsafeAction) as caught:
-        check_actions(actions)
+        check_actions(actions, 7)
     assert str(caught.value) == 'expected finite actions, got nan as number 3 of action 1'
     with pytest.raises(UnsafeAction) as caught:
-        check_actions(np.zeros((2, 6)))
+        check_actions(np.zeros((2, 6)), 7)
     assert str(caught.value) == 'expected actions of shape [n, 7], got [2, 6]'
-    checked = check_actions([[1, 2, 3, 4, 5, 6, 7]])
+    with pytest.raises(UnsafeAction, match=r'\[n, 8\], got \[3, 7\]'):
+        check_actions(np.zeros((3, 7)), 8)
+    checked = check_actions([[1, 2, 3, 4, 5, 6, 7]], 7)
     assert checked.dtype == np.float64 and checked.tolist() == [[1, 2, 3, 4, 5, 6, 7]]
 
 
 @pytest.mark.parametrize('shape', [(7,), (1, 6), (0, 7), (1, 1, 7)])
 def test_misshapen_actions_are_unsafe(shape):
     with pytest.raises(UnsafeAction, match=r'expected actions of shape \[n, 7\], got'):
-        check_actions(np.zeros(shape))
+        check_actions(np.zeros(shape), 7)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
+from vla_cache_ros.control.motion.limits import Command
+from vla_cache_ros.control.sensing.inputs import Frame
+from vla_cache_ros.control.sensing.stillness import Stillness
 
 PERIOD = 100  # ms, of an action
+ZEROS = np.zeros(3)
 
 
 class Filmed:
@@ -145,6 +149,30 @@ def test_arm_that_a_person_moves_in_a_dry_run_is_judged_by_its_pose():
     assert Filmed(dry_run=True).film(3000, frozen=True) is None  # nothing was sent, none is heard
 
 
+def test_pose_that_is_heard_late_is_no_motion():
+    world = World(image_timeout=0.2, workspace=(-9.0, -9.0, -9.0, 9.0, 9.0, 9.0))
+    for now in range(0, 2000, 20):
+        world.time = START + now * MS
+        world.image()
+        if now >= 500:
+            world.pose(0.5, 0.1, 0.3)
+        world.controller.consider()
+    assert not world.controller.causes
+
+
+@pytest.mark.parametrize('moves', [False, True])
+def test_arm_of_joints_is_judged_by_their_positions(moves):
+    stillness = Stillness(100 * MS, joints=True)
+    found = {}
+    for now in range(0, 1000, 20):
+        message = Image(data=b'the same')
+        frames = {'image_raw': Frame(message, START + now * MS, 0.0)}
+        stillness.command(Command(ZEROS, ZEROS, rates=np.full(6, 0.1)), START + now * MS)
+        place = np.full(6, 0.1 * moves * now / 1000)
+        found |= stillness.problems(frames, place, START + now * MS, 0.2)
+    assert list(found) == [('frozen_image', 'image_raw')] * moves
+
+
 def test_slow_camera_is_not_one_that_repeats():
     film = Filmed(rate=4, image_timeout=0.3)
     assert film.film(10_000) is None
@@ -181,13 +209,9 @@ def test_compressed_pictures_are_compared_by_their_bytes():
         message = CompressedImage(format='jpeg', data=b'the same')
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(world.time, 10**9)
         world.controller.inputs.take_image('image_raw', message, 0.0)
-        world.controller.stillness.command(_Moving, world.time)
+        world.controller.stillness.command(Command(np.array([0.1, 0, 0]), ZEROS), world.time)
         world.controller.consider()
     assert 'frozen_image' in world.controller.causes.names()
-
-
-class _Moving:
-    linear, angular = np.array([0.1, 0, 0]), np.zeros(3)
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,9 +10,12 @@ import mujoco
 import numpy as np
 from paths import ROOT
 import pytest
+from vla_cache_ros.environments.tabletop.arm import Arm
+from vla_cache_ros.environments.tabletop.arm import HOMED
 from vla_cache_ros.environments.tabletop.scene import ARM_JOINTS
 from vla_cache_ros.environments.tabletop.scene import build_xml
 from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
+from vla_cache_ros.environments.tabletop.scene import HOME
 from vla_cache_ros.environments.tabletop.scene import IMAGE_SIZE
 import yaml
 
@@ -20,6 +23,7 @@ from worlds.write_tabletop import build_sdf
 from worlds.write_tabletop import CAMERAS
 
 JOINTS = (*ARM_JOINTS, *FINGER_JOINTS)
+TARGETS = 0.02  # s between two targets of the driver
 
 
 @pytest.fixture(scope='module')
@@ -65,6 +69,32 @@ def link_poses(model, positions):
         poses[child] = poses[parent] @ transform(links[child]) @ turn
     assert set(poses) == {'world', *links}  # no link hangs in the air
     return poses
+
+
+def controllers(arm):
+    """Return joint -> the numbers of its position controller, by name."""
+    found = {}
+    for plugin in arm.findall('plugin'):
+        if plugin.find('joint_name') is not None:
+            numbers = {part.tag: part.text for part in plugin if part.tag != 'joint_name'}
+            found[plugin.find('joint_name').text] = {k: float(v) for k, v in numbers.items()}
+    return found
+
+
+def servo(world, gravity):
+    """Return the MuJoCo arm with the joint controllers, the damping and the step of the world."""
+    model = mujoco.MjModel.from_xml_string(build_xml())
+    model.opt.timestep = float(world.find('physics/max_step_size').text)
+    model.body_gravcomp[:] = not gravity
+    arm = world.find("model[@name='arm']")
+    for name, found in controllers(arm).items():
+        if name in ARM_JOINTS:
+            model.actuator(name).gainprm[0] = found['p_gain']
+            model.actuator(name).biasprm[1:3] = -found['p_gain'], -found['d_gain']
+            model.actuator(name).forcerange[:] = found['cmd_min'], found['cmd_max']
+            damping = arm.find(f"joint[@name='{name}']/axis/dynamics/damping").text
+            model.joint(name).damping[:] = float(damping)
+    return model, mujoco.MjData(model)
 
 
 def test_committed_world_is_what_the_tool_writes():
@@ -122,8 +152,41 @@ def test_joints_have_the_limits_and_a_controller(world):
         limit = arm.find(f"joint[@name='{name}']/axis/limit")
         found = [float(limit.find(end).text) for end in ('lower', 'upper')]
         np.testing.assert_allclose(found, model.joint(name).range)
-    controlled = [element.text for element in arm.iter('joint_name')]
-    assert controlled == list(JOINTS)
+    assert list(controllers(arm)) == list(JOINTS)
+
+
+def test_arm_is_driven_by_force_and_damped_in_the_joint(world):
+    model = mujoco.MjModel.from_xml_string(build_xml())
+    arm = world.find("model[@name='arm']")
+    for name in ARM_JOINTS:
+        found, actuator = controllers(arm)[name], model.actuator(name)
+        axis = arm.find(f"joint[@name='{name}']/axis")
+        damping = float(axis.find('dynamics/damping').text)
+        assert set(found) == {'p_gain', 'i_gain', 'd_gain', 'cmd_max', 'cmd_min'}
+        assert found['i_gain'] == found['d_gain'] == 0
+        assert found['p_gain'] / damping == pytest.approx(
+            actuator.gainprm[0] / -actuator.biasprm[2]  # as quick as MuJoCo's
+        )
+        assert [found['cmd_min'], found['cmd_max']] == list(actuator.forcerange)
+        assert float(axis.find('limit/effort').text) == found['cmd_max']
+
+
+def test_contacts_are_solved_by_the_solver_in_which_a_grasp_holds(world):
+    assert world.find('physics').get('type') == 'dart'
+    assert world.find('physics/dart/solver/solver_type').text == 'pgs'
+
+
+@pytest.mark.parametrize('gravity', [False, True], ids=['compensated', 'gravity'])
+def test_arm_gets_home_whether_or_not_gravity_pulls_at_it(world, gravity):
+    model, data = servo(world, gravity)
+    arm = Arm()
+    for _ in range(round(8 / TARGETS)):
+        data.ctrl[:] = arm.go_home(data.qpos[:7].copy(), TARGETS)
+        mujoco.mj_step(model, data, round(TARGETS / model.opt.timestep))
+    assert arm.home
+    sag = np.abs(data.qpos[:7] - HOME).max()
+    assert sag < 0.75 * HOMED
+    assert (sag > 0.005) == gravity
 
 
 def test_bridge_speaks_of_topics_that_the_world_and_the_driver_have(world):

@@ -176,6 +176,12 @@ def test_the_middle_of_the_range_stands_in_for_a_state(tmp_path):
 def test_without_any_observation_the_reason_is_told(tmp_path):
     folder = write_bag(tmp_path / 'bag', recording(1))
     with pytest.raises(ValueError, match='no observation could be made: .*expected the joints t'):
+        run_bag(task(folder, topics=BagTopics(finger_joints=('thumb', 'index'))), policies())
+
+
+def test_a_state_of_another_size_than_the_models_is_refused_with_both_numbers(tmp_path):
+    folder = write_bag(tmp_path / 'bag', recording(1))
+    with pytest.raises(ValueError, match=r'finger_joints: expected 2, .* 8 .* got 1 \(thumb\)'):
         run_bag(task(folder, topics=BagTopics(finger_joints=('thumb',))), policies())
 
 

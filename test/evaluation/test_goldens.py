@@ -19,7 +19,7 @@ from vla_cache_ros.vla.images import resize
 
 GOLDENS = DATA / 'goldens'
 OPENVLA = ('traj0', 'traj1', 'traj2', 'traj3', 'noise', 'nonsquare')
-OFT = ('l1_step0', 'l1_step1', 'l1_step2', 'l1_1img_noproprio', 'discrete_2img')
+OFT = ('l1_step0', 'l1_step1', 'l1_step2', 'l1_1img_noproprio', 'discrete_2img', 'film_l1')
 
 
 @pytest.fixture(scope='module')
@@ -112,14 +112,14 @@ def test_unrounded_image_constants_are_found(tmp_path):
 
 
 def test_an_unknown_variant_is_skipped_aloud_and_never_counts_as_success(tmp_path, capsys):
-    folder = copy_golden('oft', tmp_path / 'film')
+    folder = copy_golden('oft', tmp_path / 'diffusion')
     manifest = json.loads((folder / 'manifest.json').read_text())
-    manifest['samples'] = [{**manifest['samples'][0], 'mode': 'film'}]
+    manifest['samples'] = [{**manifest['samples'][0], 'mode': 'diffusion'}]
     (folder / 'manifest.json').write_text(json.dumps(manifest))
     assert run_verify(folder, tmp_path / 'report.json') is False
-    assert "skipped, this package does not run the 'film' variant" in capsys.readouterr().out
+    assert "skipped, this package does not run the 'diffusion' variant" in capsys.readouterr().out
     assert (
-        'film'
+        'diffusion'
         in json.loads((tmp_path / 'report.json').read_text())['samples']['l1_step0']['skipped']
     )
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / 'vla_cache_ros'
 ROS = {
     'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'rosbag2_py', 'builtin_interfaces',
     'control_msgs', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'rcl_interfaces',
-    'sensor_msgs', 'std_msgs', 'std_srvs',
+    'sensor_msgs', 'std_msgs', 'std_srvs', 'trajectory_msgs',
 }  # fmt: skip
 MODELS = {'torch', 'transformers', 'safetensors', 'huggingface_hub', 'accelerate'}
 BAGS = {'rosbags', 'mcap', 'zstandard', 'lz4'}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hold the policy to its contract on a small random model: what passes, what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 import json
 
 import numpy as np
@@ -202,6 +203,32 @@ def test_new_instruction_keeps_visual_tokens_where_attention_is_causal(causal_fo
         observe(instruction='put the cube on the plate', cameras=1)
     )
     assert np.array_equal(chunk.actions, dense.actions)  # the same image: reuse is exact
+
+
+def test_an_instruction_is_taken_as_long_as_the_model_has_positions(causal_folder):
+    policy = Policy.from_pretrained(causal_folder, gate='motion', reuse=0.5)
+    policy.act(observe(cameras=1))
+    longer = 'put the cube on the plate ' * 30  # 180 words of one token each
+    policy.check_instruction(longer)
+    chunk, report = policy.act(observe(instruction=longer, cameras=1))
+    assert report.refresh == '' and report.reuse == 0.5
+    dense, _ = Policy.from_pretrained(causal_folder).act(observe(instruction=longer, cameras=1))
+    assert np.array_equal(chunk.actions, dense.actions)
+
+
+def test_an_instruction_is_checked_from_any_thread_while_steps_go_on(oft_folder):
+    policy, alone = (Policy.from_pretrained(oft_folder) for _ in range(2))
+    texts = [f'pick up the {"red " * i}cube' for i in range(40)]
+    with ThreadPoolExecutor(1) as pool:
+        checks = [pool.submit(policy.check_instruction, text) for text in texts * 5]
+        chunks = [policy.act(observe(instruction=text))[0] for text in texts[:5]]
+        refused = pool.submit(policy.check_instruction, 'cube ' * 2000)
+    assert all(check.result() is None for check in checks)
+    with pytest.raises(InputError, match='expected a prompt of 1 to 1477 tokens, found 2010'):
+        refused.result()
+    for text, chunk in zip(texts, chunks, strict=False):
+        wanted = alone.act(observe(instruction=text))[0]
+        assert np.array_equal(chunk.actions, wanted.actions)
 
 
 def test_new_instruction_is_one_full_step_where_attention_is_bidirectional(oft_folder):

@@ -20,6 +20,7 @@ KINDS = {
     'recorder': RecorderParameters,
 }
 ROBOTS = ('ur5e_servo', 'franka_pose')
+JOINTS = ('ur5e_joints',)  # robots for checkpoints whose actions are joints
 MODELS = ('openvla_7b', 'openvla_oft_libero')
 COMPLETE = ('tabletop', 'tabletop-openvla')
 OTHERS = ('gz_bridge', 'bag_qos')  # not parameters of this package's nodes
@@ -33,10 +34,10 @@ def entries(name):
 
 def test_every_config_file_is_of_a_known_sort():
     found = {path.stem for path in (ROOT / 'config').iterdir()}
-    assert found == {*ROBOTS, *MODELS, *COMPLETE, *OTHERS}
+    assert found == {*ROBOTS, *JOINTS, *MODELS, *COMPLETE, *OTHERS}
 
 
-@pytest.mark.parametrize('name', [*ROBOTS, *MODELS, *COMPLETE])
+@pytest.mark.parametrize('name', [*ROBOTS, *JOINTS, *MODELS, *COMPLETE])
 def test_parameter_file_names_known_parameters_and_repeats_no_default(name):
     for node, values in entries(name).items():
         known = {one.name: one for one in fields(KINDS[node])}
@@ -47,7 +48,7 @@ def test_parameter_file_names_known_parameters_and_repeats_no_default(name):
 
 @pytest.mark.parametrize(
     'names',
-    [(name,) for name in (*ROBOTS, *MODELS, *COMPLETE)]
+    [(name,) for name in (*ROBOTS, *JOINTS, *MODELS, *COMPLETE)]
     + [(robot, model) for robot in ROBOTS for model in MODELS],
     ids='+'.join,
 )
@@ -71,6 +72,15 @@ def test_file_of_a_real_robot_bounds_the_arm_and_leaves_it_in_a_dry_run(robot):
     assert {'workspace', 'max_linear_velocity', 'max_angular_velocity'} <= set(values)
     assert 'dry_run' not in values
     assert VLAParameters().dry_run
+
+
+@pytest.mark.parametrize('robot', JOINTS)
+def test_file_of_a_robot_by_its_joints_bounds_each_and_leaves_it_in_a_dry_run(robot):
+    values = entries(robot)['vla_node']
+    count = len(values['arm_joints'])
+    assert count == len(values['joint_lower']) == len(values['joint_upper']) == 6
+    assert {'max_joint_velocity', 'max_joint_acceleration'} <= set(values)
+    assert 'dry_run' not in values
 
 
 @pytest.mark.parametrize('name', [*MODELS, *COMPLETE])

@@ -17,6 +17,9 @@ import time
 from fake_policy import FakePolicy
 from fault_scene import Scene
 from fault_scene import SIMULATED
+from joint_arm import JOINT_PARAMETERS
+from joint_arm import joint_policy
+from joint_arm import JointArm
 import numpy as np
 import pytest
 from ros_graph import Graph
@@ -55,6 +58,7 @@ class Fault:
     parameters: dict = field(default_factory=dict)
 
 
+DAILY = {'emergency_stop', 'unsafe_action', 'stale_state'}
 # one action at a time, and nothing to give up before the stop
 SLOWED = {'execute_steps': 1, 'min_control_frequency': 10.0, 'inference_timeout': 2.0}
 FAULTS = [
@@ -76,12 +80,8 @@ FAULTS = [
     ),
     Fault('joint states end', 'stale_state', lambda s: s.outside.silent.add('joint_states')),
     Fault('poses end', 'stale_state', lambda s: s.outside.silent.add('end_effector_pose')),
-    Fault(
-        'a joint reports NaN',
-        'bad_state',
-        lambda s: s.fingers(['finger_joint1', 'finger_joint2'], [0.04, float('nan')]),
-    ),
-    Fault('a finger joint disappears', 'bad_state', lambda s: s.fingers(['elbow'], [0.1])),
+    Fault('a joint reports NaN', 'bad_state', Scene.lose_a_joint),
+    Fault('a finger joint disappears', 'stale_state', lambda s: s.fingers(['elbow'], [0.1])),
     Fault(
         "a pose's quaternion is no rotation",
         'bad_state',
@@ -113,7 +113,7 @@ FAULTS = [
     Fault(
         'the model says NaN',
         'unsafe_action',
-        lambda s: setattr(s.policy, 'action', np.full(7, np.nan)),
+        lambda s: setattr(s.policy, 'action', s.policy.action * np.nan),
         inside=True,
     ),
     Fault(
@@ -146,11 +146,23 @@ def measured():
         Path(RECORD).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
 
 
-@pytest.mark.parametrize('fault', FAULTS, ids=lambda fault: fault.name)
-def test_arm_stops_says_why_and_goes_on_once_the_fault_ends(fault, measured):
-    policy = FakePolicy()
-    parameters = PARAMETERS | fault.parameters
+def cases():
+    """Yield each fault with each output; of joints only a few are quick enough for every day."""
+    for fault in FAULTS:
+        yield pytest.param(fault, 'twist', id=fault.name)
+    for fault in FAULTS:
+        marks = () if fault.cause in DAILY else pytest.mark.slow
+        yield pytest.param(fault, 'joint_positions', id=f'{fault.name}, joints', marks=marks)
+
+
+@pytest.mark.parametrize(('fault', 'output'), list(cases()))
+def test_arm_stops_says_why_and_goes_on_once_the_fault_ends(fault, output, measured):
+    policy, parameters = FakePolicy(), PARAMETERS | fault.parameters
+    if output == 'joint_positions':
+        policy, parameters = joint_policy(), parameters | JOINT_PARAMETERS
     with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
+        if output == 'joint_positions':
+            JointArm(graph.outside)
         scene = Scene(graph, policy)
         if fault.parameters is SIMULATED:
             scene.start_clock()
@@ -161,8 +173,8 @@ def test_arm_stops_says_why_and_goes_on_once_the_fault_ends(fault, measured):
         if fault.inside:
             assert graph.wait(lambda: len(policy.began) > spoiled)
             broken = policy.began[spoiled]
-        assert graph.wait(lambda: _stopped_at(graph, broken) is not None)
-        took = _stopped_at(graph, broken) - broken
+        assert graph.wait(lambda: _stopped_at(graph, broken, output) is not None)
+        took = _stopped_at(graph, broken, output) - broken
         assert took < fault.limit
         assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
         if fault.cause == 'clock_jumped_back':  # over as soon as it is noticed
@@ -176,13 +188,21 @@ def test_arm_stops_says_why_and_goes_on_once_the_fault_ends(fault, measured):
         mended = time.monotonic()
         assert graph.wait(lambda: graph.outside.moving() and graph.outside.twists[-1][2] > mended)
         measured.append(
-            {'fault': fault.name, 'cause': fault.cause, 'stop_ms': round(1e3 * took, 1)}
+            {'fault': fault.name, 'cause': fault.cause, 'output': output}
+            | {'stop_ms': round(1e3 * took, 1)}
         )
 
 
-def _stopped_at(graph, since):
-    """Return when the first twist without motion came after an instant, else None."""
-    for _, twist, came, _ in list(graph.outside.twists):
-        if came > since and not np.any(twist):
-            return came
-    return None
+def _stopped_at(graph, since, output):
+    """
+    Return when the first command without motion came after an instant, else None.
+
+    Of positions the first of two: by a simulated clock two commands may be of one instant.
+    """
+    after = [(came, np.any(moves)) for _, moves, came, _ in list(graph.outside.twists)]
+    after = [command for command in after if command[0] > since]
+    nexts = after[1:] if output == 'joint_positions' else after
+    return next(
+        (at for (at, moves), (_, more) in zip(after, nexts, strict=False) if not (moves or more)),
+        None,
+    )

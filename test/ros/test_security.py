@@ -10,6 +10,8 @@ import socket
 from xml.etree import ElementTree
 
 from fake_policy import FakePolicy
+from joint_arm import JOINT_PARAMETERS
+from joint_arm import joint_policy
 from paths import ROOT
 from ros_graph import Graph
 from ros_graph import VLA_PARAMETERS
@@ -18,6 +20,7 @@ from ros_processes import LIVE
 from ros_processes import NODE
 from ros_processes import Outside
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.duplicate_node import COMMANDS
 from vla_cache_ros.ros.vla_node import VLANode
 
 DOCS = ROOT / 'docs'
@@ -93,11 +96,10 @@ def allowed(enclave):
     return names
 
 
-def graph_names(**parameters):
+def graph_names(policy=None, **parameters):
     """Return (direction, name) of a configured node."""
-    with Graph(
-        VLANode, lambda _: FakePolicy(), parameters={**VLA_PARAMETERS, **parameters}
-    ) as graph:
+    policy = policy or FakePolicy()
+    with Graph(VLANode, lambda _: policy, parameters={**VLA_PARAMETERS, **parameters}) as graph:
         assert graph.transition('configure')
         outside, node = graph.outside, ('vla_node', '/')
         names = set()
@@ -121,9 +123,13 @@ def test_the_list_of_names_is_that_of_the_running_node():
     twist = graph_names()
     assert allowed('vla_node') == twist
     pose = graph_names(output='pose', gripper_output='none', use_sim_time=True)
-    assert set(documented()) == twist | pose
-    for name in twist ^ pose:
+    joints = graph_names(joint_policy(), **JOINT_PARAMETERS)
+    # of a package that is not installed everywhere
+    trajectory = {('publish', '/joint_trajectory')}
+    assert set(documented()) == twist | pose | joints | trajectory
+    for name in (twist ^ pose) | (joints - twist) | trajectory:
         assert documented()[name], f'{name} is not always there'
+    assert joints - twist == {('publish', '/joint_position_commands')}
     assert twist - pose == {('publish', '/delta_twist_cmds'), ('publish', '/gripper/commands')}
     assert pose - twist == {('publish', '/target_pose'), ('subscribe', '/clock')}
 
@@ -134,14 +140,15 @@ def test_the_operator_is_allowed_what_the_node_offers_and_no_command_to_the_arm(
         name for direction, name in node if direction == 'reply'
     }
     published = {name for direction, name in operator if direction == 'publish'}
-    assert not published & {'/delta_twist_cmds', '/target_pose', '/gripper/commands', '/image_raw'}
+    commands = {f'/{topic}' for topic in COMMANDS}
+    assert not published & {*commands, '/gripper/commands', '/image_raw'}
 
 
 def test_what_is_live_can_make_the_arm_no_faster_than_5_m_s_and_change_no_model():
     live = {one.name for one in fields(VLAParameters) if one.metadata['live']}
     assert 'dry_run' in live and not live & {'workspace', 'model_path', 'gate'}
     limits = {one.name: one.metadata['high'] for one in fields(VLAParameters)}
-    assert limits['max_linear_velocity'] == 5.0
+    assert limits['max_linear_velocity'] == 5.0 and limits['max_joint_velocity'] == 20.0
     assert all(
         name == 'dry_run' or re.search('timeout|velocity|acceleration|slop|gap|drift', name)
         for name in live

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ros_graph import CAMERAS
 from ros_graph import picture
+from vla_cache_ros.vla.files.errors import InputError
 
 
 def test_without_images_the_arm_stands_still_and_the_topic_is_named(graph):
@@ -63,6 +64,18 @@ def test_bad_instruction_stops_the_arm_until_a_good_one_comes(graph, policy, tex
     assert graph.wait(graph.outside.still)
     assert all(0 < len(seen.instruction) <= 1000 for seen in policy.observations)
     graph.outside.instruct('now properly')
+    assert graph.wait(graph.outside.moving)
+
+
+def test_an_instruction_the_model_cannot_take_stops_the_arm_as_it_comes(graph, policy):
+    graph.healthy_start()
+    policy.refusal = InputError('instruction: expected a prompt of 1 to 9 tokens, found 10')
+    graph.outside.instruct('a long one')
+    assert graph.wait(lambda: graph.logged('1 to 9 tokens, found 10'))
+    assert graph.wait(graph.outside.still)
+    assert all(seen.instruction != 'a long one' for seen in policy.observations)
+    policy.refusal = None
+    graph.outside.instruct('a short one')
     assert graph.wait(graph.outside.moving)
 
 

@@ -61,11 +61,31 @@ def string(text):
 
 def joints(stamp, opening):
     """Return joint states with two fingers."""
+    return named_joints(stamp, finger_joint1=opening, finger_joint2=opening)
+
+
+def named_joints(stamp, **positions):
+    """Return joint states."""
     return of(
-        'sensor_msgs/msg/JointState', header=header(stamp),
-        name=['finger_joint1', 'finger_joint2'], position=np.array([opening, opening]),
-        velocity=np.zeros(0), effort=np.zeros(0),
+        'sensor_msgs/msg/JointState', header=header(stamp), name=list(positions),
+        position=np.array(list(positions.values())), velocity=np.zeros(0), effort=np.zeros(0),
     )  # fmt: skip
+
+
+def transform(stamp, parent, child, x, turn=(0.0, 0.0, 0.0, 1.0)):
+    """Return a TFMessage with one transform, x (m) ahead."""
+    rotation = dict(zip('xyzw', map(float, turn), strict=True))
+    moved = of(
+        'geometry_msgs/msg/Transform',
+        translation=of('geometry_msgs/msg/Vector3', x=x, y=0.0, z=0.0),
+        rotation=of('geometry_msgs/msg/Quaternion', **rotation),
+    )
+    above = header(stamp)
+    above.frame_id = parent
+    return of('tf2_msgs/msg/TFMessage', transforms=[
+        of('geometry_msgs/msg/TransformStamped', header=above, child_frame_id=child,
+           transform=moved),
+    ])  # fmt: skip
 
 
 def pose(stamp, x):

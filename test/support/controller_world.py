@@ -6,6 +6,7 @@ from fake_policy import FakePolicy
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 from sensor_msgs.msg import Image
+from sensor_msgs.msg import JointState
 from vla_cache_ros.control.controller import Controller
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.vla_parameters import VLAParameters
@@ -82,7 +83,14 @@ class World:
         point = message.pose.position
         point.x, point.y, point.z = position
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
-        self.controller.inputs.take_state('end_effector_pose', message, 0.0)
+        self.controller.inputs.take_state('end_effector_pose', message)
+
+    def joints(self, *positions, **named):
+        """Report positions of the arm's joints, in their order or by name."""
+        named |= dict(zip(self.controller.parameters.arm_joints, positions, strict=False))
+        message = JointState(name=list(named), position=list(named.values()))
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(self.time, 10**9)
+        self.controller.inputs.take_state('joint_states', message)
 
     def think(self):
         """Have the worker do what is in its slot; return whether there was anything."""
@@ -100,9 +108,13 @@ class World:
             self.controller.collect()
         return work is not None
 
-    def advance(self, milliseconds, tick=20):
+    def advance(self, milliseconds, tick=20, follow=False):
         for _ in range(0, milliseconds, tick):
             self.time += tick * MS
+            if follow:  # a joint arm that is where it was last sent
+                sent = [c.positions for _, c in self.sent if c.positions is not None]
+                if sent:
+                    self.joints(*sent[-1])
             self.controller.tick()
 
     def displacement(self):

@@ -32,6 +32,14 @@ def run(engine, pixels, active=None, ids=LONG, layers=(), probe_layers=(), refre
     return engine.step(pixels, values, ids, proprio, plan, probe_layers)
 
 
+def looked(engine, pixels, active, ids=LONG):
+    """Run a step whose towers began before the plan was made, as a policy does on a GPU."""
+    values = engine.encode(pixels)
+    features = engine.look(values, ids)
+    proprio = PROPRIO if engine.layout.proprio else None
+    return engine.step(pixels, values, ids, proprio, StepPlan(active), features=features)
+
+
 def nothing(engine):
     return np.zeros(engine.layout.visual_tokens, dtype=bool)
 

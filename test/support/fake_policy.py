@@ -25,16 +25,23 @@ class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
+    summary = 'fake, 2 cameras'
     description = {'checkpoint': 'none', 'gate': 'fake', 'gate_weights': ''}  # noqa: RUF012
 
     def __init__(self):
         """Remember what it is asked."""
         self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
         self.delay, self.error, self.ramp = 0.0, None, False
+        self.refusal = None
         self.gate = FakeGate()
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s
         self.drift, self.shadow_error, self.shadows = 0.0, None, []
+
+    def check_instruction(self, instruction):
+        """Raise the error that a test sets."""
+        if self.refusal:
+            raise self.refusal
 
     def prepare(self):
         """Do nothing: no step is slower than another."""

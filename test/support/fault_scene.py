@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A moving arm, and every way to spoil what it depends on."""
 
-from fake_policy import FakePolicy
 from rclpy.time import Time
 from ros_graph import CAMERAS
 from ros_graph import picture
@@ -21,6 +20,7 @@ class Scene:
         self.outside, self.graph, self.policy = graph.outside, graph, policy
         self.outside.flickers = True  # as every real camera does
         self.second, self.ticking, self.clock = 0.0, False, None
+        self.action = policy.action
 
     def silence(self, topic):
         self.outside.pictures[topic] = None
@@ -49,6 +49,13 @@ class Scene:
     def fingers(self, names, values):
         self.outside.names, self.outside.fingers = names, values
 
+    def lose_a_joint(self):
+        """Have a joint that moves report NaN, or a finger where only these are reported."""
+        if self.outside.arm:
+            self.outside.broken = {'joint2': float('nan')}
+        else:
+            self.fingers(['finger_joint1', 'finger_joint2'], [0.04, float('nan')])
+
     def press(self):
         self.button = self.outside.create_publisher(Bool, 'estop', LATCHED)
         self.button.publish(Bool(data=True))
@@ -61,7 +68,8 @@ class Scene:
         outside.flickers, outside.speed = True, 0.0
         outside.offsets, outside.silent, outside.turn = {}, set(), 1.0
         outside.names, outside.fingers = ['finger_joint1', 'finger_joint2'], [0.04, 0.03]
-        policy.delay, policy.error, policy.action = 0.0, None, FakePolicy().action
+        outside.broken = {}
+        policy.delay, policy.error, policy.action = 0.0, None, self.action
         self.ticking = True
 
     def release(self):

@@ -23,6 +23,7 @@ from vla_cache_ros.environments.tabletop.scene import FINGER_JOINTS
 from vla_cache_ros.ros.process import run
 
 IMAGE_TOPICS = dict(zip(CAMERAS, ('image_raw', 'wrist/image_raw'), strict=True))
+FIXED = ('base_mount', 'hand_mount')  # joints that do not move, which Gazebo reports as well
 PERIOD = 0.01  # s between two joint states
 IMAGE_EVERY = 5  # joint states
 
@@ -64,7 +65,7 @@ class Plant(Node):
         self.ticks += 1
         stamp = Time(nanoseconds=round(self.robot.time * 1e9)).to_msg()
         self.clock.publish(Clock(clock=stamp))
-        positions = self.robot.joint_positions()
+        positions = self.robot.joint_positions() | dict.fromkeys(FIXED, 0.0)
         names = sorted(positions, reverse=True)  # Gazebo promises no order
         message = JointState(name=names, position=[float(positions[name]) for name in names])
         message.header.stamp = stamp

@@ -83,6 +83,7 @@ class Surroundings(Node):
         super().__init__('surroundings', context=context)
         self.pictures = {topic: picture() for topic in CAMERAS}
         self.names, self.fingers = ['finger_joint1', 'finger_joint2'], [0.04, 0.03]
+        self.arm, self.broken = {}, {}  # rad, positions of joints besides; wrong ones for them
         self.stamp_offset = 0.0  # s
         self.offsets = {}  # s, of single cameras
         self.silent = set()  # of the states
@@ -135,7 +136,8 @@ class Surroundings(Node):
         return (now + shift).to_msg()
 
     def _publish(self):
-        joints = JointState(name=self.names, position=self.fingers)
+        arm = self.arm | self.broken
+        joints = JointState(name=[*self.names, *arm], position=[*self.fingers, *arm.values()])
         pose = PoseStamped()
         pose.header.frame_id = 'base_link'
         self.way += self.speed * PERIOD

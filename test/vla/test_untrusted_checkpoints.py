@@ -149,12 +149,13 @@ def test_json_as_large_as_it_may_be_takes_a_bounded_memory(tmp_path):
     ],
 )  # fmt: skip
 def test_an_index_that_names_anything_but_files_beside_it_is_refused(folder, name):
-    shutil.copy(folder / 'model.safetensors', folder.parent / 'model.safetensors')
+    shutil.move(folder / 'model.safetensors', folder.parent / 'model.safetensors')
     (folder / INDEX).write_text(json.dumps({'weight_map': {'norm.weight': name}}))
     assert f'{INDEX}: weight_map: expected names of .safetensors files' in fault(folder)
 
 
 def test_an_index_of_another_kind_or_of_very_many_files_is_refused(folder):
+    (folder / 'model.safetensors').unlink()
     (folder / INDEX).write_text(json.dumps({'weight_map': ['model.safetensors']}))
     assert 'weight_map: expected an object' in fault(folder)
     many = {str(i): f'{i}.safetensors' for i in range(2000)}
@@ -169,8 +170,9 @@ def test_links_to_blobs_as_in_the_hubs_cache_are_followed(folder):
         shutil.move(folder / name, blob.with_suffix(f'.{name[0]}'))
         (folder / name).symlink_to(Path('..') / 'blobs' / f'a1b2c3.{name[0]}')
     names = load_file(folder / 'model.safetensors')
+    (folder / 'model.safetensors').rename(folder / 'shard.safetensors')
     (folder / INDEX).write_text(
-        json.dumps({'weight_map': dict.fromkeys(names, 'model.safetensors')})
+        json.dumps({'weight_map': dict.fromkeys(names, 'shard.safetensors')})
     )
     assert load_checkpoint(folder, need_tokenizer=False).family == 'openvla-oft'
 

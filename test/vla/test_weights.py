@@ -6,12 +6,16 @@ import json
 import re
 
 import pytest
+from safetensors.torch import save_file
 import torch
 from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.files.weights import bare
 from vla_cache_ros.vla.files.weights import collect
 from vla_cache_ros.vla.files.weights import INDEX
 from vla_cache_ros.vla.files.weights import read_safetensors
+from vla_cache_ros.vla.files.weights import read_state_dict
 from vla_cache_ros.vla.files.weights import shape_of
+from vla_cache_ros.vla.files.weights import SINGLE
 from vla_cache_ros.vla.files.weights import weight_files
 
 
@@ -31,6 +35,31 @@ def test_index_of_thousands_of_files_is_refused(tmp_path):
     (tmp_path / INDEX).write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match='expected at most 1024 files, found 1025'):
         weight_files(tmp_path)
+
+
+def test_a_single_file_goes_before_an_index(tmp_path):
+    (tmp_path / INDEX).write_text(json.dumps({'weight_map': {'w': 'shard.safetensors'}}))
+    assert weight_files(tmp_path) == [tmp_path / 'shard.safetensors']
+    (tmp_path / SINGLE).touch()
+    assert weight_files(tmp_path) == [tmp_path / SINGLE]
+
+
+@pytest.mark.parametrize(
+    'prefix', ['module.', '_orig_mod.', 'module._orig_mod.', '_orig_mod.module.module._orig_mod.']
+)
+def test_prefixes_of_training_come_off_in_either_kind_of_file(tmp_path, prefix):
+    tensors = {f'{prefix}fc1.weight': torch.ones(2), f'{prefix}a._orig_mod.b': torch.zeros(1)}
+    torch.save(tensors, tmp_path / 'head.pt')
+    save_file(tensors, tmp_path / SINGLE)
+    assert list(read_state_dict(tmp_path / 'head.pt')) == ['fc1.weight', 'a.b']
+    assert {name for name, _ in read_safetensors(tmp_path / SINGLE)} == {'fc1.weight', 'a.b'}
+    assert bare('submodule.a') == 'submodule.a' and bare('model.module.a') == 'model.module.a'
+
+
+def test_names_that_are_one_without_their_prefixes_are_refused(tmp_path):
+    torch.save({'module.a': torch.ones(1), '_orig_mod.a': torch.ones(1)}, tmp_path / 'head.pt')
+    with pytest.raises(CheckpointError, match='expected a once, found it twice'):
+        read_state_dict(tmp_path / 'head.pt')
 
 
 def test_tensor_that_comes_twice_is_refused():

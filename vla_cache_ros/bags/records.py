@@ -25,6 +25,7 @@ READ = {
     'std_msgs/msg/String',
     'sensor_msgs/msg/JointState',
     'geometry_msgs/msg/PoseStamped',
+    'tf2_msgs/msg/TFMessage',
 }
 
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reader import BagMessage
+from vla_cache_ros.bags.reported_states import ReportedStates
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.sensing.inputs import Frame
 from vla_cache_ros.control.sensing.inputs import FrameSet
+from vla_cache_ros.control.sensing.robot import RobotState
 from vla_cache_ros.control.step_report import read_report
 
 PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its images
@@ -53,16 +55,18 @@ class _Finder:
     def __init__(self, bag: Bag, topics: BagTopics, notes: Counter[str]):
         self._topics, self._notes = topics, notes
         self._images = topics.recorded_images(bag)
-        self._states = (topics.pose, topics.joints) if topics.has_state(bag) else ()
+        self._states = topics.states(bag)
         self._run_info = topics.report.rpartition('/')[0] + '/run_info'
         self.wanted = {*self._images, *self._states, topics.report, self._run_info}
-        self._needed = {topic: Counter() for topic in (*self._images, *self._states)}
-        for message in bag.messages({topics.report}):
-            for key in self._keys(read_report(message.message.data) or {'image_stamps': ()}):
-                self._needed[key[0]][key[1]] += 1
+        self._needed = {topic: Counter() for topic in self._images}
+        reports = [read_report(m.message.data) for m in bag.messages({topics.report})]
+        reports = [report for report in reports if report]
+        for report in reports:
+            for topic, stamp in self._keys(report):
+                self._needed[topic][stamp] += 1
+        self._robot = ReportedStates(topics, topics.state_input(bag), reports)
         self._held: dict[tuple[str, int], Frame] = {}
-        self._newest: dict[str, Frame] = {}  # states
-        self._beside: dict[tuple[str, int], tuple[Frame, ...]] = {}  # image -> states then
+        self._beside: dict[tuple[str, int], RobotState] = {}  # image -> state then
         self._reports: deque[_Waiting] = deque()
         self._runs, self._episode, self._last = 0, -1, None
 
@@ -86,44 +90,41 @@ class _Finder:
         return self._complete(None)
 
     def _keep(self, message: BagMessage) -> None:
-        stamp = stamp_of(message.message)
-        key, frame = (message.topic, stamp), Frame(message.message, stamp, message.time * 1e-9)
         if message.topic in self._states:
-            self._newest[message.topic] = frame
+            self._robot.take(self._states[message.topic], message.message)
+            return
+        stamp = stamp_of(message.message)
         if self._needed[message.topic][stamp]:
-            self._held[key] = frame
-            if len(self._newest) == len(self._states):
-                self._beside[key] = tuple(self._newest[topic] for topic in self._states)
+            key = (message.topic, stamp)
+            self._held[key] = Frame(message.message, stamp, message.time * 1e-9)
+            self._beside[key] = self._robot.newest()
 
     def _complete(self, now: int | None) -> Iterator[BagStep]:
         while self._reports:
             waiting = self._reports[0]
-            keys = self._keys(waiting.report)
+            keys, states = self._keys(waiting.report), self._robot.keys(waiting.report) or []
             complete = bool(keys) and all(key in self._held for key in keys)
+            complete = complete and self._robot.complete(states)
             if not complete and now is not None and now - waiting.time < PATIENCE:
                 return
             self._reports.popleft()
             if complete:
-                yield from self._step(waiting, keys)
+                yield from self._step(waiting, keys, states)
             else:
                 self._notes['a report names images or states that are not in the bag'] += 1
             self._release(keys)
+            self._robot.release(states)
 
-    def _step(self, waiting: _Waiting, keys: list[tuple[str, int]]) -> Iterator[BagStep]:
-        report, count = waiting.report, len(self._images)
-        images = tuple(self._held[key] for key in keys[:count])
-        pose, joints = (self._held[key] for key in keys[count:]) if keys[count:] else (None, None)
-        if pose is None and self._states:  # a report of old, or of a model without state
-            last = max(keys, key=lambda key: self._held[key].received)
-            pose, joints = self._beside.get(last, (None, None))
-        frames = FrameSet(
-            self._images,
-            images,
-            self._topics.text or report['instruction'],
-            pose,
-            joints,
-            self._topics.finger_joints,
-        )
+    def _step(
+        self, waiting: _Waiting, keys: list[tuple[str, int]], states: list[tuple[str, int]]
+    ) -> Iterator[BagStep]:
+        report, images = waiting.report, tuple(self._held[key] for key in keys)
+        if states:
+            state = self._robot.find(states)
+        else:  # a report of old, or of a model without state
+            state = self._beside[max(keys, key=lambda key: self._held[key].received)]
+        text = self._topics.text or report['instruction']
+        frames = FrameSet(self._images, images, text, state)
         try:
             observation = frames.observation()
         except ValueError as error:
@@ -136,13 +137,10 @@ class _Finder:
         yield BagStep(self._episode, observation, frames.stamp, waiting.time, report)
 
     def _keys(self, report: dict) -> list[tuple[str, int]]:
-        """Return (topic, stamp) of what a report was made from: images, then pose and joints."""
-        images, states = report['image_stamps'], report.get('state_stamps', ())
-        if len(images) < len(self._images):
-            return []
-        keys = list(zip(self._images, images, strict=False))
-        exact = len(states) == len(self._states)
-        return keys + list(zip(self._states, states, strict=True)) if exact else keys
+        """Return (topic, stamp) of the images that a report was made from."""
+        images = report['image_stamps']
+        enough = len(images) >= len(self._images)
+        return list(zip(self._images, images, strict=False)) if enough else []
 
     def _release(self, keys: list[tuple[str, int]]) -> None:
         for topic, stamp in keys:

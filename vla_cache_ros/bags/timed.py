@@ -8,7 +8,9 @@ Knows nothing of what was inferred or commanded while the bag was recorded.
 
 from collections import Counter
 from collections.abc import Iterator
+import re
 
+from vla_cache_ros.bags.clocks import Clocks
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.steps import BagStep
@@ -17,24 +19,21 @@ from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.sensing.inputs import Inputs
 
-CLOCKS = 1.0  # s between header stamp and recording time, above which a clock is not believed
+_NUMBERS = re.compile(r'\d+\.\d+')
 
 
 def timed_steps(
     bag: Bag, topics: BagTopics, cadence: Cadence, notes: Counter[str]
 ) -> Iterator[BagStep]:
     """Yield one observation a period; see `walk` for the arguments."""
-    images = topics.recorded_images(bag)
-    states = {}
-    if topics.has_state(bag):
-        states = {topics.joints: 'joint_states', topics.pose: 'end_effector_pose'}
-    inputs = Inputs(images, topics.finger_joints, bool(states))
+    images, states = topics.recorded_images(bag), topics.states(bag)
+    inputs = Inputs(images, topics.state_input(bag))
     wanted = {*images, *states}
+    chooser = _Chooser(inputs, states, cadence, notes, Clocks(bag, wanted, notes))
     if topics.text:
         inputs.take_instruction(topics.text)
     else:
         wanted.add(topics.instruction)
-    chooser = _Chooser(inputs, states, cadence, notes)
     for message in bag.messages(wanted):
         step = chooser.take(message)
         if step is not None:
@@ -45,24 +44,27 @@ class _Chooser:
     """Take messages one by one; say when an observation is due and complete."""
 
     def __init__(
-        self, inputs: Inputs, states: dict[str, str], cadence: Cadence, notes: Counter[str]
+        self,
+        inputs: Inputs,
+        states: dict[str, str],
+        cadence: Cadence,
+        notes: Counter[str],
+        clocks: Clocks,
     ):
         self._inputs, self._states, self._cadence = inputs, states, cadence
-        self._notes = notes
-        self._first_notes: dict[tuple[str, str], str] = {}
+        self._notes, self._clocks = notes, clocks
+        self._first_notes: dict[str, str] = {}
         self._newest: dict[str, int] = {}  # image topic -> stamp, ns
-        self._disbelieved: set[str] = set()
         self._episode, self._begun = 0, False
         self._due: int | None = None  # ns; None: with the first observation that is possible
 
     def take(self, message: BagMessage) -> BagStep | None:
         """Keep a message; return the observation that it completes, if one is due."""
         if message.topic in self._states:
-            self._restamp(message)
-            topic = self._states[message.topic]
-            self._inputs.take_state(topic, message.message, message.time * 1e-9)
+            self._clocks.correct(message)
+            self._inputs.take_state(self._states[message.topic], message.message)
         elif message.topic in self._inputs.image_topics:
-            self._restamp(message)
+            self._clocks.correct(message)
             if not self._follows(message):
                 return None
             self._inputs.take_image(message.topic, message.message, message.time * 1e-9)
@@ -75,8 +77,9 @@ class _Chooser:
         problems = self._inputs.problems(
             now, cadence.image_timeout, cadence.state_timeout, cadence.sync_slop
         )
-        for problem, text in problems.items():
-            self._notes[self._first_notes.setdefault(problem, text)] += 1
+        for text in problems.values():
+            kind = _NUMBERS.sub('', text)  # one note, whatever the age in it
+            self._notes[self._first_notes.setdefault(kind, text)] += 1
         frames = self._inputs.newest_set(self._due or 0, cadence.sync_slop)
         if problems or frames is None:
             return None
@@ -113,20 +116,6 @@ class _Chooser:
             self._end_episode()
         self._newest[message.topic] = stamp
         return True
-
-    def _restamp(self, message: BagMessage) -> None:
-        """Put recording time in place of a stamp that has nothing to do with it."""
-        off = abs(message.time - stamp_of(message.message)) * 1e-9
-        if off <= CLOCKS and message.topic not in self._disbelieved:
-            return
-        if message.topic not in self._disbelieved:
-            self._disbelieved.add(message.topic)
-            self._notes[
-                f'{message.topic}: header stamps are {off:.0f} s from recording time; '
-                'recording time is taken for them'
-            ] += 1
-        stamp = message.message.header.stamp
-        stamp.sec, stamp.nanosec = divmod(message.time, 10**9)
 
     def _end_episode(self) -> None:
         self._episode += self._begun

@@ -11,6 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vla_cache_ros.control.sensing.robot import JOINTS as JOINT_SOURCE
+from vla_cache_ros.control.sensing.robot import POSE as POSE_SOURCE
+from vla_cache_ros.control.sensing.robot import PoseSource
+from vla_cache_ros.control.sensing.robot import StateInput
+from vla_cache_ros.control.sensing.robot import TF
+from vla_cache_ros.control.sensing.robot import TF_STATIC
+from vla_cache_ros.control.sensing.states import StateLayout
+from vla_cache_ros.control.sensing.transforms import TransformBuffer
+
 if TYPE_CHECKING:
     from vla_cache_ros.bags.reader import Bag
 
@@ -18,6 +27,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 STRING = 'std_msgs/msg/String'
 JOINTS = 'sensor_msgs/msg/JointState'
 POSE = 'geometry_msgs/msg/PoseStamped'
+TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,10 @@ class BagTopics:
     Name the topics of a recording; an empty name stands for none.
 
     images: one per camera, primary first; where only '<name>/compressed' was recorded, that is
-    taken. text: an instruction in place of the topic. Without joints or pose, observations carry
-    no state. With an empty report, observations are chosen as if nothing had run live.
+    taken. text: an instruction in place of the topic. pose: of PoseStamped; with an ee_frame of
+    transforms, in which that frame is looked up in base_frame. arm_joints: begin the state in
+    place of the pose. Without joints, or a pose that is needed, observations carry no state. With
+    an empty report, observations are chosen as if nothing had run live.
     """
 
     images: tuple[str, ...] = ('/image_raw', '/wrist/image_raw')
@@ -36,6 +48,11 @@ class BagTopics:
     joints: str = '/joint_states'
     pose: str = '/end_effector_pose'
     finger_joints: tuple[str, ...] = ('finger_joint1', 'finger_joint2')
+    finger_scale: tuple[float, ...] = ()
+    finger_offset: tuple[float, ...] = ()
+    arm_joints: tuple[str, ...] = ()
+    base_frame: str = 'base_link'
+    ee_frame: str = ''
     report: str = '/vla_node/step_report'
 
     def recorded_images(self, bag: Bag) -> tuple[str, ...]:
@@ -46,9 +63,32 @@ class BagTopics:
             for name, other in zip(self.images, compressed, strict=True)
         )
 
-    def has_state(self, bag: Bag) -> bool:
-        """Say whether joint states and poses were both recorded."""
-        return {self.joints, self.pose} <= set(bag.topics)
+    @property
+    def layout(self) -> StateLayout:
+        """Return what the state is made of; raises ValueError for numbers that do not fit."""
+        return StateLayout(
+            self.finger_joints, self.finger_scale, self.finger_offset, self.arm_joints
+        )
+
+    def states(self, bag: Bag) -> dict[str, str]:
+        """Return what of the bag the state is made of: topic -> its name for a StateInput."""
+        needed = {self.joints: JOINT_SOURCE}
+        if self.layout.needs_pose:
+            needed[self.pose] = TF if self.ee_frame else POSE_SOURCE
+        return needed if needed.keys() <= bag.topics.keys() else {}
+
+    def state_input(self, bag: Bag) -> StateInput:
+        """Return what makes the state of the messages, with all that is static in it already."""
+        if not self.states(bag):
+            return StateInput()
+        pose = PoseSource() if self.layout.needs_pose else None
+        if pose and self.ee_frame:
+            pose = PoseSource(self.base_frame, self.ee_frame, TransformBuffer())
+        made = StateInput(self.layout, pose)
+        if pose and self.ee_frame:
+            for message in bag.messages({f'{self.pose}_static'}):
+                made.take(TF_STATIC, message.message)  # true before it was recorded, too
+        return made
 
     def has_reports(self, bag: Bag) -> bool:
         """Say whether the bag holds a live node's step reports."""
@@ -65,7 +105,9 @@ class BagTopics:
             wanted.append((self.instruction, (STRING,), '--instruction-topic or --instruction'))
         if needs_state:
             wanted.append((self.joints, (JOINTS,), '--joint-topic'))
-            wanted.append((self.pose, (POSE,), '--pose-topic'))
+        if needs_state and self.layout.needs_pose:
+            kind, option = (TRANSFORMS, '') if self.ee_frame else (POSE, '; or --ee-frame in /tf')
+            wanted.append((self.pose, (kind,), f'--pose-topic{option}'))
         missing = [
             f'{name or "a topic"} ({kinds[0]}, {option})'
             for name, kinds, option in wanted

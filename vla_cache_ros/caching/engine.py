@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.caching.checks import check_encoded
+from vla_cache_ros.caching.checks import check_inputs
 from vla_cache_ros.caching.decoding import Continue
 from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
@@ -34,7 +36,6 @@ from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
-from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import PrismaticVLA
@@ -46,7 +47,8 @@ class SlotEngine:
     """
     Run one model step by step against one episode's cache.
 
-    action_dim: action tokens of a causal model. text_capacity: longest prompt, without BOS.
+    action_dim: action tokens of a causal model. text_capacity: tokens of a prompt, without BOS,
+    that there is room for; a longer one gets more.
     reuse_towers: whether the vision towers too compute active patches alone, against their own
     cached keys and values; otherwise they run whole. None: alone on a CPU, whole on a GPU, which
     is busy with them while the CPU runs the gate. capture: run fused layers; False runs those of
@@ -90,7 +92,8 @@ class SlotEngine:
         self._guesses = self.layout.actions - 1 if parallel else 0
         self.seed = seed
         self.guess: list[int] = self.still()
-        self._prompt: PromptSlots | None = None
+        self._ids: tuple[int, ...] = ()  # the prompt of the last step
+        self._prompt: PromptSlots | None = None  # the last one, also where no step followed
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
     def encode(self, pixels: np.ndarray) -> Tensor:
@@ -124,13 +127,16 @@ class SlotEngine:
         Raises InputError, without touching the cache, for inputs that do not fit the model, and
         NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
         """
-        self._check(pixels, pixel_values, proprio, plan)
-        prompt = self.prompt(ids)
         cache = self.cache
-        if self._prompt is not prompt:
+        check_inputs(self.layout, self.config, pixels, proprio)
+        check_encoded(pixel_values, self._encoded_shape())
+        present = cache.present if cache.valid else None
+        check_plan(plan, self.layout.visual_tokens, len(cache.layers), present)
+        prompt = self.prompt(ids)
+        if self._ids != prompt.ids:
             if self.config.bidirectional and cache.valid:
                 cache.invalidate(Invalidation.NEW_INSTRUCTION)
-            self._prompt = prompt
+            self._ids = prompt.ids
         first = not cache.valid
         if first and (plan.layers or not plan.refresh):  # it counts on what is cached
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
@@ -146,34 +152,29 @@ class SlotEngine:
             cache.invalidate(Invalidation.STEP_FAILED)
             raise
 
-    def _check(
-        self, pixels: np.ndarray, pixel_values: Tensor, proprio: np.ndarray | None, plan: StepPlan
-    ) -> None:
-        layout, config = self.layout, self.config
-        wanted = [layout.cameras, 224, 224, 3]
-        if pixels.dtype != np.uint8 or list(pixels.shape) != wanted:
-            raise InputError(
-                f'images: expected uint8 {wanted}, found {pixels.dtype} {list(pixels.shape)}'
-            )
-        wanted = self._encoded_shape()
-        if list(pixel_values.shape) != wanted:
-            raise InputError(f'pixel_values: expected {wanted}, found {list(pixel_values.shape)}')
-        if layout.proprio:
-            wanted, found = [config.oft.proprio_dim], None if proprio is None else proprio.shape
-            if found is None or list(found) != wanted:
-                raise InputError(f'proprio: expected {wanted} numbers, found {found}')
-        present = self.cache.present if self.cache.valid else None
-        check_plan(plan, layout.visual_tokens, len(self.cache.layers), present)
-
     def _encoded_shape(self) -> list[int]:
         return [1, self.layout.cameras * self.config.channels, 224, 224]
 
+    def check_text(self, tokens: int) -> None:
+        """Raise InputError for more tokens after BOS than the model has positions for."""
+        positions = self.model.language_model.config.max_position_embeddings
+        most = max(TEXT_CAPACITY, positions - self.layout.text.start)
+        self.layout.check_text(tokens, most)
+
     def prompt(self, ids: Sequence[int]) -> PromptSlots:
-        """Return the slots of a prompt, those of the last one if it is the same."""
+        """Return the slots of a prompt, those of the last one if it is the same; see `_grow`."""
         wanted = tuple(int(i) for i in ids)
-        if self._prompt is not None and self._prompt.ids == wanted:
-            return self._prompt
-        return PromptSlots.build(self.model, self.layout, wanted, self._guesses)
+        if self._prompt is None or self._prompt.ids != wanted:
+            self.check_text(len(wanted) - 1)
+            if len(wanted) - 1 > self.layout.text_capacity:
+                self._grow(self.layout.with_text(len(wanted) - 1))
+            self._prompt = PromptSlots.build(self.model, self.layout, wanted, self._guesses)
+        return self._prompt
+
+    def _grow(self, layout: SlotLayout) -> None:
+        """Make room for longer prompts; what is cached of the images stays."""
+        self.cache.grow(layout.size, kept=layout.text.start)
+        self.layout = layout
 
     @torch.inference_mode()
     def _run(
@@ -188,7 +189,7 @@ class SlotEngine:
         features: Tensor | None,
     ) -> StepResult:
         if features is None and plan.active.any():
-            features = self.look(pixel_values)
+            features = self.look(pixel_values, prompt.ids)
         # a look that no step followed left a clock behind
         began, self._clock = self._clock, None
         clock = began if began and features is not None else StageClock(self.device)
@@ -250,9 +251,7 @@ class SlotEngine:
 
     def _visual(self, step: StepInputs) -> Tensor:
         """Return the decoder's embeddings `[R, D]` of active tokens."""
-        return self.model.project(
-            self._active_features(step.pixel_values, step.plan.active, step.first, step.features)
-        )
+        return self.model.project(self._active_features(step))
 
     def _fixed(
         self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool
@@ -270,16 +269,18 @@ class SlotEngine:
         return embeds[skip:], prompt.rows[skip:]
 
     @torch.inference_mode()
-    def look(self, pixel_values: Tensor) -> Tensor | None:
+    def look(self, pixel_values: Tensor, ids: Sequence[int] = ()) -> Tensor | None:
         """
         Start the towers where they run whole, and return their features `[V, features]`.
 
-        A GPU computes while the caller goes on. None where they wait for the plan.
+        A GPU computes while the caller goes on. None where they wait for the plan. ids: the
+        prompt, which a model with FiLM needs here.
         """
         if self.reuse_towers:
             return None
         self._clock = StageClock(self.device)
-        features = self.model.vision_features(self._images(pixel_values))[0]
+        film = self.prompt(ids).film if self.config.film else ()
+        features = self.model.vision_features(self._images(pixel_values), film)[0]
         self._clock.lap('vision')
         return features
 
@@ -294,18 +295,19 @@ class SlotEngine:
         """Return the guess that the robot stands still."""
         return self.tokens.encode(np.zeros(self._guesses)).tolist()
 
-    def _active_features(
-        self, pixel_values: Tensor, active: np.ndarray, whole: bool, features: Tensor | None
-    ) -> Tensor:
+    def _active_features(self, step: StepInputs) -> Tensor:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
-        if features is not None:
-            return features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
+        active = step.plan.active
+        if step.features is not None:
+            return step.features[torch.from_numpy(np.flatnonzero(active)).to(self.device)]
         if not active.any():
             return self.cache.layers[0].keys.new_zeros(0, self.config.vision_dim)
-        images = self._images(pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
+        images = self._images(step.pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
         chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
-        computed = torch.ones_like(chosen) if whole else chosen
-        features = self.model.vision_backbone.recompute(images, computed, self.cache.towers)
+        computed = torch.ones_like(chosen) if step.first else chosen
+        features = self.model.vision_backbone.recompute(
+            images, computed, self.cache.towers, step.prompt.film
+        )
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]
 
     def _decode(

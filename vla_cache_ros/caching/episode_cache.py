@@ -58,6 +58,14 @@ class SlotLayer(CacheLayerMixin):
         self.values = like.new_zeros(1, *shape)
         self.is_initialized = True
 
+    def grow(self, slots: int, kept: int) -> None:
+        """Hold so many slots; the first `kept` stay."""
+        before = self.keys, self.values
+        self.keys, self.values = (
+            one.new_zeros(*one.shape[:2], slots, one.shape[3]) for one in before
+        )
+        self.keys[:, :, :kept], self.values[:, :, :kept] = (one[:, :, :kept] for one in before)
+
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Do nothing: the buffers exist from the start."""
 
@@ -130,6 +138,11 @@ class EpisodeCache(Provenance):
             self.pixels.fill(0)
         for buffer in self._buffers():
             buffer.zero_()
+
+    def grow(self, slots: int, kept: int) -> None:
+        """Give every layer so many slots; the first `kept` hold what they held."""
+        for layer in self.layers:
+            layer.grow(slots, kept)
 
     def memory_bytes(self) -> int:
         """Return the size of the keys and values."""

@@ -14,13 +14,15 @@ Knows nothing of the model's weights or of what is cached.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
+import math
 
 import numpy as np
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import InputError
 
-TEXT_CAPACITY = 64
+TEXT_CAPACITY = 64  # of a prompt as long as a published instruction's; a longer one gets more
 BOS = 0
 ALIGNMENT = 32  # slots; fused kernels want masks and strides in multiples of 8 at the least
 
@@ -106,13 +108,18 @@ class SlotLayout:
         """Return the number of slots; none after the spare one is ever used (see ALIGNMENT)."""
         return -(-(self.spare + 1) // ALIGNMENT) * ALIGNMENT
 
-    def check_text(self, tokens: int) -> None:
-        """Raise InputError if a prompt of so many tokens after BOS does not fit."""
-        if not 1 <= tokens <= self.text_capacity:
+    def check_text(self, tokens: int, most: int | None = None) -> None:
+        """Raise InputError for more tokens after BOS than `most`, or than slots if None."""
+        most = self.text_capacity if most is None else most
+        if not 1 <= tokens <= most:
             raise InputError(
-                f'instruction: expected a prompt of 1 to {self.text_capacity} tokens, '
-                f'found {tokens}; shorten it'
+                f'instruction: expected a prompt of 1 to {most} tokens, found {tokens}; shorten it'
             )
+
+    def with_text(self, tokens: int) -> SlotLayout:
+        """Return the layout with room for so many tokens; nothing but the spare slot moves."""
+        doublings = max(0, math.ceil(math.log2(tokens / self.text_capacity)))
+        return replace(self, text_capacity=self.text_capacity << doublings)
 
     def used(self, tokens: int) -> int:
         """Return the slots in use with a prompt of so many tokens: always the first ones."""

@@ -31,7 +31,8 @@ class PromptSlots:
     and actions. slots: `rows` on the host. read, and reads on the
     host: the rows that actions are read from, counted from the end: the last of the text, then the
     action slots that predict another one. cos, sin: `[L, head_dim]`. mask:
-    `[L, L]`, added to the scores, None when all slots see each other.
+    `[L, L]`, added to the scores, None when all slots see each other. film: of each tower, see
+    `PrismaticVLA.modulation`.
     """
 
     ids: tuple[int, ...]
@@ -44,6 +45,7 @@ class PromptSlots:
     cos: Tensor
     sin: Tensor
     mask: Tensor | None
+    film: tuple[Tensor, ...]
 
     @property
     def text(self) -> int:
@@ -96,6 +98,7 @@ class PromptSlots:
             cos=cos[0],
             sin=sin[0],
             mask=mask,
+            film=tuple(one.detach() for one in model.modulation(ids)),
         )
 
     def at(

@@ -13,6 +13,7 @@ stay. A step copies three times: pixels, plan, actions; each pass of parallel de
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -20,10 +21,12 @@ from torch import Tensor
 from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.decoding import summary
 from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.graphs import GraphRecorder
 from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.caching.graphs import Work
 from vla_cache_ros.caching.layers import FusedLayers
+from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.staging import Staging
 from vla_cache_ros.caching.step import StepInputs
@@ -50,32 +53,51 @@ class RecordedEngine(SlotEngine):
         self, model: PrismaticVLA, *args: object, recorder: Recorder | None = None, **options
     ) -> None:
         super().__init__(model, *args, **options)
-        layout, like = self.layout, self.cache.layers[0].keys
+        like = self.cache.layers[0].keys
         gpu = self.device.type == 'cuda'
         self.recorder = recorder or GraphRecorder(self.device)
         self._graphs: dict[str | int, Work] = {}
-        self._loaded: PromptSlots | None = None
+        self._loaded: PromptSlots | None
         self._pointwise = compiled(self.device) if gpu and recorder is None else PLAIN
         self._fused = FusedLayers(model, self.cache, self._pointwise)
         # what the head reads: rows that stand last
-        self._reads = layout.actions if model.config.bidirectional else 1
+        self._reads = self.layout.actions if model.config.bidirectional else 1
         if model.config.decodes_tokens:
             self._reads = SMALL  # in the prefill too, so that one head graph serves both
         self._levels = torch.from_numpy(self.images.levels).to(self.device, like.dtype)
-        self._embeds = like.new_zeros(layout.size, model.config.hidden_dim)  # by slot
+        self._hidden = like.new_zeros(self._reads, model.config.hidden_dim)
+        zeros = model.like.new_zeros(1, model.config.hidden_dim)
+        self._film = [torch.zeros_like(one) for one in model.vision_backbone.modulation(zeros)]
+        self._before: np.ndarray = np.empty(0, dtype=np.int64)  # fixed slots that are not read
+        self._read: np.ndarray = np.empty(0, dtype=np.int64)  # those that are, in order
+        self._prepared = False
+        pixels = {'pixels': (np.uint8, (self.layout.cameras, 224, 224, 3))}
+        self._pixels = Staging(pixels, self.device)
+        self._make_buffers()
+
+    def _grow(self, layout: SlotLayout) -> None:
+        """Make room for longer prompts; steps that were recorded are recorded anew."""
+        before = self._embeds
+        super()._grow(layout)
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)  # a look may still run
+        self._graphs.clear()  # they work on what lay elsewhere
+        self._make_buffers()
+        kept = layout.text.start
+        self._embeds[:kept] = before[:kept]  # of a look that may have begun
+        if self._prepared:
+            self.cache.invalidate(Invalidation.NEW_INSTRUCTION)
+            self.prepare()
+
+    def _make_buffers(self) -> None:
+        layout, config, like = self.layout, self.config, self.cache.layers[0].keys
+        self._loaded = None
+        self._embeds = like.new_zeros(layout.size, config.hidden_dim)  # by slot
         self._cos = like.new_zeros(layout.size, like.shape[3])
         self._sin = torch.zeros_like(self._cos)
         self._mask = None
-        if not model.config.bidirectional:
+        if not config.bidirectional:
             self._mask = like.new_zeros(layout.size, layout.size)
-        self._hidden = like.new_zeros(self._reads, model.config.hidden_dim)
-        self._before: np.ndarray = np.empty(0, dtype=np.int64)  # fixed slots that are not read
-        self._read: np.ndarray = np.empty(0, dtype=np.int64)  # those that are, in order
-        self._make_buffers()
-
-    def _make_buffers(self) -> None:
-        layout, config = self.layout, self.config
-        self._pixels = Staging({'pixels': (np.uint8, (layout.cameras, 224, 224, 3))}, self.device)
         plan = {
             'rows': (np.int64, (bucket(layout.size),)),
             'unseen': (np.float32, (layout.size,)),
@@ -114,15 +136,18 @@ class RecordedEngine(SlotEngine):
         )
 
     @torch.inference_mode()
-    def look(self, pixel_values: np.ndarray) -> Tensor | None:
+    def look(self, pixel_values: np.ndarray, ids: Sequence[int] = ()) -> Tensor | None:
         """
         Start the towers, and return the decoder's embeddings of all patches, `[V, D]`.
 
-        The GPU computes while the caller goes on. None where they wait for the plan.
+        The GPU computes while the caller goes on. None where they wait for the plan. ids: the
+        prompt, which a model with FiLM needs here.
         """
         if self.reuse_towers:
             return None
         self._clock = StageClock(self.device)
+        if self.config.film:
+            self._load(self.prompt(ids))
         self._pixels.ready()['pixels'][:] = pixel_values
         self._pixels.send()
         self._graph(LOOK, self._look)()
@@ -131,10 +156,12 @@ class RecordedEngine(SlotEngine):
 
     def _look(self) -> None:
         images = self._normalized(self._pixels.device['pixels'])
-        towers = self.model.vision_backbone.towers()
+        backbone = self.model.vision_backbone
+        towers, films = backbone.towers(), backbone.by_tower(self._film)
 
         def run(index: int) -> Tensor:
-            return towers[index](images[:, 3 * index : 3 * index + 3])  # [cams, 256, width]
+            one = images[:, 3 * index : 3 * index + 3]
+            return towers[index](one, film=films[index])  # [cams, 256, width]
 
         parts = self.recorder.together(
             [lambda index=index: run(index) for index in range(len(towers))]
@@ -249,6 +276,8 @@ class RecordedEngine(SlotEngine):
         self._cos[:used], self._sin[:used] = prompt.cos, prompt.sin
         if self._mask is not None:
             self._mask[:used, :used] = prompt.mask
+        for buffer, film in zip(self._film, prompt.film, strict=True):
+            buffer.copy_(film)
         self._embeds[prompt.rows] = prompt.embeds
         is_read = np.isin(prompt.slots, prompt.slots[list(prompt.reads)])
         self._before, self._read = prompt.slots[~is_read], prompt.slots[list(prompt.reads)]
@@ -256,7 +285,7 @@ class RecordedEngine(SlotEngine):
     @torch.inference_mode()
     def prepare(self) -> None:
         """Record every shape that a step can take, in the thread that will run it."""
-        self.cache.valid = False
+        self.cache.valid, self._prepared = False, True
         self._plan.ready()['rows'].fill(self.layout.spare)
         self._plan.send()
         if not self.reuse_towers:

@@ -81,7 +81,7 @@ class SlotDecoder:
     def _kept(self, rows: Tensor, active: np.ndarray) -> Tensor:
         """Return the indices of the rows that are active or not visual."""
         visual = self._layout.visual
-        table = torch.ones(self._layout.size, dtype=torch.bool)
+        table = torch.ones(self._cache.layers[0].get_max_length(), dtype=torch.bool)
         table[visual.start : visual.stop] = torch.from_numpy(active)
         return table.to(rows.device)[rows].nonzero()[:, 0]
 

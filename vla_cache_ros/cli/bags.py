@@ -24,19 +24,35 @@ class TopicOptions(Settings):
     joint_topic: str = BagTopics.joints
     """--bag: joint states."""
     pose_topic: str = BagTopics.pose
-    """--bag: pose of the end effector."""
+    """--bag: pose of the end effector; with --ee-frame of transforms (/tf)."""
+    base_frame: str = BagTopics.base_frame
+    """--bag: frame in which --ee-frame is looked up."""
+    ee_frame: str = BagTopics.ee_frame
+    """--bag: frame of the end effector in /tf and /tf_static."""
+    arm_joint: tuple[str, ...] = ()
+    """--bag: joint whose position begins the state, in place of the pose; repeat."""
     finger_joint: tuple[str, ...] = ()
     """--bag: finger joint that ends the state vector; repeat (finger_joint1, finger_joint2)."""
+    finger_scale: tuple[float, ...] = ()
+    """--bag: what its position is multiplied by; repeat for each finger joint."""
+    finger_offset: tuple[float, ...] = ()
+    """--bag: what is added to it then; repeat for each finger joint."""
 
     def named(self, report: str = '') -> BagTopics:
         """Return these topics, the usual ones where none is named; report: that of a live node."""
+        usual = self.ee_frame and self.pose_topic == BagTopics.pose
         return BagTopics(
             images=self.image_topic or BagTopics.images,
             instruction=self.instruction_topic,
             text=self.instruction.strip(),
             joints=self.joint_topic,
-            pose=self.pose_topic,
+            pose='/tf' if usual else self.pose_topic,
             finger_joints=self.finger_joint or BagTopics.finger_joints,
+            finger_scale=self.finger_scale,
+            finger_offset=self.finger_offset,
+            arm_joints=self.arm_joint,
+            base_frame=self.base_frame,
+            ee_frame=self.ee_frame,
             report=report,
         )
 

@@ -9,6 +9,7 @@ that `--help` is quick and a verb that needs no ROS runs without it. Computes no
 
 from collections.abc import Sequence
 from importlib import import_module
+import logging
 import os
 import sys
 import textwrap
@@ -83,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 after success, 1 where a check did not hold or the program is wrong, 2 after a mistake that
     the user can mend, 130 after Ctrl-C.
     """
+    logging.basicConfig(format='vla-cache: %(message)s')
+    logging.getLogger('vla_cache_ros').setLevel(logging.INFO)
     try:
         return 1 if parse(sys.argv[1:] if arguments is None else arguments)() is False else 0
     except ChildProcessError as error:  # its message ends with lines of a log: keep them

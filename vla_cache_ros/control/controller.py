@@ -22,17 +22,18 @@ from vla_cache_ros.control.inference import infer
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
-from vla_cache_ros.control.motion.limits import Limiter
 from vla_cache_ros.control.motion.limits import STOP
 from vla_cache_ros.control.motion.limits import WAIT
 from vla_cache_ros.control.motion.playback import Due
 from vla_cache_ros.control.motion.playback import Playback
+from vla_cache_ros.control.motion.steering import Steering
 from vla_cache_ros.control.rate_control import Pace
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.safety import StopCauses
 from vla_cache_ros.control.sensing.inputs import CAUSES
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.inputs import Inputs
+from vla_cache_ros.control.sensing.robot import state_input
 from vla_cache_ros.control.sensing.stillness import CAUSE as FROZEN
 from vla_cache_ros.control.sensing.stillness import Stillness
 from vla_cache_ros.control.vla_parameters import VLAParameters
@@ -53,23 +54,20 @@ class Controller:
         worker: Worker,
         parameters: VLAParameters,
         surroundings: Surroundings,
+        transforms: Any = None,  # noqa: ANN401
     ):
-        """Start inactive; parameters may be replaced at any time."""
+        """Start inactive; parameters may be replaced at any time. transforms: for ee_frame."""
         self.parameters = parameters
         self.causes = StopCauses()
-        needs_pose = parameters.output == 'pose' or parameters.workspace
-        self.inputs = Inputs(
-            parameters.image_topics,
-            parameters.finger_joints,
-            needs_state=policy.proprio_size > 0,
-            pose_frame=parameters.frame_id if needs_pose else '',
-        )
+        state = state_input(parameters, policy.proprio_size > 0, transforms)
+        self.inputs = Inputs(parameters.image_topics, state, policy.check_instruction)
         self.active = False
         self.episode = 0
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
         self.last_image = 0  # ns
         self.invalidations: dict[str, int] = {}
-        self.stillness = Stillness(round(1e9 / parameters.control_frequency))
+        period = round(1e9 / parameters.control_frequency)
+        self.stillness = Stillness(period, parameters.joint_output)
         self.drift = DriftWatch(policy, worker, surroundings)
         self._policy = policy
         self._worker = worker
@@ -77,13 +75,13 @@ class Controller:
         self._waits = parameters.execution == 'synchronous'
         self._timeout = round(1e9 * parameters.command_timeout)  # ns
         self._playback = Playback(
-            period=round(1e9 / parameters.control_frequency),
+            period=period,
             tolerance=round(0.5e9 / parameters.publish_rate),
             timeout=self._timeout,
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
         )
         self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
-        self._limiter = Limiter()
+        self._steering = Steering(parameters, self.inputs, self.pace)
         self._sent = self._ticked = 0  # ns, the last command and the last tick
         self._stopped = 0  # ticks for which there has been a reason to stand still
         self._outcome: Outcome | None = None
@@ -179,7 +177,7 @@ class Controller:
         )
         if parameters.frozen_image:
             problems |= self.stillness.problems(
-                self.inputs.newest_images(), self.inputs.pose(), now, parameters.image_timeout
+                self.inputs.newest_images(), self._measured(), now, parameters.image_timeout
             )
         new = self.causes.replace(problems, CAUSES | {FROZEN})
         for message in new:
@@ -227,7 +225,8 @@ class Controller:
             self._after = outcome.frames.stamp + 1  # again, with newer images
             return False
         self.causes.clear(RETRIED)
-        actions, now = check_actions(outcome.chunk.actions), self._world.now()
+        now = self._world.now()
+        actions = check_actions(outcome.chunk.actions, self.parameters.action_size)
         changed = self.pace.note(now - outcome.began, now)
         stamp = self._start(outcome, actions, now)
         self._world.done(outcome, stamp, 1e3 * (time.perf_counter() - outcome.frames.received))
@@ -236,7 +235,7 @@ class Controller:
         return changed
 
     def _start(self, outcome: Outcome, actions: np.ndarray, now: int) -> int:
-        """Play actions [n, 7] from now (ns) on; return the stamp of the first command, or 0."""
+        """Play actions [n, A] from now (ns) on; return the stamp of the first command, or 0."""
         steps = self.parameters.execute_steps
         next_due = outcome.frames.stamp + steps * self.pace.period
         if self.pace.stopped:  # and the next inference tells whether it still has to be
@@ -289,7 +288,8 @@ class Controller:
 
     def _think(self, frames: FrameSet, epoch: int) -> None:
         """Make one inference; on the worker."""
-        outcome = infer(self._policy, frames, epoch, self._world.now())
+        size = self.parameters.action_size
+        outcome = infer(self._policy, frames, epoch, self._world.now(), size)
         self.invalidations = dict(self._policy.invalidations)
         self._outcome = outcome
         self._world.wake()
@@ -305,18 +305,19 @@ class Controller:
 
         self._worker.order(do)
 
+    def _measured(self) -> np.ndarray | None:
+        if self.parameters.joint_output:
+            return self.inputs.joint_positions(self.parameters.arm_joints)
+        return self.inputs.pose()
+
     def _send_action(self, action: np.ndarray) -> int:
-        pose = self.inputs.pose() if self.parameters.workspace else None
         elapsed = (self._world.now() - self._sent) * 1e-9
-        command = self._limiter(
-            self.pace.slowed(action), self.parameters, elapsed, None if pose is None else pose[:3]
-        )
+        command = self._steering.command(action, self.parameters, elapsed)
         self.limited.update(command.limited)
         return self._send(command)
 
     def _send(self, command: Command) -> int:
-        if command is WAIT or command is STOP:
-            self._limiter.rest()
+        self._steering.sent(command)
         self._sent = self._world.send(command)
         if not self.parameters.dry_run:
             self.stillness.command(command, self._sent)

@@ -58,8 +58,12 @@ class Surroundings:
     done: Callable[[Outcome, int, float], None]
 
 
-def infer(policy: Any, frames: FrameSet, epoch: int, now: int) -> Outcome:  # noqa: ANN401
-    """Return what the policy makes of frames, from now (ns) on; every error becomes an outcome."""
+def infer(policy: Any, frames: FrameSet, epoch: int, now: int, size: int) -> Outcome:  # noqa: ANN401
+    """
+    Return what the policy makes of frames, from now (ns) on; every error becomes an outcome.
+
+    size: numbers that an action must have.
+    """
     cause = 'unusable_image'
     try:
         observation = frames.observation()
@@ -67,7 +71,7 @@ def infer(policy: Any, frames: FrameSet, epoch: int, now: int) -> Outcome:  # no
         chunk, report = policy.act(observation)
         act_ms = 1e3 * (time.perf_counter() - begin)
         cause = 'unsafe_action'
-        check_actions(chunk.actions)
+        check_actions(chunk.actions, size)
         return Outcome(epoch, frames, now, act_ms, chunk, report, observation)
     except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
         trace = traceback.format_exc() if cause == 'inference_failed' else ''

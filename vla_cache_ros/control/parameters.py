@@ -98,8 +98,8 @@ class RecorderParameters(Parameters):
     bag_path: str = parameter('', 'folder of the bag; must not exist yet')
     topics: tuple[str, ...] = parameter(
         ('image_raw', 'instruction', 'joint_states', 'end_effector_pose', 'delta_twist_cmds',
-         'target_pose', 'gripper/commands', 'estop', '/diagnostics', 'vla_node/step_report',
-         'vla_node/run_info'),
+         'target_pose', 'joint_position_commands', 'joint_trajectory', 'gripper/commands',
+         'estop', '/diagnostics', 'vla_node/step_report', 'vla_node/run_info'),
         'topics to record, each from the moment it has a publisher',
         pattern=r'[/\w]+',
     )  # fmt: skip

@@ -11,25 +11,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
-ACTION_SIZE = 7  # dx, dy, dz, drx, dry, drz, gripper
-
 
 class UnsafeAction(ValueError):
     """An action that must not reach the arm."""
 
 
-def check_actions(actions: np.ndarray) -> np.ndarray:
+def check_actions(actions: np.ndarray, size: int) -> np.ndarray:
     """
-    Return the actions as float64 [n, 7].
+    Return the actions as float64 [n, size].
 
     Raises UnsafeAction for any other shape and for a value that is not finite: a chunk is
     executed as a whole or not at all.
     """
     checked = np.asarray(actions, dtype=np.float64)
-    if checked.ndim != 2 or checked.shape[1] != ACTION_SIZE or len(checked) == 0:
-        raise UnsafeAction(
-            f'expected actions of shape [n, {ACTION_SIZE}], got {list(checked.shape)}'
-        )
+    if checked.ndim != 2 or checked.shape[1] != size or len(checked) == 0:
+        raise UnsafeAction(f'expected actions of shape [n, {size}], got {list(checked.shape)}')
     wrong = np.argwhere(~np.isfinite(checked))
     if len(wrong):
         step, number = wrong[0]

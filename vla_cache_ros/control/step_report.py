@@ -7,6 +7,7 @@ Knows the format only, and no ROS, so that a bag can be read where there is none
 """
 
 from collections.abc import Mapping
+from itertools import chain
 import json
 
 import numpy as np
@@ -48,7 +49,8 @@ def step_report(
             'age_max': int(np.max(report.ages, initial=0)),
             'age_mean': round(float(np.mean(report.ages)) if np.size(report.ages) else 0.0, 3),
             'image_stamps': [frame.stamp for frame in frames.images],
-            'state_stamps': [frame.stamp for frame in (frames.pose, frames.joints) if frame],
+            'state_stamps': frames.state.stamps,
+            'joint_stamps': frames.state.joint_stamps,
             'command_stamp': published,
             'actions': np.asarray(chunk.actions, float).round(9).tolist(),
             'latency_ms': {k: round(float(v), 3) for k, v in report.latency_ms.items()},
@@ -66,10 +68,11 @@ def read_report(text: str) -> dict | None:
     if not isinstance(report, dict):
         return None
     numbers = [report.get(name) for name in ('episode', 'step', 'command_stamp')]
-    stamps = report.get('image_stamps'), report.get('state_stamps', [])
+    stamps = [report.get('image_stamps'), report.get('state_stamps', [])]
+    stamps.append(report.get('joint_stamps', []))
     if not all(isinstance(one, list) for one in (*stamps, report.get('actions'))):
         return None
-    if not all(type(number) is int for number in (*numbers, *stamps[0], *stamps[1])):
+    if not all(type(number) is int for number in (*numbers, *chain(*stamps))):
         return None
     words = report.get('gate'), report.get('instruction')
     actions = _matrix(report['actions'])

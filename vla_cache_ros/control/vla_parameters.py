@@ -9,6 +9,7 @@ Knows neither ROS (declaration.py brings them to a node) nor what they are used 
 from dataclasses import dataclass
 from operator import lt
 
+from vla_cache_ros.control.joint_parameters import joint_contradiction
 from vla_cache_ros.control.parameters import parameter
 from vla_cache_ros.control.parameters import Parameters
 
@@ -18,7 +19,9 @@ class VLAParameters(Parameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
-        '', 'checkpoint folder, Hugging Face hub id, or the name of a shipped checkpoint'
+        '',
+        'checkpoint folder, Hugging Face hub id, or the name of a shipped checkpoint; '
+        'FOLDER,num_images=1,chunk=25 says what an OpenVLA-OFT folder does not',
     )
     unnorm_key: str = parameter(
         '', 'key of dataset_statistics.json that scales the actions; empty: the only one there'
@@ -70,6 +73,33 @@ class VLAParameters(Parameters):
         'joints of joint_states whose positions end the state vector, in this order',
         pattern='.+',
     )
+    finger_scale: tuple[float, ...] = parameter(
+        (),
+        'what each position of finger_joints is multiplied by, -1 to turn its sign; empty: 1',
+        bounds=(-1e6, 1e6),
+    )
+    finger_offset: tuple[float, ...] = parameter(
+        (),
+        'what is added to each scaled position of finger_joints; empty: 0',
+        bounds=(-1e6, 1e6),
+    )
+    state_space: str = parameter(
+        'end_effector',
+        'what the state vector begins with: end_effector (position and axis-angle in frame_id) or '
+        'joints (the positions of arm_joints)',
+        pattern='end_effector|joints',
+    )
+    arm_joints: tuple[str, ...] = parameter(
+        (),
+        'joints of joint_states, of the arm, in the order the model and the driver take them',
+        pattern='.+',
+    )
+    ee_frame: str = parameter(
+        '',
+        'frame of the end effector in /tf, whose pose in frame_id is used; empty: '
+        'end_effector_pose says it',
+        pattern=r'[/\w]*',
+    )
     control_frequency: float = parameter(
         5.0,
         'rate the policy was trained at: an action is a displacement over 1/control_frequency',
@@ -89,19 +119,27 @@ class VLAParameters(Parameters):
         (1e-6, 10.0),
     )
     gripper_open: float = parameter(
-        1.0, 'seventh number of an action that means open', bounds=(-10.0, 10.0)
+        1.0, 'last number of an action that means open', bounds=(-10.0, 10.0)
     )
     gripper_closed: float = parameter(
-        0.0, 'seventh number of an action that means closed', bounds=(-10.0, 10.0)
+        0.0, 'last number of an action that means closed', bounds=(-10.0, 10.0)
     )
     frame_id: str = parameter(
         'base_link', 'stationary frame in which the actions are expressed', pattern=r'[/\w]+'
     )
     output: str = parameter(
         'twist',
-        'twist (TwistStamped in m/s and rad/s on delta_twist_cmds) or pose (PoseStamped on '
-        'target_pose, moved on from the measured end_effector_pose)',
-        pattern='twist|pose',
+        'twist (TwistStamped in m/s and rad/s on delta_twist_cmds), pose (PoseStamped on '
+        'target_pose, moved on from the measured end_effector_pose) or, for a model whose actions '
+        'are those of joints, joint_positions (Float64MultiArray on joint_position_commands) or '
+        'joint_trajectory (JointTrajectory on joint_trajectory)',
+        pattern='twist|pose|joint_positions|joint_trajectory',
+    )
+    joint_actions: str = parameter(
+        'absolute',
+        'joint outputs: what the numbers before the gripper are, absolute (targets in rad) or '
+        'delta (changes in rad over 1/control_frequency)',
+        pattern='absolute|delta',
     )
     gripper_output: str = parameter(
         'commands',
@@ -209,6 +247,34 @@ class VLAParameters(Parameters):
         (0.01, 1000.0),
         live=True,
     )
+    max_joint_velocity: tuple[float, ...] = parameter(
+        (0.5,),
+        'joint outputs: largest velocity of a joint, one number for all or one for each of '
+        'arm_joints; all joints are slowed alike',
+        'rad/s',
+        (0.001, 20.0),
+        live=True,
+    )
+    max_joint_acceleration: tuple[float, ...] = parameter(
+        (5.0,),
+        'joint outputs: largest change of the velocity of a joint, one number for all or one for '
+        'each of arm_joints; a stop is not slowed by it',
+        'rad/s^2',
+        (0.01, 1000.0),
+        live=True,
+    )
+    joint_lower: tuple[float, ...] = parameter(
+        (),
+        'joint outputs: lowest position of each of arm_joints',
+        'rad',
+        (-100.0, 100.0),
+    )
+    joint_upper: tuple[float, ...] = parameter(
+        (),
+        'joint outputs: highest position of each of arm_joints',
+        'rad',
+        (-100.0, 100.0),
+    )
     deadband_linear_velocity: float = parameter(
         0.0005, 'norm below which a linear velocity is sent as zero', 'm/s', (0.0, 1.0)
     )
@@ -236,6 +302,16 @@ class VLAParameters(Parameters):
         half = max(self.control_frequency / 2, 1 / self.command_timeout)
         return self.min_control_frequency or half
 
+    @property
+    def joint_output(self) -> bool:
+        """Say whether the arm is commanded by its joints."""
+        return self.output.startswith('joint')
+
+    @property
+    def action_size(self) -> int:
+        """Return how many numbers an action must have, the gripper's included."""
+        return (len(self.arm_joints) if self.joint_output else 6) + 1
+
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
         low, high = self.workspace[:3], self.workspace[3:]
@@ -262,9 +338,14 @@ class VLAParameters(Parameters):
                 'workspace',
                 'six numbers, the lowest corner (x, y, z) and then the highest, or none',
             ),
+            (
+                self.arm_joints or self.state_space != 'joints',
+                'arm_joints',
+                'the joints that the state begins with (state_space: joints)',
+            ),
         ):
             if not holds:
                 value = getattr(self, name)
-                got = list(value) if name == 'workspace' else f'{value:g}'
+                got = list(value) if isinstance(value, tuple) else f'{value:g}'
                 return f'{name}: expected {expected}, got {got}'
-        return ''
+        return joint_contradiction(self) if self.joint_output else ''

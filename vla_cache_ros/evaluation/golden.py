@@ -89,7 +89,7 @@ def oft_arrays(
         arrays['proprio'] = statistics.proprio.normalize(sample['state'])
         state = torch.from_numpy(proprio)[None]
     values, ids, engine, result = _first_step(loaded, sample['images'], sample, proprio)
-    visual = model.project(model.vision_features(values))
+    visual = model.project(model.vision_features(values, model.modulation(ids)))
     embeds = model.chunk_embeds(visual, torch.tensor([ids]), state)
     rows = embeds.shape[1]
     hidden = model.decode(embeds, torch.arange(rows)[None], bidirectional=True)

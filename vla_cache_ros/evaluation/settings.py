@@ -39,7 +39,8 @@ class Checkpoint(Settings):
     """Say which model acts."""
 
     checkpoint: str = 'tabletop'
-    """Checkpoint: `tabletop`, a folder, or a Hugging Face hub id."""
+    """Checkpoint: `tabletop`, a folder, or a Hugging Face hub id; FOLDER,num_images=1,chunk=25
+    says what an OpenVLA-OFT folder does not."""
 
 
 @dataclass(frozen=True, kw_only=True)

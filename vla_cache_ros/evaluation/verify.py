@@ -10,10 +10,13 @@ reference implementation. Knows which arrays must agree and how closely; compute
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from functools import cache
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 import zipfile
 
@@ -31,7 +34,7 @@ TOLERANCE = 5e-5  # fp32, on logits, hidden states and actions; a wrong RMS epsi
 WIDER = {'logits_action_cols': 1.2e-4}
 TOKENS = ('generated_ids', 'action_token_ids', 'step_argmax')
 _INPUTS = ('image', 'images', 'state', 'prompt_input_ids')
-_MODES = ('l1', 'discrete')
+_MODES = {'l1': 'l1', 'discrete': 'discrete', 'film': 'l1'}  # mode -> action head
 
 
 def verify_golden(folder: str | Path) -> dict[str, Any]:
@@ -54,8 +57,9 @@ def verify_golden(folder: str | Path) -> dict[str, Any]:
         )
 
     @cache
-    def load(**oft: Any) -> LoadedVLA:
-        return load_checkpoint(folder, oft=oft or None, need_tokenizer=False)
+    def load(variant: str = '', **oft: Any) -> LoadedVLA:
+        with _with_variant(folder, variant) as place:
+            return load_checkpoint(place, oft=oft or None, need_tokenizer=False)
 
     samples = {
         Path(entry['file']).stem: _verify_sample(folder, manifest, entry, load)
@@ -84,7 +88,7 @@ def _verify_sample(
         return compare(sample, openvla_arrays(load(), sample))
     if mode not in _MODES:
         return {'skipped': f'this package does not run the {mode!r} variant of OpenVLA-OFT'}
-    sample, loaded = _read_sample(path), load(**_oft_options(manifest, entry))
+    sample, loaded = _read_sample(path), load(mode, **_oft_options(manifest, entry))
     unnorm_key = entry.get('unnorm_key', manifest.get('unnorm_key'))
     return compare(sample, oft_arrays(loaded, sample, unnorm_key))
 
@@ -102,7 +106,23 @@ def _oft_options(manifest: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[
     for name in ('num_images', 'use_proprio'):
         if name in entry:
             options[name] = entry[name]
-    return {**options, 'action_head': entry['mode']}
+    mode = entry['mode']
+    return {**options, 'action_head': _MODES[mode], 'film': mode == 'film'}
+
+
+@contextmanager
+def _with_variant(folder: Path, variant: str) -> Iterator[Path]:
+    """Give a folder in which the files of its subfolder `variant`, if any, go before its own."""
+    if not (variant and (folder / variant).is_dir()):
+        yield folder
+        return
+    with TemporaryDirectory() as name:
+        for path in (*folder.iterdir(), *(folder / variant).iterdir()):
+            if path.is_file():
+                link = Path(name, path.name)
+                link.unlink(missing_ok=True)
+                link.symlink_to(path.resolve())
+        yield Path(name)
 
 
 def _read_sample(path: Path) -> dict[str, np.ndarray]:

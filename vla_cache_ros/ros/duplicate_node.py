@@ -22,7 +22,7 @@ from vla_cache_ros.control.controller import Controller
 
 SILENCE = 2.5  # s without its diagnostics, which come every second, after which a twin is gone
 KEY = 'instance'
-COMMANDS = ('delta_twist_cmds', 'target_pose')
+COMMANDS = ('delta_twist_cmds', 'target_pose', 'joint_position_commands', 'joint_trajectory')
 
 
 class Twins:

@@ -41,6 +41,8 @@ TOPICS = {
     'pose_topic': 'end_effector_pose',
     'twist_topic': 'delta_twist_cmds',
     'target_pose_topic': 'target_pose',
+    'joint_positions_topic': 'joint_position_commands',
+    'joint_trajectory_topic': 'joint_trajectory',
     'gripper_topic': 'gripper/commands',
     'estop_topic': 'estop',
 }

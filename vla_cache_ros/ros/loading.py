@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from vla_cache_ros.control.safety import check_actions
+from vla_cache_ros.control.sensing.robot import state_layout
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.types import Observation
 
@@ -49,6 +50,8 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
             f'image_topics: expected {policy.num_images} for this checkpoint, '
             f'got {len(topics)} ({", ".join(topics)})'
         )
+    if policy.proprio_size:
+        state_layout(parameters).check(policy.proprio_size)
     if parameters.execute_steps > policy.chunk:
         raise ValueError(
             f'execute_steps: expected at most {policy.chunk}, the actions this checkpoint '
@@ -60,10 +63,24 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
         # the same twice: other images would be a camera cut, which a gate may answer with a full
         # step
         chunk, _ = policy.act(noise)
-        check_actions(chunk.actions)
+        _check_size(chunk.actions, parameters)
+        check_actions(chunk.actions, parameters.action_size)
     if parameters.keep_warm or (parameters.drift_threshold and parameters.gate != 'dense'):
         policy.shadow(noise, 0)  # its memory is needed now
     policy.reset()
+
+
+def _check_size(actions: np.ndarray, parameters: VLAParameters) -> None:
+    wanted, found = parameters.action_size, np.shape(actions)[-1]
+    if found == wanted:
+        return
+    parts = 'six of motion and the gripper'
+    if parameters.joint_output:
+        parts = f'one for each of arm_joints ({", ".join(parameters.arm_joints)}) and the gripper'
+    raise ValueError(
+        f'output: expected actions of {wanted} numbers for {parameters.output}, {parts}, '
+        f'got {found} from this checkpoint; choose the output and arm_joints that suit it'
+    )
 
 
 def dummy_observation(policy: Any) -> Observation:  # noqa: ANN401

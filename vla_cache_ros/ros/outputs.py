@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Send commands to the arm driver, as twists or as target poses, and to the gripper's.
+Send commands to the arm driver, as the parameter output says, and to the gripper's.
 
 Knows message types and topics, and nothing of why a command was chosen. control_msgs comes with a
 ROS install and is imported only where a parameter asks for it.
@@ -22,6 +22,8 @@ from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.motion.limits import WAIT
 from vla_cache_ros.control.motion.pose_target import PoseTarget
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.joint_outputs import JointPositions
+from vla_cache_ros.ros.joint_outputs import JointTrajectories
 from vla_cache_ros.ros.qos import COMMAND
 
 STEP = 0.02  # of the way from closed to open; a smaller change is no new goal for the gripper
@@ -32,9 +34,9 @@ class ArmOutputs:
     """Send to whichever drivers the parameters name."""
 
     def __init__(self, node: LifecycleNode, parameters: VLAParameters):
-        """Create the publishers; raises ValueError for a gripper interface that is missing."""
+        """Create the publishers; raises ValueError for an interface that is not installed."""
         self._node = node
-        motion = {'twist': TwistOutput, 'pose': PoseOutput}[parameters.output]
+        motion = MOTION[parameters.output]
         self._gripper = None
         if parameters.gripper_output == 'commands':
             self._gripper = GripperTopic(node, parameters)
@@ -170,6 +172,14 @@ class GripperAction:
     def destroy(self) -> None:
         """Give the client back."""
         self._client.destroy()
+
+
+MOTION = {
+    'twist': TwistOutput,
+    'pose': PoseOutput,
+    'joint_positions': JointPositions,
+    'joint_trajectory': JointTrajectories,
+}
 
 
 def position(opening: float, parameters: VLAParameters) -> float:

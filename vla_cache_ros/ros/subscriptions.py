@@ -9,6 +9,7 @@ Knows the topics and their types; what is done with a message is for the callbac
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
@@ -19,10 +20,20 @@ from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
+from vla_cache_ros.ros.qos import LATCHED_PARTS
 from vla_cache_ros.ros.qos import NEWEST
+from vla_cache_ros.ros.qos import PARTS
+from vla_cache_ros.ros.transforms import transform_type
 
-STATES = {'joint_states': JointState, 'end_effector_pose': PoseStamped}
+# By the names that Inputs has for them.
+STATES = {
+    'joint_states': ('joint_states', JointState, PARTS),
+    'end_effector_pose': ('end_effector_pose', PoseStamped, NEWEST),
+    'tf': ('/tf', None, PARTS),
+    'tf_static': ('/tf_static', None, LATCHED_PARTS),
+}
 
 
 class InputSubscriptions:
@@ -34,7 +45,7 @@ class InputSubscriptions:
         parameters: VLAParameters,
         states: Sequence[str],
         on_image: Callable[[str, Image | CompressedImage], None],
-        on_state: Callable[[str, JointState | PoseStamped], None],
+        on_state: Callable[[str, Any], None],
         on_instruction: Callable[[String], None],
     ):
         """Subscribe; states: which of STATES are needed."""
@@ -45,9 +56,13 @@ class InputSubscriptions:
             if parameters.image_transport == 'compressed':
                 name, kind = f'{topic}/compressed', CompressedImage
             self._subscribe(kind, name, functools.partial(on_image, topic), NEWEST)
-        for topic in states:
-            self._subscribe(STATES[topic], topic, functools.partial(on_state, topic), NEWEST)
+        for source in states:
+            topic, kind, profile = STATES[source]
+            kind = kind or transform_type()
+            self._subscribe(kind, topic, functools.partial(on_state, source), profile)
         self._subscribe(String, 'instruction', on_instruction, LATCHED)
+        # A second one, for a publisher that does not latch: each hears only its own kind.
+        self._subscribe(String, 'instruction', on_instruction, COMMAND, entity_id='volatile')
 
     def destroy(self) -> None:
         """End the subscriptions; a message that an executor has taken already is dropped."""
@@ -55,8 +70,15 @@ class InputSubscriptions:
         for subscription in made:
             self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable, profile: QoSProfile) -> None:
-        overridable = QoSOverridingOptions.with_default_policies()
+    def _subscribe(
+        self,
+        kind: type,
+        topic: str,
+        callback: Callable,
+        profile: QoSProfile,
+        entity_id: str | None = None,
+    ) -> None:
+        overridable = QoSOverridingOptions.with_default_policies(entity_id=entity_id)
 
         def take(message: object) -> None:
             if self._made:

@@ -14,7 +14,6 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
 from rclpy.clock import ClockType
 from rclpy.clock import JumpThreshold
@@ -23,7 +22,6 @@ from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
-from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
@@ -53,6 +51,7 @@ from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.process import stop_requested
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.subscriptions import InputSubscriptions
+from vla_cache_ros.ros.transforms import make_buffer
 from vla_cache_ros.ros.transitions import guarded
 from vla_cache_ros.ros.transitions import TolerantLifecycleNode
 
@@ -112,7 +111,7 @@ class VLANode(TolerantLifecycleNode):
         except BaseException:
             self._release()
             raise
-        self.get_logger().info('configure: ready')
+        self.get_logger().info(f'configure: ready; the model is {policy.summary}')
         return super().on_configure(state)
 
     @guarded
@@ -167,7 +166,8 @@ class VLANode(TolerantLifecycleNode):
             warn=self.get_logger().warning,
             done=self._report,
         )
-        controller = Controller(policy, self._worker, parameters, world)
+        transforms = make_buffer() if parameters.ee_frame else None
+        controller = Controller(policy, self._worker, parameters, world, transforms)
         if self._estop.latched:
             controller.emergency_stop(True)
         if not (parameters.workspace or parameters.dry_run):
@@ -210,9 +210,9 @@ class VLANode(TolerantLifecycleNode):
         self._controller.inputs.take_image(topic, message, received)
         self._controller.consider()
 
-    def _on_state(self, topic: str, message: JointState | PoseStamped) -> None:
-        self._controller.inputs.take_state(topic, message, time.perf_counter())
-        self._controller.consider()
+    def _on_state(self, topic: str, message: Any) -> None:  # noqa: ANN401
+        if self._controller.inputs.take_state(topic, message):
+            self._controller.consider()
 
     def _on_instruction(self, message: String) -> None:
         if self._controller.inputs.take_instruction(message.data):

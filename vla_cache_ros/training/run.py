@@ -29,7 +29,6 @@ from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.settings import GateTraining
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.checkpoint import resolve
 
 HELD_OUT = 0.2  # share of the episodes: they are few, and the report is on them alone
 
@@ -67,6 +66,8 @@ def train_on_bags(
     place = own_device(accelerator, device)
     vla = model_to_train_through(checkpoint, unnorm_key, place)
     needs_state = vla.model.proprio_projector is not None
+    if needs_state:
+        source.topics.layout.check(vla.config.proprio_dim)
     with accelerator.main_process_first():
         folders = record_bags(source, vla.config.cameras, needs_state, out / 'recordings')
     bags = [facts_of(folder) for folder in folders]
@@ -120,16 +121,18 @@ def model_to_train_through(
     Raises ValueError where its actions cannot be taught with, CheckpointError where the key is
     needed.
     """
-    vla = load_checkpoint(resolve(checkpoint), device=str(device))
+    vla = load_checkpoint(checkpoint, device=str(device))
     found = None
     if vla.config.head is not None:
         found = f'the head of {vla.family}'
     elif vla.model.action_head is None and vla.config.oft is not None:
         found = 'tokens in chunks'
+    elif vla.config.film:
+        found = 'FiLM, whose towers depend on the instruction'
     if found:
         raise ValueError(
-            f'{checkpoint}: expected an L1 action head or action tokens one after the other, '
-            f'found {found}'
+            f'{checkpoint}: expected an L1 action head or action tokens one after the other, and '
+            f'towers without FiLM, found {found}'
         )
     key = vla.statistics(unnorm_key).key
     return replace(vla, norm_stats={key: vla.norm_stats[key]})

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 import hashlib
 import json
+import logging
 from pathlib import Path
 import re
 from typing import Any
+import warnings
 
 from safetensors.torch import save_file
 import torch
-from transformers import AutoTokenizer
-from transformers.utils import logging as hf_logging
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.config import VLAConfig
@@ -32,9 +32,9 @@ from vla_cache_ros.vla.families.openvla_oft import OpenVLAOFT
 from vla_cache_ros.vla.families.source import HEADS
 from vla_cache_ros.vla.families.source import MODULES
 from vla_cache_ros.vla.families.source import STATISTICS
+from vla_cache_ros.vla.families.unfinished import refuse_adapter
 from vla_cache_ros.vla.files import weights
 from vla_cache_ros.vla.files.errors import CheckpointError
-from vla_cache_ros.vla.files.json_file import check_size
 from vla_cache_ros.vla.files.json_file import read_json
 from vla_cache_ros.vla.files.memory import check_room
 from vla_cache_ros.vla.files.memory import enough_memory
@@ -45,12 +45,12 @@ from vla_cache_ros.vla.prompt import encode_prompt
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import LARGEST
 from vla_cache_ros.vla.quantized import lighten
+from vla_cache_ros.vla.tokenizer import load_tokenizer
 
 PACKAGED = Path(__file__).resolve().parent.parent / 'checkpoints'
 HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model']
 SAMPLES = 64  # byte ranges of a weight file that its fingerprint reads
 SAMPLE_BYTES = 64 * 1024
-TOKENIZER_BYTES = 64 * 2**20  # of one file; Llama's have 2 MB, the largest published 35 MB
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,19 @@ class LoadedVLA:
                 )
         return found
 
+    @property
+    def summary(self) -> str:
+        """Return in one line what the folder is taken for."""
+        config = self.config
+        head = 'action tokens'
+        if config.head is not None or config.oft is not None:
+            kind = 'diffusion' if config.oft is None else config.oft.action_head
+            head = f'{kind} head of {config.chunk} actions of {config.action_dim} numbers'
+        state = f'robot state of {config.proprio_dim}' if config.proprio_dim else 'no robot state'
+        film = ', FiLM' if config.film else ''
+        plural = 's' if config.cameras > 1 else ''
+        return f'{self.family}, {config.cameras} camera{plural}, {state}, {head}{film}'
+
     def prompt_ids(self, instruction: str) -> list[int]:
         """Return the prompt's token ids, from BOS to the blank and what a head has after it."""
         if self.tokenizer is None:
@@ -100,13 +113,34 @@ class LoadedVLA:
         return [*encode_prompt(self.tokenizer, instruction), *end]
 
 
+def split_name(name: str | Path) -> tuple[str, dict[str, Any]]:
+    """
+    Return a checkpoint's name and what is said of it behind: `runs/mine,num_images=1,chunk=25`.
+
+    The latter are fields of OftConfig. A folder that is called just so keeps its name.
+    """
+    found = re.fullmatch(r'(.+?)((?:,\w+=[^,=/]*)+)', str(name))
+    if found is None or Path(name).is_dir():
+        return str(name), {}
+    return found[1], dict(map(_setting, found[2][1:].split(',')))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, _, value = text.partition('=')
+    try:
+        return key, json.loads(value.lower())
+    except ValueError:
+        return key, value
+
+
 def resolve(name: str | Path) -> Path:
     """
     Return the folder of a checkpoint: a path, a packaged name (`tabletop`...) or a hub id.
 
-    A hub id is downloaded (data files only, no code). Raises CheckpointError if none fits.
+    What `split_name` takes off is left aside. A hub id is downloaded (data files only, no code).
+    Raises CheckpointError if none fits.
     """
-    text = str(name)
+    text, _ = split_name(name)
     if (PACKAGED / text / 'config.json').exists() and '/' not in text:
         return PACKAGED / text
     if Path(text).is_dir():
@@ -139,16 +173,21 @@ def load_checkpoint(
     """
     Load a checkpoint for inference.
 
-    name: folder, hub id or 'tabletop'. dtype: what weights are cast to; int8 and fp8 are held so,
-    one after the other as they are read, see `vla.quantized`. oft: replaces fields of OftConfig,
-    which otherwise come from the folder's config.json or files. Raises CheckpointError with one
-    line that names the file or tensor, also where files changed while they were read or the memory
-    does not suffice, and ValueError for fp8 where the device has none.
+    name: folder, hub id or 'tabletop', see `split_name`. dtype: what weights are cast to; int8 and
+    fp8 are held so, one after the other as they are read, see `vla.quantized`. oft: replaces
+    fields of OftConfig, which otherwise come from the name, the folder's config.json or its files.
+    Says in the log what the folder is taken for, and warns of what nothing in it states.
+
+    Raises CheckpointError with one line that names the file or tensor, also where files changed
+    while they were read or the memory does not suffice, and ValueError for fp8 where the device
+    has none.
     """
     check_dtype(dtype, device)
-    folder = resolve(name)
+    folder, (_, said) = resolve(name), split_name(name)
     with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
-        return _load(folder, dtype, device, oft, need_tokenizer)
+        vla = _load(folder, dtype, device, {**said, **(oft or {})} or None, need_tokenizer)
+    logging.getLogger(__name__).info('%s: %s', folder, vla.summary)
+    return vla
 
 
 def _load(
@@ -158,11 +197,14 @@ def _load(
     oft: Mapping[str, Any] | None,
     need_tokenizer: bool,
 ) -> LoadedVLA:
+    refuse_adapter(folder)
     raw = read_json(folder / 'config.json')
     _check_unquantized(folder, raw)
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
     config = source.config
+    if source.assumed:
+        warnings.warn(f'{folder}: {source.assumed}', stacklevel=4)
     model = _empty(config)
     check_room(str(folder), model, dtype, device)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
@@ -237,42 +279,6 @@ def fingerprint(files: Iterable[Path]) -> str:
                 file.seek(max(0, size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
                 digest.update(file.read(SAMPLE_BYTES))
     return digest.hexdigest()
-
-
-def load_tokenizer(folder: Path, config: VLAConfig, files: str) -> Any:
-    """
-    Load the tokenizer; raises CheckpointError if absent or larger than the embeddings.
-
-    files: what the user is told to copy into the folder where there is none.
-    """
-    if not any((folder / n).exists() for n in ('tokenizer.json', 'tokenizer.model')):
-        raise CheckpointError(
-            f'{folder}: expected tokenizer.json or tokenizer.model, found neither; '
-            f'copy {files} into the folder'
-        )
-    for path in folder.glob('*.json'):
-        check_size(path, TOKENIZER_BYTES)
-    if (folder / 'tokenizer.model').exists():
-        check_size(folder / 'tokenizer.model', TOKENIZER_BYTES)
-    verbosity = hf_logging.get_verbosity()
-    hf_logging.set_verbosity_error()  # it warns that it does not know model_type openvla
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        highest = max(tokenizer.get_vocab().values())
-        encode_prompt(tokenizer, 'move')  # what is odd in its files may show at the first text
-    except CheckpointError as error:
-        raise CheckpointError(f'{folder}: {error}') from error
-    except Exception as error:  # noqa: BLE001 - transformers raises anything here
-        raise CheckpointError(f'{folder}: damaged tokenizer files ({error!r:.200})') from error
-    finally:
-        hf_logging.set_verbosity(verbosity)
-    size = config.llama().vocab_size
-    if highest >= size:
-        raise CheckpointError(
-            f'{folder}: expected token ids below vocab_size {size}, found {highest} in the '
-            'tokenizer: it belongs to another model'
-        )
-    return tokenizer
 
 
 def save_checkpoint(

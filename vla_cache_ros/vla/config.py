@@ -61,6 +61,7 @@ class OftConfig:
 
     `action_head` is 'l1' (regression), 'discrete' (arg max of the logits) or 'diffusion'.
     `normalization` is 'bounds_q99' (1st and 99th percentile) or 'bounds' (minimum and maximum).
+    `film` says whether the instruction modulates the vision towers.
     """
 
     num_images: int = 2
@@ -70,6 +71,7 @@ class OftConfig:
     proprio_dim: int = 8
     action_head: str = 'l1'
     normalization: str = 'bounds_q99'
+    film: bool = False
 
     def __post_init__(self) -> None:
         if self.action_head not in ACTION_HEADS:
@@ -84,6 +86,7 @@ class OftConfig:
         for name, (low, high) in _OFT.items():
             whole(f'oft.{name}', getattr(self, name), low, high)
         flag('oft.use_proprio', self.use_proprio)
+        flag('oft.film', self.film)
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,11 @@ class VLAConfig:
     def proprio_dim(self) -> int:
         """Return P, the length of the robot state; 0 if the model takes none."""
         return self.oft.proprio_dim if self.oft is not None and self.oft.use_proprio else 0
+
+    @property
+    def film(self) -> bool:
+        """Return whether the instruction modulates the vision towers."""
+        return self.oft is not None and self.oft.film
 
     def head_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """Return what a head's weights are kept in; one that denoises step by step is exact."""
@@ -272,9 +280,9 @@ class VLAConfig:
             'n_action_bins': self.n_action_bins,
             'norm_stats': self.norm_stats,
         }
-        if self.oft is not None:
-            raw['oft'] = asdict(self.oft)
-        if self.head is not None:
+        if self.head is None:
+            raw['oft'] = None if self.oft is None else asdict(self.oft)
+        else:
             raw[self.head.family] = asdict(self.head)
         return raw
 

@@ -9,6 +9,8 @@ parameter names are those of the published checkpoints. Knows nothing of files a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch import Tensor
@@ -34,7 +36,7 @@ class PrismaticVLA(nn.Module):
         super().__init__()
         self.config = config
         dim = config.hidden_dim
-        self.vision_backbone = VisionBackbone(config.towers)
+        self.vision_backbone = VisionBackbone(config.towers, dim if config.film else 0)
         self.projector = Projector(config.vision_dim, dim, config.fused)
         self.language_model = decoder.build_language_model(config.llama())
         oft = config.oft
@@ -73,9 +75,25 @@ class PrismaticVLA(nn.Module):
         """Return a vector `[D]` on the model's device, of the type that it computes in."""
         return self.language_model.model.norm.weight
 
-    def vision_features(self, pixel_values: Tensor) -> Tensor:
-        """Map `[B, cams * channels, 224, 224]` to patch features `[B, cams * 256, V]`."""
-        return self.vision_backbone(pixel_values)
+    def modulation(self, ids: Sequence[int]) -> tuple[Tensor, ...]:
+        """
+        Return what a prompt from BOS to the blank does to each tower's blocks; empty without FiLM.
+
+        That is a function of the mean embedding of its tokens and the stop token.
+        """
+        if not self.config.film:
+            return ()
+        words = self.embed_text(torch.tensor([*ids, STOP_ID], device=self.like.device))
+        return self.vision_backbone.modulation(words.mean(0, keepdim=True))
+
+    def vision_features(self, pixel_values: Tensor, film: Sequence[Tensor] = ()) -> Tensor:
+        """
+        Map `[B, cams * channels, 224, 224]` to patch features `[B, cams * 256, V]`.
+
+        film: what `modulation` gives for the one instruction of the batch. Raises ValueError where
+        a model with FiLM gets none.
+        """
+        return self.vision_backbone(pixel_values, film)
 
     def project(self, features: Tensor) -> Tensor:
         """Map patch features `[..., V]` to decoder embeddings `[..., D]`."""

@@ -103,9 +103,13 @@ class _Residual(nn.Module):
 
 
 class _Block(nn.Module):
-    """Apply one pre-norm transformer block."""
+    """
+    Apply one pre-norm transformer block.
 
-    def __init__(self, config: TowerConfig) -> None:
+    film_dim: width of the language that modulates it between attention and MLP, 0: none does.
+    """
+
+    def __init__(self, config: TowerConfig, film_dim: int) -> None:
         super().__init__()
         dim = config.embed_dim
         self.norm1 = nn.LayerNorm(dim, eps=_EPS)
@@ -114,14 +118,25 @@ class _Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=_EPS)
         self.mlp = _Mlp(dim, int(dim * config.mlp_ratio))
         self.ls2 = _LayerScale(dim) if config.layer_scale else _Residual()
+        if film_dim:
+            self.scale, self.shift = nn.Linear(film_dim, dim), nn.Linear(film_dim, dim)
 
-    def forward(self, x: Tensor, cache: Tensor | None = None) -> Tensor:
-        x = self.ls1(x, self.attn(self.norm1(x), cache))
-        return self.ls2(x, self.mlp(self.norm2(x)))
+    def forward(
+        self, x: Tensor, cache: Tensor | None = None, film: Tensor | None = None
+    ) -> Tensor:
+        return self._rest(self.ls1(x, self.attn(self.norm1(x), cache)), film)
 
-    def recompute(self, x: Tensor, rows: Rows, cache: Tensor) -> Tensor:
+    def recompute(self, x: Tensor, rows: Rows, cache: Tensor, film: Tensor | None) -> Tensor:
         """Return the output of the rows `[R, D]`, attending to those and to what is cached."""
-        x = self.ls1(x, self.attn.recompute(self.norm1(x), rows, cache))
+        return self._rest(self.ls1(x, self.attn.recompute(self.norm1(x), rows, cache)), film)
+
+    def modulation(self, language: Tensor) -> Tensor:
+        """Map the mean embedding of an instruction `[1, D]` to factor and offset `[2, 1, D]`."""
+        return torch.stack([1 + self.scale(language), self.shift(language)])
+
+    def _rest(self, x: Tensor, film: Tensor | None) -> Tensor:
+        if film is not None:
+            x = torch.addcmul(film[1], x, film[0])
         return self.ls2(x, self.mlp(self.norm2(x)))
 
 
@@ -158,9 +173,13 @@ class _AttentionPool(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """Map images `[B, 3, 224, 224]` to patch features `[B, 256, embed_dim]`."""
+    """
+    Map images `[B, 3, 224, 224]` to patch features `[B, 256, embed_dim]`.
 
-    def __init__(self, config: TowerConfig) -> None:
+    `film` `[blocks, 2, 1, embed_dim]` is what `modulation` gives, None for a tower without FiLM.
+    """
+
+    def __init__(self, config: TowerConfig, film_dim: int = 0) -> None:
         super().__init__()
         dim = config.embed_dim
         self.prefix_tokens = config.prefix_tokens
@@ -170,20 +189,28 @@ class VisionTower(nn.Module):
             self.reg_token = nn.Parameter(torch.zeros(1, config.reg_tokens, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, PATCHES_PER_IMAGE, dim))
         self.patch_embed = _PatchEmbed(dim)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(_Block(config, film_dim) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim, eps=_EPS)
         if config.attention_pool:
             self.attn_pool = _AttentionPool(config)
 
-    def forward(self, images: Tensor, cache: Tensor | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, cache: Tensor | None = None, film: Tensor | None = None
+    ) -> Tensor:
         """Return the features `[B, 256, embed_dim]`, filling a cache of all tokens if given."""
         x = self.patch_embed(images) + self.pos_embed
         x = torch.cat([self.prefix().expand(len(x), -1, -1), x], dim=1)  # [B, prefix + 256, D]
         for index, block in enumerate(self.used_blocks):
-            x = block(x, None if cache is None else cache[index])
+            x = block(
+                x,
+                None if cache is None else cache[index],
+                None if film is None else film[index],
+            )
         return x[:, self.prefix_tokens :]
 
-    def recompute(self, images: Tensor, active: Tensor, cache: Tensor) -> Tensor:
+    def recompute(
+        self, images: Tensor, active: Tensor, cache: Tensor, film: Tensor | None = None
+    ) -> Tensor:
         """
         Return the features `[R, embed_dim]` of active patches, the others' keys and values kept.
 
@@ -191,7 +218,7 @@ class VisionTower(nn.Module):
         cache: see `VisionBackbone.cache`.
         """
         if active.all():
-            return self(images, cache).flatten(0, 1)
+            return self(images, cache, film).flatten(0, 1)
         places = self.pos_embed[0].expand(len(images), -1, -1)[active]  # [R, D]
         x = self.patch_embed.some(images, active) + places
         busy = active.any(dim=1, keepdim=True).expand(-1, self.prefix_tokens)
@@ -203,9 +230,15 @@ class VisionTower(nn.Module):
         whole = x.new_empty(len(slots), x.shape[1])
         whole[patches] = x
         whole[~patches] = self.prefix().expand(len(images), -1, -1)[busy]
-        for block, layer in zip(self.used_blocks, cache, strict=True):
-            whole = block.recompute(whole, rows, layer)
+        for index, block in enumerate(self.used_blocks):
+            whole = block.recompute(
+                whole, rows, cache[index], None if film is None else film[index]
+            )
         return whole[patches]
+
+    def modulation(self, language: Tensor) -> Tensor:
+        """Map the mean embedding of an instruction `[1, D]` to the used blocks' `film`."""
+        return torch.stack([block.modulation(language) for block in self.used_blocks])
 
     @property
     def used_blocks(self) -> nn.ModuleList:
@@ -219,26 +252,45 @@ class VisionTower(nn.Module):
 
 
 class VisionBackbone(nn.Module):
-    """Run one tower, or two whose features are concatenated, on every camera's image."""
+    """
+    Run one tower, or two whose features are concatenated, on every camera's image.
 
-    def __init__(self, towers: tuple[TowerConfig, ...]) -> None:
+    film_dim: width of the language that modulates the towers' blocks (FiLM), 0: none does. Where
+    it does, `film` is what `modulation` gives for the instruction, else empty.
+    """
+
+    def __init__(self, towers: tuple[TowerConfig, ...], film_dim: int = 0) -> None:
         super().__init__()
         self.channels = 3 * len(towers)
-        self.featurizer = VisionTower(towers[0])
+        self.filmed = film_dim > 0
+        self.featurizer = VisionTower(towers[0], film_dim)
         if len(towers) == 2:
-            self.fused_featurizer = VisionTower(towers[1])
+            self.fused_featurizer = VisionTower(towers[1], film_dim)
 
     def towers(self) -> list[VisionTower]:
         """Return the towers in the order of their channels."""
         fused = [self.fused_featurizer] if self.channels == 6 else []
         return [self.featurizer, *fused]
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
+    def modulation(self, language: Tensor) -> tuple[Tensor, ...]:
+        """Map the mean embedding of an instruction `[1, D]` to each tower's `film`."""
+        return tuple(tower.modulation(language) for tower in self.towers()) if self.filmed else ()
+
+    def by_tower(self, film: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return each tower's `film`; raises ValueError where towers with FiLM are given none."""
+        if self.filmed and not film:
+            raise ValueError('film: expected the modulation of an instruction, got none')
+        return film or [None] * len(self.towers())
+
+    def forward(self, pixel_values: Tensor, film: Sequence[Tensor] = ()) -> Tensor:
         """Map `[B, cams * channels, 224, 224]` to `[B, cams * 256, V]`, camera after camera."""
         b, c = pixel_values.shape[:2]
         cams = c // self.channels
         x = pixel_values.reshape(b * cams, self.channels, IMAGE_SIZE, IMAGE_SIZE)
-        parts = [tower(x[:, 3 * i : 3 * i + 3]) for i, tower in enumerate(self.towers())]
+        parts = [
+            tower(x[:, 3 * i : 3 * i + 3], film=one)
+            for i, (tower, one) in enumerate(zip(self.towers(), self.by_tower(film), strict=True))
+        ]
         return torch.cat(parts, dim=-1).reshape(b, cams * PATCHES_PER_IMAGE, -1)
 
     def cache(self, cameras: int) -> list[Tensor]:
@@ -252,10 +304,18 @@ class VisionBackbone(nn.Module):
             for tower in self.towers()
         ]
 
-    def recompute(self, images: Tensor, active: Tensor, caches: Sequence[Tensor]) -> Tensor:
+    def recompute(
+        self,
+        images: Tensor,
+        active: Tensor,
+        caches: Sequence[Tensor],
+        film: Sequence[Tensor] = (),
+    ) -> Tensor:
         """Map images `[cams, channels, 224, 224]` to the features `[R, V]` of active patches."""
         parts = [
-            tower.recompute(images[:, 3 * i : 3 * i + 3], active, cache)
-            for i, (tower, cache) in enumerate(zip(self.towers(), caches, strict=True))
+            tower.recompute(images[:, 3 * i : 3 * i + 3], active, cache, one)
+            for i, (tower, cache, one) in enumerate(
+                zip(self.towers(), caches, self.by_tower(film), strict=True)
+            )
         ]
         return torch.cat(parts, dim=-1)

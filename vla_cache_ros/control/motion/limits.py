@@ -20,7 +20,8 @@ class Command:
 
     linear [3] m/s and angular [3] rad/s in the base frame; gripper 1 open to 0 closed, None to
     leave it as it is; limited: what bound it; stop: whether it ends the motion for good instead
-    of waiting for the next action.
+    of waiting for the next action. positions [n] rad and rates [n] rad/s: of the arm's joints,
+    where these are commanded; linear and angular are zero then.
     """
 
     linear: np.ndarray
@@ -28,6 +29,8 @@ class Command:
     gripper: float | None = None
     limited: tuple[str, ...] = ()
     stop: bool = False
+    positions: np.ndarray | None = None
+    rates: np.ndarray | None = None
 
 
 WAIT = Command(np.zeros(3), np.zeros(3))
@@ -41,9 +44,13 @@ def velocities(
     with np.errstate(over='ignore'):  # what overflows is cut down to its limit
         linear = action[:3] * (parameters.translation_scale * parameters.control_frequency)
         angular = action[3:6] * (parameters.rotation_scale * parameters.control_frequency)
+    return linear, angular, opening(action, parameters)
+
+
+def opening(action: np.ndarray, parameters: VLAParameters) -> float:
+    """Return how far open (0 to 1) the last number of a checked action asks the gripper to be."""
     span = parameters.gripper_open - parameters.gripper_closed
-    opening = float(np.clip((action[6] - parameters.gripper_closed) / span, 0.0, 1.0))
-    return linear, angular, opening
+    return float(np.clip((action[-1] - parameters.gripper_closed) / span, 0.0, 1.0))
 
 
 class Limiter:
@@ -73,7 +80,7 @@ class Limiter:
         lead out of the workspace: braking for its walls keeps to the acceleration limit, and
         nothing leads out of them.
         """
-        linear, angular, opening = velocities(action, parameters)
+        linear, angular, gripper = velocities(action, parameters)
         linear = _deadband(linear, parameters.deadband_linear_velocity)
         angular = _deadband(angular, parameters.deadband_angular_velocity)
         linear, slower = limit_norm(linear, parameters.max_linear_velocity)
@@ -97,7 +104,7 @@ class Limiter:
             'workspace': walled,
         }
         limited = tuple(name for name, bound in bounds.items() if bound)
-        return Command(linear, angular, opening, limited)
+        return Command(linear, angular, gripper, limited)
 
 
 def limit_norm(vector: np.ndarray, limit: float) -> tuple[np.ndarray, bool]:
@@ -113,6 +120,16 @@ def limit_norm(vector: np.ndarray, limit: float) -> tuple[np.ndarray, bool]:
     if largest * length <= limit:
         return vector, False
     return unit * (limit / length), True
+
+
+def brakeable(room: np.ndarray, acceleration: np.ndarray | float, period: float) -> np.ndarray:
+    """
+    Return the largest speeds that, kept for a period (s), leave room to brake.
+
+    These are the v with v T + v^2 / (2 a) = room.
+    """
+    step = acceleration * period
+    return np.sqrt(step**2 + 2 * acceleration * room) - step
 
 
 def _deadband(vector: np.ndarray, band: float) -> np.ndarray:
@@ -133,9 +150,8 @@ def _within(
     """Return a velocity that can still be braked, at the limit of acceleration, at the walls."""
     box = np.array(parameters.workspace).reshape(2, 3)
     room = np.maximum([position - box[0], box[1] - position], 0.0)  # [2, 3] m to the walls
-    # The largest v with v T + v^2 / (2 a) <= room: a period on, there is still room to brake.
-    limit = parameters.max_linear_acceleration
-    step = limit / parameters.publish_rate
-    slowest, fastest = np.sqrt(step**2 + 2 * limit * room) - step
+    slowest, fastest = brakeable(
+        room, parameters.max_linear_acceleration, 1 / parameters.publish_rate
+    )
     bounded = np.clip(linear, -slowest, fastest)
     return bounded, bool(np.any(bounded != linear))

@@ -25,7 +25,7 @@ class Due(Enum):
 @dataclass(frozen=True)
 class _Chunk:
     begin: int  # ns, by the clock of playing
-    actions: np.ndarray  # [n, 7]
+    actions: np.ndarray  # [n, A]
 
 
 class Playback:
@@ -51,7 +51,7 @@ class Playback:
 
     def start(self, actions: np.ndarray, now: int, since: int | None = None) -> None:
         """
-        Begin to play actions [n, 7] at now (ns).
+        Begin to play actions [n, A], the gripper last, at now (ns).
 
         since: when they were observed for (ns): the first of them belong to the time since then
         in which the arm was moved by earlier ones, and are skipped. None skips nothing. Chunks
@@ -80,7 +80,7 @@ class Playback:
         return bool(self._chunks)
 
     def due(self, now: int) -> np.ndarray | Due:
-        """Return the action [7] that is due at now (ns), or what else is."""
+        """Return the action [A] that is due at now (ns), or what else is."""
         playing = self.playing
         if self._lapses(now) and playing:
             return Due.LAPSED
@@ -94,7 +94,7 @@ class Playback:
         due = np.stack([chunk.actions[self._index(chunk, early)] for chunk in self._chunks])
         weights = np.exp(-(self._decay or 0.0) * np.arange(len(due))[::-1])
         action = weights @ due / weights.sum()
-        action[6] = due[-1, 6]  # half open is no average of open and closed
+        action[-1] = due[-1, -1]  # half open is no average of open and closed
         return action
 
     def _playing_time(self, now: int) -> int:

@@ -8,6 +8,7 @@ live graph is. It does not know how messages arrive.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,8 @@ from vla_cache_ros.control.messages import stamp_of
 from vla_cache_ros.control.safety import lateness
 from vla_cache_ros.control.sensing.images import check_image
 from vla_cache_ros.control.sensing.images import to_rgb
-from vla_cache_ros.control.sensing.states import finger_positions
-from vla_cache_ros.control.sensing.states import position_and_axis_angle
-from vla_cache_ros.control.sensing.states import to_proprio
+from vla_cache_ros.control.sensing.robot import RobotState
+from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.types import Observation
 
 MAX_INSTRUCTION = 1000  # characters
@@ -41,14 +41,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class FrameSet:
-    """The messages of one observation, not decoded yet."""
+    """What one observation is made of, its images not decoded yet."""
 
     topics: tuple[str, ...]
     images: tuple[Frame, ...]
     instruction: str
-    pose: Frame | None
-    joints: Frame | None
-    finger_joints: tuple[str, ...]
+    state: RobotState
 
     @property
     def stamp(self) -> int:
@@ -61,13 +59,10 @@ class FrameSet:
         return max(frame.received for frame in self.images)
 
     def observation(self) -> Observation:
-        """Decode the messages; raises ValueError for one that cannot be used."""
+        """Decode the images; raises ValueError for one that cannot be used."""
         pairs = zip(self.topics, self.images, strict=True)
         images = tuple(to_rgb(frame.message, topic) for topic, frame in pairs)
-        proprio = None
-        if self.joints is not None:
-            proprio = to_proprio(self.pose.message, self.joints.message, self.finger_joints)
-        return Observation(images, self.instruction, proprio)
+        return Observation(images, self.instruction, self.state.vector)
 
 
 class Inputs:
@@ -76,22 +71,17 @@ class Inputs:
     def __init__(
         self,
         image_topics: tuple[str, ...],
-        finger_joints: tuple[str, ...],
-        needs_state: bool,
-        pose_frame: str = '',
+        state: StateInput,
+        check: Callable[[str], None] = lambda instruction: None,
     ):
         """
         Expect one image per topic, and what of the state is needed.
 
-        needs_state: joint states and a pose, for the policy. pose_frame: of a pose that limits or
-        outputs need; another one would put the workspace elsewhere. Empty: they need none.
+        check: raises what the model has against an instruction.
         """
         self.image_topics = image_topics
-        self.finger_joints = finger_joints
-        self.states = ('joint_states', 'end_effector_pose') if needs_state else ()
-        self._pose_frame = pose_frame
-        if pose_frame and not needs_state:
-            self.states = ('end_effector_pose',)
+        self.states = state.topics
+        self._state, self._check = state, check
         self.instruction = ''
         self._frames: dict[str, deque[Frame]] = {}
         self._paired: tuple[float, tuple[Frame, ...] | None] | None = None  # None: not known
@@ -99,11 +89,23 @@ class Inputs:
 
     def take_image(self, topic: str, message: object, received: float) -> None:
         """Keep an image unless its header is wrong; a wrong one is a problem until the next."""
-        self._take(topic, message, received, 'bad_image')
+        try:
+            if hasattr(message, 'encoding'):
+                check_image(message, topic)
+        except ValueError as error:
+            self._faults[topic] = ('bad_image', str(error))
+            return
+        self._faults.pop(topic, None)
+        frames = self._frames.setdefault(topic, deque(maxlen=HISTORY))
+        frame = Frame(message, stamp_of(message), received)
+        if frames and frame.stamp < frames[-1].stamp:
+            frames.clear()  # the source began anew, or its clock was set
+        frames.append(frame)
+        self._paired = None
 
-    def take_state(self, topic: str, message: object, received: float) -> None:
-        """Keep a joint state or pose unless it is not finite or lacks a finger joint."""
-        self._take(topic, message, received, 'bad_state')
+    def take_state(self, topic: str, message: object) -> bool:
+        """Keep what a message says of the state; return whether anything of it is used."""
+        return self._state.take(topic, message)
 
     def take_instruction(self, text: str) -> bool:
         """Keep an instruction; return whether it differs from the one before."""
@@ -111,7 +113,11 @@ class Inputs:
         self._faults.pop('instruction', None)
         text = text.strip()
         if 0 < len(text) <= MAX_INSTRUCTION:
-            self.instruction = text
+            try:
+                self._check(text)
+                self.instruction = text
+            except Exception as error:  # noqa: BLE001 - a tokenizer may raise anything
+                self._faults['instruction'] = ('bad_instruction', f'{error}; publish a new one')
         else:
             self._faults['instruction'] = (
                 'bad_instruction',
@@ -123,13 +129,17 @@ class Inputs:
     def forget(self) -> None:
         """Forget images and states, but not the instruction: it is latched."""
         self._frames.clear()
+        self._state.forget()
         self._paired = None
         self._faults = {k: v for k, v in self._faults.items() if k == 'instruction'}
 
     def pose(self) -> np.ndarray | None:
         """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
-        frames = self._frames.get('end_effector_pose')
-        return position_and_axis_angle(frames[-1].message) if frames else None
+        return self._state.pose()
+
+    def joint_positions(self, names: tuple[str, ...]) -> np.ndarray | None:
+        """Return the newest positions [n], rad, of the named joints, None before the first."""
+        return self._state.joint_positions(names)
 
     def newest_images(self) -> dict[str, Frame]:
         """Return the newest image of every camera that has sent one."""
@@ -146,18 +156,15 @@ class Inputs:
         found = {(cause, source): text for source, (cause, text) in self._faults.items()}
         if not self.instruction and 'instruction' not in self._faults:
             found['no_instruction', 'instruction'] = 'waiting for a message on instruction'
-        for topics, kind, timeout in (
-            (self.image_topics, 'image', image_timeout),
-            (self.states, 'state', state_timeout),
-        ):
-            for topic in topics:
-                frames = self._frames.get(topic)
-                if topic in self._faults:
-                    continue
-                if frames is None:
-                    found[f'no_{kind}', topic] = f'waiting for {kind} {topic}'
-                elif late := lateness(topic, frames[-1].stamp, now, timeout):
-                    found[f'{late[0]}_{kind}', topic] = late[1]
+        for topic in self.image_topics:
+            frames = self._frames.get(topic)
+            if topic in self._faults:
+                continue
+            if frames is None:
+                found['no_image', topic] = f'waiting for image {topic}'
+            elif late := lateness(topic, frames[-1].stamp, now, image_timeout):
+                found[f'{late[0]}_image', topic] = late[1]
+        found |= self._state.problems(now, state_timeout)
         if not found:
             images = self._images(slop)
             if images is None or now - min(f.stamp for f in images) > image_timeout * 1e9:
@@ -175,16 +182,13 @@ class Inputs:
 
         slop: largest spread of the image stamps, s.
         """
-        states = {topic: self._frames.get(topic, (None,))[-1] for topic in self.states}
         images = self._images(slop)
-        needed = (*(images or (None,)), *states.values())
-        if any(frame is None or frame.stamp < after for frame in needed):
+        if images is None or min(frame.stamp for frame in images) < after:
             return None
-        joints = states.get('joint_states')
-        pose = states.get('end_effector_pose')
-        return FrameSet(
-            self.image_topics, images, self.instruction, pose, joints, self.finger_joints
-        )
+        state = self._state.newest(after)
+        if state is None:
+            return None
+        return FrameSet(self.image_topics, images, self.instruction, state)
 
     def _images(self, slop: float) -> tuple[Frame, ...] | None:
         """Return the newest images of all cameras whose stamps spread by no more than slop (s)."""
@@ -202,30 +206,3 @@ class Inputs:
             if all(frame and frame.stamp >= newest - spread for frame in near):
                 return tuple(near)
         return None
-
-    def _check_frame(self, message: object) -> None:
-        if self._pose_frame and message.header.frame_id != self._pose_frame:
-            raise ValueError(
-                f'end_effector_pose: expected frame {self._pose_frame} (frame_id), '
-                f'got {message.header.frame_id!r}; have the driver publish it there'
-            )
-
-    def _take(self, topic: str, message: object, received: float, fault: str) -> None:
-        try:
-            if topic == 'joint_states':
-                finger_positions(message, self.finger_joints)
-            elif topic == 'end_effector_pose':
-                position_and_axis_angle(message)
-                self._check_frame(message)
-            elif hasattr(message, 'encoding'):
-                check_image(message, topic)
-        except ValueError as error:
-            self._faults[topic] = (fault, str(error))
-            return
-        self._faults.pop(topic, None)
-        frames = self._frames.setdefault(topic, deque(maxlen=HISTORY))
-        frame = Frame(message, stamp_of(message), received)
-        if frames and frame.stamp < frames[-1].stamp:
-            frames.clear()  # the source began anew, or its clock was set
-        frames.append(frame)
-        self._paired = None

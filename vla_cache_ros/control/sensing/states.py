@@ -1,49 +1,102 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Turn joint states and poses into the state vector of an Observation.
+Say what the state vector of an Observation is made of, and make it.
 
 Works on any object with the fields of the message. It does not know when a message is too old.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+POSE_SIZE = 6
+LARGEST = 1e6  # of a scale or an offset
 
-def finger_positions(message: object, joints: Sequence[str]) -> np.ndarray:
-    """
-    Return the positions [n] (m) of the named joints of a sensor_msgs/JointState.
 
-    Raises ValueError when one is missing or any position in the message is not finite.
+@dataclass(frozen=True)
+class StateLayout:
     """
-    positions = dict(zip(message.name, message.position, strict=False))
-    missing = [joint for joint in joints if joint not in positions]
-    if missing:
-        found = ', '.join(n if n.isprintable() else repr(n) for n in positions) or 'none'
-        raise ValueError(
-            f'joint_states: expected the joints {", ".join(joints)}, '
-            f'got {found}; set the parameter finger_joints'
-        )
-    for joint, position in positions.items():
-        if not _finite(position):
+    Name what the state vector holds, in order.
+
+    First the end effector's pose, xyz (m) and axis-angle (rad), or in its place the positions of
+    arm_joints if any are named; then of each finger joint finger_scale * position + finger_offset
+    (empty: 1 and 0).
+    """
+
+    finger_joints: tuple[str, ...]
+    finger_scale: tuple[float, ...] = ()
+    finger_offset: tuple[float, ...] = ()
+    arm_joints: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for scales or offsets of another number than there are fingers."""
+        count = len(self.finger_joints)
+        for name in ('finger_scale', 'finger_offset'):
+            numbers = getattr(self, name)
+            if len(numbers) not in (0, count) or not all(abs(n) <= LARGEST for n in numbers):
+                raise ValueError(
+                    f'{name}: expected {count} numbers, one for each finger joint '
+                    f'({", ".join(self.finger_joints)}), or none, got {list(numbers)}'
+                )
+
+    @property
+    def needs_pose(self) -> bool:
+        """Say whether the end effector's pose is part of it."""
+        return not self.arm_joints
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Return the joints whose positions are part of it, in its order."""
+        return self.arm_joints + self.finger_joints
+
+    def check(self, size: int) -> None:
+        """Raise ValueError unless the vector has the size (numbers) that a model takes."""
+        first, fingers = len(self.arm_joints), len(self.finger_joints)
+        if (first or POSE_SIZE) + fingers == size:
+            return
+        if first:
             raise ValueError(
-                f'joint_states: expected finite positions, got {position} for {joint!r}'
+                f'arm_joints, finger_joints: expected {size} together, the numbers of this '
+                f"checkpoint's state, got {first} and {fingers} ({', '.join(self.joints)})"
             )
-    return np.array([positions[joint] for joint in joints])
+        raise ValueError(
+            f"finger_joints: expected {size - POSE_SIZE}, as this checkpoint's state has {size} "
+            f'numbers and a pose {POSE_SIZE} of them, got {fingers} '
+            f'({", ".join(self.finger_joints)})'
+        )
+
+    def vector(self, pose: np.ndarray | None, positions: Mapping[str, float]) -> np.ndarray:
+        """Return the state float32 [n] of a pose [6], which may be None where none is needed."""
+        fingers = np.array([positions[name] for name in self.finger_joints])
+        if self.finger_scale:
+            fingers = fingers * self.finger_scale
+        if self.finger_offset:
+            fingers = fingers + self.finger_offset
+        first = pose if self.needs_pose else [positions[name] for name in self.arm_joints]
+        return np.concatenate([first, fingers]).astype(np.float32)
 
 
 def position_and_axis_angle(message: object) -> np.ndarray:
+    """Return a geometry_msgs/PoseStamped as pose_vector does."""
+    position, orientation = message.pose.position, message.pose.orientation
+    return pose_vector(
+        [position.x, position.y, position.z],
+        [orientation.x, orientation.y, orientation.z, orientation.w],
+    )
+
+
+def pose_vector(xyz: Sequence[float], quaternion: Sequence[float]) -> np.ndarray:
     """
-    Return a geometry_msgs/PoseStamped as [6]: xyz (m), axis-angle (rad).
+    Return a position (m) and a quaternion, xyzw, as [6]: xyz (m), axis-angle (rad).
 
     Of the two axis-angle vectors of a rotation the one with x >= 0 is taken (norm up to 2 pi):
     a gripper that points down is half a turn about x, and must not jump from one to the other.
     Raises ValueError for values that are not finite or a quaternion that is not of unit norm.
     """
-    position, orientation = message.pose.position, message.pose.orientation
-    xyz = np.array([position.x, position.y, position.z])
-    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
+    xyz, quaternion = np.array(xyz, float), np.array(quaternion, float)
     norm = float(np.linalg.norm(quaternion))
     if not (_finite(xyz) and abs(norm - 1) < 1e-2):
         raise ValueError(
@@ -57,13 +110,7 @@ def position_and_axis_angle(message: object) -> np.ndarray:
     return np.concatenate([xyz, axis * angle])
 
 
-def to_proprio(pose: object, joints: object, finger_joints: Sequence[str]) -> np.ndarray:
-    """Return the state vector float32 [6 + n]: xyz (m), axis-angle (rad), fingers (m)."""
-    fingers = finger_positions(joints, finger_joints)
-    return np.concatenate([position_and_axis_angle(pose), fingers]).astype(np.float32)
-
-
-def _finite(values: np.ndarray | float) -> bool:
+def _finite(values: np.ndarray) -> bool:
     """Say whether numbers are finite as float32 too, which the state vector is made of."""
     with np.errstate(over='ignore'):
         return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())

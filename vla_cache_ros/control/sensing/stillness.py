@@ -39,32 +39,36 @@ class Stillness:
     """
     Follow the pictures of every camera and how far the arm moves under them.
 
-    Where no pose is measured, what is commanded counts as moved. period: ns of an action, which
-    an arm may need to begin to move.
+    Where nothing is measured, what is commanded counts as moved.
     """
 
-    def __init__(self, period: int):
-        """Start with neither pictures nor motion."""
-        self._period = period
+    def __init__(self, period: int, joints: bool = False):
+        """
+        Start with neither pictures nor motion.
+
+        period: ns of an action, which an arm may need to begin to move. joints: whether joint
+        positions are measured, instead of a pose.
+        """
+        self._period, self._joints = period, joints
         self.reset()
 
     def reset(self) -> None:
         """Forget all pictures: who begins anew finds each of them new."""
         self._runs: dict[str, _Run] = {}
+        self._blind = True  # whether nothing is measured
         self._commanded = np.zeros(6)  # m, rad: where the commands have led to
-        self._twist: np.ndarray | None = None  # [6], held now; None: the arm is to stand still
-        self._since = self._until = 0  # ns, when it began to be sent; up to when it is counted
+        self._twist = np.zeros(6)  # m/s, rad/s, held now
+        self._moving, self._since = False, 0  # whether the arm is to move; ns, since when
+        self._until = 0  # ns, up to when the twist is counted
 
     def command(self, command: Command, now: int) -> None:
         """Take a command that was sent to the arm at now (ns)."""
         self._count(now)
-        twist = np.concatenate([command.linear, command.angular])
-        if not twist.any():
-            self._twist = None
-            return
-        if self._twist is None:
+        self._twist = np.concatenate([command.linear, command.angular])
+        moving = bool(self._twist.any() or np.any(command.rates))
+        if moving and not self._moving:
             self._since = now
-        self._twist = twist
+        self._moving = moving
 
     def problems(
         self, frames: Mapping[str, Frame], measured: np.ndarray | None, now: int, timeout: float
@@ -72,10 +76,14 @@ class Stillness:
         """
         Return (cause, topic) -> message for every camera that has stopped seeing the arm move.
 
-        frames: the newest of each camera. measured: pose [6], xyz (m) and axis-angle (rad), None
-        where no pose is heard. timeout: s that a picture may stay the same (image_timeout).
+        frames: the newest of each camera. measured: pose [6], xyz (m) and axis-angle (rad), or
+        joint positions [n] (rad), None where neither is heard. timeout: s that a picture may
+        stay the same (image_timeout).
         """
         self._count(now)
+        if (measured is None) != self._blind:  # places by one and by the other are no motion
+            self._blind = measured is None
+            self._runs.clear()
         place = self._commanded.copy() if measured is None else measured
         found = {}
         for topic, frame in frames.items():
@@ -95,8 +103,7 @@ class Stillness:
 
     def _count(self, now: int) -> None:
         """Lead the commanded place on to now (ns)."""
-        if self._twist is not None:
-            self._commanded += self._twist * (max(now - self._until, 0) * 1e-9)
+        self._commanded += self._twist * (max(now - self._until, 0) * 1e-9)
         self._until = now
 
     def _follow(self, run: _Run, place: np.ndarray, now: int, timeout: float) -> None:
@@ -104,26 +111,27 @@ class Stillness:
             return
         if run.place is None:
             run.place = place
-        if not _apart(run.place, place):
+        if not self._apart(run.place, place):
             return
         run.moved = now
         at_once = now <= run.first + AT_ONCE * timeout * 1e9
-        begun = self._since if self._twist is not None else now
-        moving = at_once or (self._twist is not None and begun <= run.first)
+        begun = self._since if self._moving else now
+        moving = at_once or begun <= run.first
         run.begun = run.first if moving else begun + self._period
 
     def _frozen(self, run: _Run, now: int, timeout: float) -> bool:
         shown = run.newest.stamp - run.moved > SKEW * timeout * 1e9  # a picture of the time since
         return bool(run.moved) and shown and now - run.begun >= timeout * 1e9
 
+    def _apart(self, place: np.ndarray, other: np.ndarray) -> bool:
+        if self._joints:
+            return bool(np.abs(place - other).max() > ANGLE)
+        if np.linalg.norm(place[:3] - other[:3]) > DISTANCE:
+            return True
+        cosine = abs(exponential(place[3:]) @ exponential(other[3:]))  # of half the angle
+        return bool(2 * np.arccos(min(cosine, 1.0)) > ANGLE)
+
 
 def _same(before: Frame, now: Frame) -> bool:
     """Say whether two pictures are equal in every byte; a new one differs within the first few."""
     return before is now or before.message.data == now.message.data
-
-
-def _apart(place: np.ndarray, other: np.ndarray) -> bool:
-    if np.linalg.norm(place[:3] - other[:3]) > DISTANCE:
-        return True
-    cosine = abs(exponential(place[3:]) @ exponential(other[3:]))  # of half the angle
-    return bool(2 * np.arccos(min(cosine, 1.0)) > ANGLE)

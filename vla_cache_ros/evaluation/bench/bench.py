@@ -66,13 +66,15 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
     check_device(device)
     check_dtype(DTYPES[dtype], device)
-    folder = resolve(checkpoint or DEFAULT_CHECKPOINT) if shape is None else None
+    checkpoint = checkpoint or DEFAULT_CHECKPOINT
+    if shape is None:
+        resolve(checkpoint)
     asked.out.mkdir(parents=True, exist_ok=True)
 
     warmup = WARMUP if shape is None else SHAPE_WARMUP
     execute = EXECUTE_STEPS  # random weights have no rate of their own
     if config is None:
-        vla: LoadedVLA = load_checkpoint(folder, dtype=DTYPES[dtype], device=device)
+        vla: LoadedVLA = load_checkpoint(checkpoint, dtype=DTYPES[dtype], device=device)
         execute = min(EXECUTE_STEPS, vla.config.chunk)
     else:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)

@@ -40,6 +40,7 @@ from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.files import write_text
 from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.checkpoint import resolve
+from vla_cache_ros.vla.checkpoint import split_name
 
 GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
@@ -54,8 +55,9 @@ def run_compare(asked: Comparison) -> dict[str, Any]:
     """
     entries = expand(asked.gate, asked.reuse)
     checkpoint, placed = resolve(asked.checkpoint), (asked.device, asked.dtype)
+    name, _ = split_name(asked.checkpoint)
     settings = {
-        'checkpoint': public_name(checkpoint),
+        'checkpoint': public_name(checkpoint) + asked.checkpoint.removeprefix(name),
         'checkpoint_fingerprint': fingerprint(checkpoint),
         'version': vla_cache_ros.__version__,
     }

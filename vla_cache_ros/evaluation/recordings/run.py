@@ -183,6 +183,8 @@ def _check(bag: Bag, topics: BagTopics, task: BagTask, dense: Any) -> None:
             f'expected --execute-steps of at most {dense.chunk}, the actions that this checkpoint '
             f'gives at a time, got {task.executed}'
         )
+    if dense.proprio_size and (task.state != MIDDLE or topics.states(bag)):
+        topics.layout.check(dense.proprio_size)
     topics.check(bag, needs_state=False)
     try:
         topics.check(bag, needs_state=dense.proprio_size > 0 and task.state != MIDDLE)

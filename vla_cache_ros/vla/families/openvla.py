@@ -9,6 +9,7 @@ from typing import Any
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.families.source import hugging_face
 from vla_cache_ros.vla.families.source import Source
+from vla_cache_ros.vla.families.unfinished import refuse_lost_heads
 
 
 class OpenVLA:
@@ -21,5 +22,11 @@ class OpenVLA:
         return True
 
     def read(self, folder: Path, raw: Mapping[str, Any]) -> Source:
-        """Read the folder; `config.json` says all sizes."""
+        """
+        Read the folder; `config.json` says all sizes.
+
+        Raises CheckpointError for OpenVLA-OFT without its files, unless the key `oft` is null.
+        """
+        if 'oft' not in raw:
+            refuse_lost_heads(folder, raw)
         return hugging_face(folder, VLAConfig.from_dict(raw, str(folder)))

@@ -35,7 +35,8 @@ class Source:
 
     base, heads: names, as `PrismaticVLA` has them, and tensors. base_name, heads_name: their files
     in messages. files: those of the weights, for the fingerprint. norm_stats: data set name ->
-    statistics. tokenizer: which files to copy where the folder has none.
+    statistics. tokenizer: which files to copy where the folder has none. assumed: a warning of
+    what nothing in the folder states, or empty.
     """
 
     config: VLAConfig
@@ -47,6 +48,7 @@ class Source:
     images: ImagePreprocessor
     norm_stats: Mapping[str, Any]
     tokenizer: str = 'the tokenizer files of the base model'
+    assumed: str = ''
 
 
 class Family(Protocol):
@@ -82,9 +84,15 @@ def hugging_face(folder: Path, config: VLAConfig) -> Source:
 
 
 def base_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the names and tensors of safetensors files."""
+    """Yield names and tensors of safetensors files; raises CheckpointError for LoRA in them."""
     for path in files:
-        yield from weights.read_safetensors(path)
+        for name, tensor in weights.read_safetensors(path):
+            if 'lora_' in name:
+                raise CheckpointError(
+                    f'{path}: expected merged weights, found LoRA ({name:.100}); save what the '
+                    'merge_and_unload of the PeftModel returns, and load that'
+                )
+            yield name, tensor
 
 
 def statistics(folder: Path, otherwise: Mapping[str, Any] | None = None) -> Mapping[str, Any]:

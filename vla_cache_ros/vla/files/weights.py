@@ -71,10 +71,12 @@ def _stamps(folder: Path, patterns: Iterable[str]) -> dict[str, tuple[int, int, 
 
 def weight_files(folder: Path) -> list[Path]:
     """
-    Return the safetensors files of a model: those of its index, or the single one.
+    Return the safetensors files of a model: the single one, as transformers does, or its index's.
 
     Raises CheckpointError for an index that names anything but files beside it.
     """
+    if (folder / SINGLE).exists():
+        return [folder / SINGLE]
     if (folder / INDEX).exists():
         found = read_json(folder / INDEX).get('weight_map')
         if not found:
@@ -92,8 +94,6 @@ def weight_files(folder: Path) -> list[Path]:
                 f'found {len(set(names))}'
             )
         return [folder / name for name in sorted(set(names))]
-    if (folder / SINGLE).exists():
-        return [folder / SINGLE]
     raise CheckpointError(f'{folder}: expected {SINGLE} or {INDEX}, found neither')
 
 
@@ -101,6 +101,7 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     """
     Yield the names and tensors of one file; raises CheckpointError if absent or damaged.
 
+    Names come without what training puts before them, see `bare`.
     Reads instead of mapping: a mapped file that someone cuts short ends the process (SIGBUS), and
     one that is overwritten changes a model that acts. Takes no memory for more than the file has.
     """
@@ -110,7 +111,7 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
             for name, shape, dtype in _header(file, path.stat().st_size):
                 tensor = torch.empty(shape, dtype=dtype)
                 _fill(tensor, file)
-                yield name, tensor
+                yield bare(name), tensor
     except _GARBAGE as error:
         reason = ' '.join(str(error).split())
         raise CheckpointError(
@@ -153,7 +154,7 @@ def _fill(tensor: Tensor, file: RawIOBase) -> None:
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
-    Read a `.pt` file of tensors, without the `module.` prefix of distributed training.
+    Read a `.pt` file of tensors, by their names without what training puts before them.
 
     Raises CheckpointError for anything else.
     """
@@ -161,7 +162,21 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not _holds_tensors(state):
         raise CheckpointError(f'{path}: expected a dict of tensors, found {type(state).__name__}')
     _check_stored(path, state.values())
-    return {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    return _bare(path, state)
+
+
+def bare(name: str) -> str:
+    """Return a tensor's name without `module.` (distributed) and `_orig_mod.` (compiled)."""
+    return re.sub(r'^(?:module\.)+', '', re.sub(r'(?<![^.])(?:_orig_mod\.)+', '', name))
+
+
+def _bare(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found = {bare(name): tensor for name, tensor in state.items()}
+    if len(found) < len(state):
+        names = [bare(name) for name in state]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CheckpointError(f'{path}: expected {twice} once, found it twice')
+    return found
 
 
 def read_modules(path: Path) -> dict[str, dict[str, Tensor]]:
@@ -178,7 +193,7 @@ def read_modules(path: Path) -> dict[str, dict[str, Tensor]]:
             f'{[*state][:_SHOWN] if isinstance(state, dict) else type(state).__name__!r:.200}'
         )
     _check_stored(path, [tensor for one in modules.values() for tensor in one.values()])
-    return {str(name): dict(tensors) for name, tensors in modules.items()}
+    return {str(name): _bare(path, tensors) for name, tensors in modules.items()}
 
 
 def _holds_tensors(state: object) -> bool:
