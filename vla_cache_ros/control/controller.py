@@ -79,6 +79,7 @@ class Controller:
             tolerance=round(0.5e9 / parameters.publish_rate),
             timeout=self._timeout,
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
+            blend=round(1e9 * parameters.join_blend),
         )
         self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
         self._steering = Steering(parameters, self.inputs, self.pace)
@@ -311,8 +312,9 @@ class Controller:
         return self.inputs.pose()
 
     def _send_action(self, action: np.ndarray) -> int:
-        elapsed = (self._world.now() - self._sent) * 1e-9
-        command = self._steering.command(action, self.parameters, elapsed)
+        now = self._world.now()
+        elapsed = (now - self._sent) * 1e-9
+        command = self._steering.command(action, self.parameters, elapsed, now)
         self.limited.update(command.limited)
         return self._send(command)
 
