@@ -32,7 +32,7 @@ TIMES  ?= 100
 FUZZ_SECONDS ?= 20
 
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak kill overrun test test-all test-libero test-simpler properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu soak kill overrun takeover overlay test test-all test-libero test-simpler properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -48,6 +48,12 @@ kill: $(VENV)/.ros  ## either process killed at random moments: does the arm sto
 
 overrun: $(VENV)/.ros  ## a model slowed in steps: what the node gives up, and when, minutes
 	$(BIN)/python test/endurance/overrun.py --out overrun_out
+
+takeover: $(VENV)/.ros  ## a person takes the arm over 200 times: does the policy keep out, minutes
+	$(BIN)/python test/endurance/takeover.py --out takeover_out $(ARGS)
+
+overlay: $(VENV)/.ros  ## does watching slow the inference: with and without overlays, minutes
+	$(BIN)/python test/endurance/overlay_cost.py --out overlay_out
 
 test: lint  ## style, then every test but the slow ones, on WORKERS processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not slow'
@@ -88,7 +94,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out gpu_out soak_out kill_out overrun_out fuzz_out runs mutants
+	rm -rf $(VENV) demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

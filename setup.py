@@ -31,6 +31,8 @@ EXTRAS = {
     'sim': ['mujoco>=3.3.7'],
     # reading and writing recordings without ROS
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'zstandard>=0.23', 'lz4>=4.3'],
+    # watching a policy in Rerun
+    'view': ['rerun-sdk>=0.23'],
     # measuring, reports and training
     'eval': [
         'accelerate>=1.10',
@@ -65,7 +67,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
-        (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml'))),
+        (f'share/{PACKAGE}/config', sorted(glob('config/*'))),
         (f'share/{PACKAGE}/worlds', sorted(glob('worlds/*.sdf'))),
     ],
     python_requires='>=3.11',

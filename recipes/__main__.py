@@ -62,6 +62,7 @@ class Demos:
             from vla_cache_ros.policy import Policy
 
             policy = Policy.from_pretrained(self.student, gate=self.gate, reuse=self.reuse)
+            policy.images = policy.images.as_seen()  # the source has walked their path
             actor = source.model_actor(policy, rng)
         share = source.collect(self.out, self.frames, self.seed, actor)
         print(f'{self.frames} frames in {self.out}; {share:.1%} of the episodes succeeded')

@@ -8,6 +8,7 @@ averaged. Knows nothing of caching: gates are trained later, through the finishe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 import json
 from pathlib import Path
 import shutil
@@ -82,7 +83,8 @@ class BaseTrainer:
         torch.manual_seed(seed)
         self.heads = self.build_heads()
         self.tokenizer = build_tokenizer(domain)
-        self.images = ImagePreprocessor.for_towers(self.model.config.towers)
+        images = ImagePreprocessor.for_towers(self.model.config.towers)
+        self.images = replace(images, paths=(domain.image_path,))
         self.prompts = [encode_prompt(self.tokenizer, text) for text in domain.instructions]
         self.phase = (0, 0)
         self._middle: Tensor | None = None

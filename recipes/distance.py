@@ -8,6 +8,7 @@ can have, which know each token's effect (`training/sensitivity.py`): what a gat
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ def run_distance(
     held_out = Recordings(data)
     runs = held_out.held_out[:recordings]
     vla = load_checkpoint(resolve(checkpoint))
+    vla = replace(vla, images=vla.images.as_seen())
     vla.model.requires_grad_(requires_grad=False)
     dense, _ = answers(Policy(vla, DenseGate()), held_out, runs)
     rows = []
@@ -60,6 +62,7 @@ def run_distance(
                 found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate], execute_steps)
             else:
                 policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
+                policy.images = vla.images
                 found = answers(policy, held_out, runs)
             rows.append({'gate': gate, 'reuse': reuse, **summary(found, dense, execute_steps)})
             print(

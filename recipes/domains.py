@@ -10,9 +10,11 @@ simulator nor a model.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vla_cache_ros.environments.libero import IMAGE_PATH
 from vla_cache_ros.environments.tabletop.scene import CUBE_COLORS
 from vla_cache_ros.environments.tabletop.scene import PLATE_COLORS
 from vla_cache_ros.environments.tabletop.tasks import TASKS
+from vla_cache_ros.vla.image_path import ImagePath
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Domain:
     targets, destinations: kinds of objects, one of the first and perhaps one of the second is
     named by a task. instructions: of the tasks, in the order of the column `task`. named: for
     each task the indices of its target and destination in `objects`, -1 without one. origin: m,
-    middle of the work area.
+    middle of the work area. image_path: of the cameras' pictures, which shards have behind them.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Domain:
     instructions: tuple[str, ...]
     named: tuple[tuple[int, int], ...]
     origin: tuple[float, float, float]
+    image_path: ImagePath = ImagePath()
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -83,6 +86,7 @@ def _libero_object() -> Domain:
         ),
         named=tuple((index, len(targets)) for index in range(len(targets))),
         origin=(0.0, 0.0, 0.05),
+        image_path=IMAGE_PATH,
     )
 
 

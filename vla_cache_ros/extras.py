@@ -14,6 +14,7 @@ EXTRAS = {
         'scipy',
         'tabulate',
     ),
+    'view': ('rerun',),
     'libero': ('libero', 'robosuite', 'simplejpeg'),
     'simpler': ('gymnasium', 'mani_skill', 'sapien'),
 }

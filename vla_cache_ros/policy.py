@@ -3,8 +3,8 @@
 """
 The corridor: an observation walks in, is checked, planned, computed and leaves as actions.
 
-Order of a step: check -> resize -> gate -> vision towers -> decoder -> actions. Knows neither ROS
-nor how a gate chooses or a slot is computed. One thread at a time may use a policy.
+Order of a step: check -> image path -> gate -> vision towers -> decoder -> actions. Knows neither
+ROS nor how a gate chooses or a slot is computed. One thread at a time may use a policy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,9 +39,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
-from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.images import check_images
-from vla_cache_ros.vla.images import resize
 from vla_cache_ros.vla.quantized import DTYPES
 
 
@@ -48,7 +47,8 @@ class Policy:
     """
     Act on observations with a loaded model, a gate and one episode's cache.
 
-    statistics: bounds of the data set whose units the actions have. cache: the episode cache.
+    statistics: bounds of the data set whose units the actions have. images: what is done with
+    pictures before the model sees them. cache: the episode cache.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Policy:
         """
         self.gate = gate
         self.statistics = vla.statistics(unnorm_key)
+        self.images = vla.images
         self._vla = vla
         self._options = {
             'action_dim': len(self.statistics.action),
@@ -82,9 +83,7 @@ class Policy:
         }
         gpu = vla.model.like.device.type == 'cuda'
         if (gpu or recorder) and capture:
-            self._engine: SlotEngine = RecordedEngine(
-                vla.model, recorder=recorder, **self._options
-            )
+            self._engine = RecordedEngine(vla.model, recorder=recorder, **self._options)
         else:
             self._engine = SlotEngine(vla.model, capture=capture, **self._options)
         self._capture = capture
@@ -109,6 +108,7 @@ class Policy:
         decoding: str = 'jacobi',
         reuse_towers: bool | None = None,
         threads: int = 0,
+        images: Mapping[str, Any] | None = None,
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -131,6 +131,8 @@ class Policy:
         reuse_towers: whether the vision towers too compute active patches alone; None does so
             on a CPU, and runs them whole on a GPU, beside the gate.
         threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
+        images: in place of what the checkpoint states of its image path: fields of
+            `vla.image_path.ImagePath` -> a value, or a sequence with one for each camera.
 
         Raises ValueError: unknown gate, device, dtype or decoding, reuse or threads out of range,
             no learned gate there.
@@ -146,7 +148,7 @@ class Policy:
             place = resolve(path)
             if name in LEARNED:
                 folder = find_gate(folder or place / FOLDER)
-        vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device)
+        vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device, images=images)
         if isinstance(gate, str):
             gate = make_gate(
                 name,
@@ -191,11 +193,12 @@ class Policy:
 
     @property
     def description(self) -> Mapping[str, str]:
-        """Return the fingerprints of the weights that act, and the gate's name."""
+        """Return the fingerprints of the weights that act, the gate's name and the image path."""
         return {
             'checkpoint': self._vla.fingerprint,
             'gate': self.gate.name,
             'gate_weights': getattr(self.gate, 'fingerprint', ''),
+            'images': str(self.images),
         }
 
     def check_instruction(self, instruction: str) -> None:
@@ -248,7 +251,7 @@ class Policy:
 
     def _act(self, observation: Observation, begin: float) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
-        pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
+        pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
@@ -299,7 +302,7 @@ class Policy:
         if self._shadow is None:
             self._shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
         ids, _, proprio = self._check(observation)
-        pixels = np.stack([resize(image) for image in observation.images])  # [cams, 224, 224, 3]
+        pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
@@ -330,19 +333,11 @@ class Policy:
     ) -> tuple[list[int], tuple[tuple[int, ...], ...], np.ndarray | None]:
         """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
         check_images(observation.images, self.num_images)
+        proprio = None
+        if self.proprio_size:
+            proprio = self.statistics.normalize_proprio(observation.proprio)  # [P]
         return (
             self._instructions.ids(observation.instruction),
             tuple(image.shape for image in observation.images),
-            self._normalized_proprio(observation.proprio),
+            proprio,
         )
-
-    def _normalized_proprio(self, proprio: np.ndarray | None) -> np.ndarray | None:
-        if not self.proprio_size:
-            return None
-        try:
-            state = None if proprio is None else np.asarray(proprio, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f'proprio: expected [{self.proprio_size}] numbers, found {proprio!r:.80}'
-            ) from error
-        return self.statistics.normalize_proprio(state)  # [P]

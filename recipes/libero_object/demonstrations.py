@@ -17,13 +17,13 @@ import numpy as np
 from tqdm import tqdm
 from vla_cache_ros.environments.environment import Setup
 from vla_cache_ros.environments.libero import CAMERAS
+from vla_cache_ros.environments.libero import IMAGE_PATH
 from vla_cache_ros.environments.libero import Libero
 from vla_cache_ros.environments.libero import RENDER_SIZE
-from vla_cache_ros.environments.libero_images import CROP
-from vla_cache_ros.environments.libero_images import SIZE
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.frames import ShardWriter
 from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.config import IMAGE_SIZE
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 from recipes.domains import LIBERO_OBJECT
@@ -201,8 +201,9 @@ def _shares(env: Libero) -> np.ndarray:
             classes[geom] = LIBERO_OBJECT.classes.index('arm')
         elif kind_of(root) in LIBERO_OBJECT.objects:
             classes[geom] = LIBERO_OBJECT.classes.index(kind_of(root))
-    inside = (1 - CROP) / 2 * (SIZE - 1) + np.arange(SIZE) * CROP  # as center_crop samples
-    pick = np.rint((inside + 0.5) * RENDER_SIZE / SIZE - 0.5).astype(int)
+    size, side = IMAGE_SIZE, IMAGE_PATH.center_crop**0.5
+    inside = (1 - side) / 2 * (size - 1) + np.arange(size) * side  # as center_crop samples
+    pick = np.rint((inside + 0.5) * RENDER_SIZE / size - 0.5).astype(int)
     parts = []
     for camera in SEEN:
         ids = sim.render(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import pytest
 
 NAMES = (
-    'bag_metadata', 'config', 'definition', 'gate', 'image', 'index', 'mcap', 'mcap_chunk', 'pt',
-    'pt_pickle', 'safetensors', 'sqlite', 'statistics', 'step_report',
+    'bag_metadata', 'config', 'definition', 'gate', 'image', 'index', 'joints', 'mcap',
+    'mcap_chunk', 'pt', 'pt_pickle', 'safetensors', 'sqlite', 'statistics', 'step_report',
+    'transforms',
 )  # fmt: skip
 
 

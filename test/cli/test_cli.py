@@ -65,7 +65,19 @@ def test_options_may_be_repeated_and_have_the_types_of_their_fields():
     assert verb.closed_loop.seed == 7 and verb.checkpoint == 'tabletop'
     trained = parse(['train', 'gate', '--out', 'x', '--no-language', '--from-gate', 'g']).training
     assert (trained.language, trained.relative, trained.start) == (False, True, 'g')
+    along = parse('evaluate --bag x --corrections leave-out'.split()).recordings.named()
+    assert (along.corrections, along.control) == ('leave-out', '/vla_node/control_mode')
     assert parse(['demo']).reuse is None
+
+
+def test_state_of_a_bag_is_told_as_that_of_a_robot():
+    line = 'evaluate --bag a --ee-frame tool0 --finger-scale 1 --finger-scale -0.05 --arm-joint a'
+    topics = parse(line.split()).recordings.named()
+    assert (topics.pose, topics.base_frame, topics.ee_frame) == ('/tf', 'base_link', 'tool0')
+    assert topics.finger_scale == (1.0, -0.05) and topics.arm_joints == ('a',)
+    line = 'train gate --out o --bag a --ee-frame tool0 --pose-topic /robot/tf --base-frame base'
+    topics = parse(line.split()).along.named()
+    assert (topics.pose, topics.base_frame) == ('/robot/tf', 'base')
 
 
 @pytest.mark.parametrize(
@@ -96,6 +108,7 @@ def test_mistake_is_one_line_and_exit_code_2(line, expected, capsys):
         ('evaluate --seed x', '--seed'),
         ('evaluate --tasks 3', '--tasks'),
         ('evaluate --bag x --state none', '--state'),
+        ('train gate --out x --bag y --corrections some', '--corrections'),
         ('demo --execution fast', 'ensembled'),
         ('compare', '--out'),
         ('compare --out x --reuse 0.5 --reuse 1.5', 'reuse: expected from 0 to 1, got 1.5'),

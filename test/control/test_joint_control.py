@@ -6,6 +6,8 @@ from controller_world import World
 from fake_policy import FakePolicy
 import numpy as np
 import pytest
+from vla_cache_ros.control.motion.limits import STOP
+from vla_cache_ros.control.takeover import SERVICE
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.loading import warm_up
 
@@ -165,3 +167,24 @@ def test_contradiction_of_joint_parameters_is_one_line(changed, complaint):
     # nothing of it concerns an arm that is commanded by its end effector
     changed = {'output': 'twist'} | changed
     assert VLAParameters(**(SETTINGS | changed)).contradiction() == ''
+
+
+def test_a_persons_twist_takes_joints_over_and_stops_them_by_name():
+    made = world()
+    made.image()
+    made.think()
+    made.advance(40, follow=True)
+    made.time += 5_000_000
+    made.controller.takeover.hear(np.array([0, 0.1, 0, 0, 0, 0]), made.time, '')
+    assert made.sent[-1][1] is STOP
+    assert made.controller.takeover.person
+    assert made.controller.causes.names() == {'bad_teleop'}
+    made.sent.clear()
+    made.advance(200)
+    assert {command is STOP for _, command in made.sent} == {True}
+    made.controller.takeover.give(False, SERVICE)
+    made.joints(0.3, 0.1)
+    made.image()
+    made.think()
+    made.advance(40, follow=True)
+    assert positions(made) and not made.controller.causes

@@ -58,7 +58,7 @@ def test_the_newest_of_each_joint_stays_whatever_the_order(parts):
 
 def test_joints_are_missed_by_name_with_those_that_came():
     states = JointStates(FINGERS)
-    assert problem(states, 0) == ('no', 'waiting for state joint_states')
+    assert problem(states, 0) == ('no', 'waiting for state joint_states (left, right)')
     states.take(joints(0, elbow=1.0, left=0.1))
     cause, text = problem(states, 0)
     assert cause == 'no' and 'expected the joints right, got so far elbow, left' in text
@@ -117,6 +117,14 @@ def test_fingers_are_scaled_then_moved():
     state = layout.vector(pose, {'left': 0.03, 'right': 0.01})
     assert state.dtype == np.float32
     assert state == pytest.approx([0, 1, 2, 3, 4, 5, 0.03, 0.03])
+
+
+def test_one_angle_makes_two_fingers():
+    knuckle = ('knuckle', 'knuckle')
+    state = StateInput(StateLayout(knuckle, (-0.05, 0.05), (0.04, -0.04), arm_joints=('a',)))
+    for angle, travel in ((0.0, 0.04), (0.4, 0.02), (0.8, 0.0)):
+        state.take('joint_states', joints(0, a=1.0, knuckle=angle))
+        assert state.newest(0).vector == pytest.approx([1.0, travel, -travel])
 
 
 def test_a_state_in_joint_space_needs_no_pose():

@@ -81,10 +81,12 @@ def test_any_image_is_rgb_of_its_size_or_refused_by_its_topic(message):
 def test_every_known_encoding_decodes_at_every_size(
     encoding, height, width, padding, endian, seed
 ):
-    width += width % 2 if encoding.startswith('yuv') else 0  # two pixels share their colour
+    width += width % 2 if encoding in images.CHROMA else 0  # two pixels share their colour
+    height += height % 2 if encoding in images.PLANAR else 0
     row = width * images.ENCODINGS[encoding][0]
+    rows = height * 3 // 2 if encoding in images.PLANAR else height
     pixels = np.random.default_rng(abs(seed)).integers(
-        100, 200, (height, row + padding), dtype=np.uint8
+        100, 200, (rows, row + padding), dtype=np.uint8
     )
     made = Image(height=height, width=width, encoding=encoding, step=row + padding)
     made.is_bigendian, made.data = endian, pixels.tobytes()

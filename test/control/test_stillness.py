@@ -169,7 +169,7 @@ def test_arm_of_joints_is_judged_by_their_positions(moves):
         frames = {'image_raw': Frame(message, START + now * MS, 0.0)}
         stillness.command(Command(ZEROS, ZEROS, rates=np.full(6, 0.1)), START + now * MS)
         place = np.full(6, 0.1 * moves * now / 1000)
-        found |= stillness.problems(frames, place, START + now * MS, 0.2)
+        found |= stillness.judge(frames, place, START + now * MS, 0.2)
     assert list(found) == [('frozen_image', 'image_raw')] * moves
 
 

@@ -18,6 +18,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from vla_cache_ros.control.sensing import images
+from vla_cache_ros.control.sensing.compressed import MOST_PIXELS
 
 
 def chunk(kind, data):
@@ -61,7 +62,7 @@ def test_a_picture_of_a_few_kilobytes_that_unfolds_to_gigabytes_is_refused_by_it
 
 
 def test_a_picture_as_large_as_cameras_make_them_is_decoded():
-    assert 7680 * 4320 <= images.MOST_PIXELS
+    assert 7680 * 4320 <= MOST_PIXELS
     assert decode(jpeg(np.full((2160, 3840, 3), 90, np.uint8))).shape == (2160, 3840, 3)
 
 
@@ -128,4 +129,4 @@ def test_a_damaged_picture_is_decoded_or_named(data):
         assert str(error).startswith('camera: expected') and '\n' not in str(error)
     else:
         assert rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
-        assert rgb.shape[0] * rgb.shape[1] <= images.MOST_PIXELS
+        assert rgb.shape[0] * rgb.shape[1] <= MOST_PIXELS

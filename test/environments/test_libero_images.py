@@ -7,11 +7,11 @@ import hashlib
 import numpy as np
 from paths import DATA
 import pytest
-from vla_cache_ros.environments.lanczos import lanczos3_resize
 from vla_cache_ros.environments.libero import axis_angle
 from vla_cache_ros.environments.libero import command
-from vla_cache_ros.environments.libero_images import jpeg
-from vla_cache_ros.environments.libero_images import model_image
+from vla_cache_ros.environments.libero import IMAGE_PATH
+from vla_cache_ros.vla.image_steps import jpeg
+from vla_cache_ros.vla.image_steps import lanczos3_resize
 
 GOLDEN = DATA / 'goldens' / 'preproc' / 'libero.npz'
 ONE_LEVEL = 0.0004  # share of the values that may differ by one level
@@ -40,7 +40,7 @@ def test_resize_is_tensorflows(golden):
 
 def test_the_whole_path_is_the_references_after_half_a_turn(golden):
     rendered = golden['image'][::-1, ::-1]
-    apart = difference(model_image(rendered)[..., 0], golden['cropped'])
+    apart = difference(IMAGE_PATH(rendered)[..., 0], golden['cropped'])
     assert apart.max() <= 1 and (apart > 0).mean() <= ONE_LEVEL
     resized = lanczos3_resize(jpeg(golden['image']), 224, 224)
     assert difference(resized[..., 0], golden['cropped']).max() > 50  # without the crop

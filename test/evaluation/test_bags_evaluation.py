@@ -124,6 +124,17 @@ def test_a_gap_within_an_episode_drops_the_cache_as_it_does_live(tmp_path):
     assert actors[OTHER].resets == ['episode_reset', 'gap_too_long']
 
 
+def test_what_follows_a_correction_begins_with_a_fresh_cache_as_it_does_live(tmp_path):
+    reports = []
+    for step, who in enumerate(('policy', 'person', 'person', 'policy', 'policy')):
+        stamps = [START + 200 * step * MS] * 2
+        reports.append((200 * step + 60, report(1, step, stamps, stamps, control=who)))
+    actors = policies()
+    result = run_bag(task(write_bag(tmp_path / 'bag', live(reports))), actors)
+    assert len(result.steps) == 5 and len({step.episode for step in result.steps}) == 1
+    assert actors[OTHER].resets == ['episode_reset', 'handed_back']
+
+
 def test_worst_moments_are_the_worst_ones_with_both_actions_and_a_picture(tmp_path):
     actors = policies()
     shift = {}
@@ -222,6 +233,30 @@ def test_several_bags_become_one_report_and_a_broken_one_stops_no_other(
     assert 'src="http' not in page and 'href="http' not in page
     printed = capsys.readouterr()
     assert 'motion at 60 %' in printed.out and 'broken.mcap: not evaluated' in printed.err
+
+
+def test_what_is_done_with_pictures_is_said_and_so_is_a_camera_without_colour(
+    checkpoint, tmp_path, capsys
+):
+    messages = recording(2)
+    for _, topic, message in messages:
+        if topic == '/wrist/image_raw':
+            message.encoding, message.step = 'mono8', message.width
+            message.data = message.data[: message.width * message.height]
+    bag = write_bag(tmp_path / 'bag', messages)
+    changes = {'center_crop': 0.5, 'rotation': (90, 0)}
+    figures = [
+        run_bags([task(bag)], str(checkpoint), ['motion'], [], tmp_path / name, 1, images=images)
+        for name, images in (('plain', None), ('changed', changes))
+    ]
+    assert figures[1]['images'].startswith('camera 0: turned by 90 degrees, squash to 224')
+    assert 'assumed' in figures[0]['images'] and 'assumed' not in figures[1]['images']
+    gray = [note for note in figures[0]['bags'][0]['notes'] if 'without colour' in note]
+    assert len(gray) == 1 and gray[0].startswith('/wrist/image_raw')
+    printed = capsys.readouterr().out
+    assert printed.count('centre crop 0.5') == 2 and printed.count(gray[0]) == 2
+    first, second = (one['bags'][0]['steps'] for one in figures)
+    assert first != second
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ class ScriptedPolicy:
 
     def __init__(self, action):
         self.gate, self.action, self.observations = ScriptedGate(), np.array(action), []
+        self.images = SimpleNamespace(see=tuple)
 
     def reset(self, cause='episode_reset'):
         self.step = 0

@@ -14,8 +14,8 @@ from vla_cache_ros.evaluation.verify import limit
 from vla_cache_ros.evaluation.verify import run_verify
 from vla_cache_ros.evaluation.verify import verify_golden
 from vla_cache_ros.vla.files.errors import CheckpointError
+from vla_cache_ros.vla.image_path import ImagePath
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.images import resize
 
 GOLDENS = DATA / 'goldens'
 OPENVLA = ('traj0', 'traj1', 'traj2', 'traj3', 'noise', 'nonsquare')
@@ -140,7 +140,7 @@ def test_preprocessing_takes_the_files_constants_and_read_only_images():
     images = ImagePreprocessor.from_pretrained(GOLDENS / 'openvla', 2)
     assert images.means[0] == (0.484375, 0.455078125, 0.40625)
     with np.load(GOLDENS / 'openvla' / 'nonsquare.npz') as sample:
-        pixels = resize(sample['image'])
+        pixels = ImagePath()(sample['image'])
     pixels.flags.writeable = False
     values = images.normalize(pixels[None])
     assert tuple(values.shape) == (1, 6, 224, 224)

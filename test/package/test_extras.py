@@ -57,6 +57,7 @@ def test_policy_acts_and_the_node_imports_without_any_extra():
         ('vla_cache_ros.cli.main', ['evaluate', '--episodes', '1'], 'sim|eval'),
         ('vla_cache_ros.cli.main', ['evaluate', '--bag', '.'], 'bags'),
         ('vla_cache_ros.cli.main', ['demo'], 'sim|bags|eval'),
+        ('vla_cache_ros.cli.main', ['record', '--out', 'bag', '--view'], 'view'),
         ('vla_cache_ros.ros.drivers.sim_robot_node', [], 'sim'),
         ('vla_cache_ros.ros.drivers.gz_arm_node', [], 'sim'),
         ('vla_cache_ros.ros.recorder', [], 'bags'),

@@ -13,15 +13,17 @@ import pytest
 PACKAGE = ROOT / 'vla_cache_ros'
 ROS = {
     'rclpy', 'launch', 'launch_ros', 'cv_bridge', 'rosbag2_py', 'builtin_interfaces',
-    'control_msgs', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'rcl_interfaces',
-    'sensor_msgs', 'std_msgs', 'std_srvs', 'trajectory_msgs',
+    'control_msgs', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs',
+    'rcl_interfaces', 'sensor_msgs', 'std_msgs', 'std_srvs', 'tf2_msgs', 'tf2_ros',
+    'trajectory_msgs',
 }  # fmt: skip
 MODELS = {'torch', 'transformers', 'safetensors', 'huggingface_hub', 'accelerate'}
 BAGS = {'rosbags', 'mcap', 'zstandard', 'lz4'}
 SIMULATORS = {'mujoco', 'libero', 'robosuite'}
 PAGES = {'matplotlib', 'imageio_ffmpeg', 'jinja2', 'tabulate', 'scipy'}
+VIEWERS = {'rerun'}
 TERMINAL = {'tyro', 'tqdm'}
-TOOLS = SIMULATORS | BAGS | PAGES | TERMINAL  # what an arm moves without
+TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL  # what an arm moves without
 ALL = ROS | MODELS | TOOLS
 # Room, or file, by dotted path: the rooms it may import besides itself, the libraries it may not.
 # The longest path that fits a file holds for it.
@@ -29,6 +31,7 @@ WALLS = {
     'types': ((), ALL),
     'action_distance': (('types',), ALL),
     'extras': ((), ALL),
+    'overlay': ((), ALL),
     'settings': ((), ALL),
     'share': ((), ALL),
     'threads': ((), ROS | TOOLS),
@@ -36,21 +39,22 @@ WALLS = {
     'caching': (('types', 'vla'), ROS | TOOLS),
     'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
-    'control.sensing.images': ((), ALL - {'cv_bridge'}),  # where a ROS install has it, else OpenCV
+    # cv_bridge where a ROS install has it, else OpenCV
+    'control.sensing.images': (('control.sensing.compressed',), ALL - {'cv_bridge'}),
     'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
-    'environments': (('types',), ALL - {'libero'}),
+    'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
-    'reports': ((), ROS | BAGS | SIMULATORS | TERMINAL),
+    'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (
         ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'reports'),
         ROS | SIMULATORS,
     ),
     'evaluation': (
         ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
-         'environments', 'reports'),
+         'environments', 'overlay', 'reports'),
         ROS | SIMULATORS,
     ),
-    'ros': (('types', 'control'), MODELS | TOOLS),
+    'ros': (('types', 'control', 'overlay'), MODELS | TOOLS),
     'ros.loading': (('types', 'control', 'policy'), ALL),
     'ros.process': (('ros', 'extras'), MODELS | TOOLS),
     'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | TOOLS),

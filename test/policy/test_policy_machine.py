@@ -30,7 +30,7 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
-from vla_cache_ros.vla.images import resize
+from vla_cache_ros.vla.image_path import ImagePath
 
 LAYERS = 2
 SIZES = [(224, 224), (224, 224), (224, 224), (48, 64)]  # of each observation's images
@@ -53,7 +53,7 @@ def scene(causal):
         images = still[:, :height, :width].copy()
         images[:, 20:70, 5 + 40 * index : 45 + 40 * index] = 250
         views.append(tuple(images))
-    patches = [patchify(np.stack([resize(image) for image in images])) for images in views]
+    patches = [patchify(np.stack([ImagePath()(image) for image in images])) for images in views]
     return vla, views, patches
 
 
@@ -194,7 +194,7 @@ class PolicyMachine(RuleBasedStateMachine):
         elif kind == 'words':
             words = ' '
         elif kind == 'long':
-            words = 'cube ' * 99
+            words = 'cube ' * 2500
         elif self.causal:
             return
         else:

@@ -23,7 +23,12 @@ ROBOTS = ('ur5e_servo', 'franka_pose')
 JOINTS = ('ur5e_joints',)  # robots for checkpoints whose actions are joints
 MODELS = ('openvla_7b', 'openvla_oft_libero')
 COMPLETE = ('tabletop', 'tabletop-openvla')
-OTHERS = ('gz_bridge', 'bag_qos')  # not parameters of this package's nodes
+OTHERS = (
+    'gz_bridge',
+    'bag_qos',
+    'foxglove_layout',
+    'vla',
+)  # not parameters of this package's nodes
 
 
 def entries(name):

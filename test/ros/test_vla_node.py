@@ -9,6 +9,7 @@ from fake_policy import FakePolicy
 import numpy as np
 import pytest
 from rclpy.time import Time
+from ros_graph import CAMERAS
 from ros_graph import Graph
 from ros_graph import VLA_PARAMETERS
 from rosgraph_msgs.msg import Clock
@@ -52,10 +53,13 @@ def test_step_report_tells_tokens_stamps_and_times(graph):
     assert np.shape(report['actions']) == (8, 7)
 
 
-def test_compressed_images_are_as_good(policy):
-    parameters = VLA_PARAMETERS | {'image_transport': 'compressed'}
+@pytest.mark.parametrize(
+    ('transport', 'compressed'), [(['compressed'], CAMERAS), (['compressed', 'raw'], CAMERAS[:1])]
+)
+def test_compressed_images_are_as_good_from_all_cameras_or_from_one(policy, transport, compressed):
+    parameters = VLA_PARAMETERS | {'image_transport': transport}
     with Graph(VLANode, lambda _: policy, parameters=parameters) as graph:
-        graph.outside.compress()
+        graph.outside.compress(*compressed)
         graph.healthy_start()
         for image in policy.observations[-1].images:
             np.testing.assert_array_equal(image, np.full((48, 64, 3), 120, np.uint8))

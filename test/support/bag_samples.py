@@ -35,7 +35,7 @@ def header(stamp):
 def picture(value, size=48):
     """Return a picture [size, size, 3] that tells its value (0 to 255) by its mean colour."""
     rgb = np.full((size, size, 3), value, np.uint8)
-    rgb[0, 0] = 255  # not all black, whatever the value
+    rgb[0, 0] = (255, 255, 200)  # neither all black nor gray, whatever the value
     return rgb
 
 

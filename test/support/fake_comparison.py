@@ -54,6 +54,7 @@ class FakeGatePolicy:
     """Emit one action for ever and note who acted in a list that policies may share."""
 
     num_images, chunk, proprio_size, family = 2, 8, 0, 'fake'
+    images = SimpleNamespace(paths=())
 
     def __init__(self, action=1.0, name='', log=None, delay=0.0):
         self.action, self.name, self.delay = action, name, delay

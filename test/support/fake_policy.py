@@ -3,7 +3,9 @@
 """A policy without a model: the outside of vla_cache_ros.policy.Policy in a few lines."""
 
 import time
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
@@ -21,18 +23,29 @@ class FakeGate:
         self.asked.append(reuse)
 
 
+def resized(images):
+    """Return the images in the size that a model takes."""
+    return np.stack([cv2.resize(image, (224, 224)) for image in images])
+
+
 class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
-    summary = 'fake, 2 cameras'
-    description = {'checkpoint': 'none', 'gate': 'fake', 'gate_weights': ''}  # noqa: RUF012
+    summary = 'fake, 2 cameras; images: as they come'
+    description = {  # noqa: RUF012
+        'checkpoint': 'none',
+        'gate': 'fake',
+        'gate_weights': '',
+        'images': 'as they come',
+    }
 
     def __init__(self):
         """Remember what it is asked."""
         self.action = np.array([0.01, 0.0, -0.02, 0.0, 0.0, 0.05, 1.0])
         self.delay, self.error, self.ramp = 0.0, None, False
         self.refusal = None
+        self.images = SimpleNamespace(paths=(), see=resized)
         self.gate = FakeGate()
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s

@@ -16,11 +16,14 @@ import struct
 from bag_samples import mcap_record
 from bag_samples import mcap_text
 from bag_samples import MS
+from bag_samples import named_joints
 from bag_samples import read
 from bag_samples import report
 from bag_samples import START
 from bag_samples import storage_file
+from bag_samples import STORE
 from bag_samples import string
+from bag_samples import transform
 from bag_samples import write_bag
 from damaged_checkpoint import members_of
 from damaged_checkpoint import rewrite
@@ -35,9 +38,14 @@ from tiny_model import tiny_statistics
 import torch
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.records import Deserializer
+from vla_cache_ros.bags.records import NO_DEFINITION
 from vla_cache_ros.bags.records import Record
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
 from vla_cache_ros.control.sensing.images import to_rgb
+from vla_cache_ros.control.sensing.robot import PoseSource
+from vla_cache_ros.control.sensing.robot import StateInput
+from vla_cache_ros.control.sensing.states import StateLayout
+from vla_cache_ros.control.sensing.transforms import TransformBuffer
 from vla_cache_ros.control.step_report import read_report
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.config import VLAConfig
@@ -69,8 +77,25 @@ def make_targets(folder: Path) -> dict[str, Target]:
             lambda data: to_rgb(CompressedImage(data=data), 'camera'), tuple(WHOLE), 8192
         ),
         'definition': Target(_define, DEFINITIONS, 4096),
+        'joints': _state_target(named_joints(START, left=0.1, right=0.2), ['joint_states']),
+        'transforms': _state_target(transform(START, 'base', 'tip', 0.1), ['tf', 'tf_static']),
     }
     return targets | _json_targets(folder) | _weight_targets(folder) | _bag_targets(folder)
+
+
+def _state_target(message: object, topics: list[str]) -> Target:
+    """Return a target that takes the bytes of such a message, and looks at the state after."""
+    kind, store = message.__msgtype__, Deserializer()
+
+    def parse(data):
+        state = StateInput(
+            StateLayout(('left', 'right')), PoseSource('base', 'tip', TransformBuffer())
+        )
+        for topic in topics:
+            state.take(topic, store(Record(f'/{topic}', kind, NO_DEFINITION, 0, data)))
+        return state.problems(START, 0.1), state.newest(0), state.pose()
+
+    return Target(parse, (bytes(STORE.serialize_cdr(message, kind)),), 1024)
 
 
 def _json_targets(folder: Path) -> dict[str, Target]:

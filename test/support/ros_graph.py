@@ -112,14 +112,13 @@ class Surroundings(Node):
         """Latch an instruction."""
         self._instruction.publish(String(data=text))
 
-    def compress(self):
+    def compress(self, *topics):
         """Send PNG on <topic>/compressed from now on."""
         pixels = np.full((48, 64, 3), 120, np.uint8)
         data = cv2.imencode('.png', pixels)[1].tobytes()
-        self.pictures = {t: CompressedImage(format='png', data=data) for t in CAMERAS}
-        self._images = {
-            t: self.create_publisher(CompressedImage, f'{t}/compressed', 1) for t in CAMERAS
-        }
+        for topic in topics:
+            self.pictures[topic] = CompressedImage(format='png', data=data)
+            self._images[topic] = self.create_publisher(CompressedImage, f'{topic}/compressed', 1)
 
     def moving(self):
         """Say whether the last twist received moves the arm."""
@@ -205,9 +204,10 @@ class Graph:
             del self.outside, self.node, self._make
 
     @contextmanager
-    def another(self, node_type, *arguments, namespace):
-        """Yield one more node, with good defaults, in the same graph."""
-        overrides = [Parameter(name, value=value) for name, value in VLA_PARAMETERS.items()]
+    def another(self, node_type, *arguments, namespace='', parameters=None):
+        """Yield one more node, with good defaults for a vla_node, in the same graph."""
+        values = VLA_PARAMETERS if parameters is None else parameters
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
         node = node_type(
             *arguments, namespace=namespace, parameter_overrides=overrides, context=self._context
         )

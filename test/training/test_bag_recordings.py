@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags become recordings: which frames, in which episodes, once, and what is said of bad ones."""
 
+from dataclasses import replace
+
 from bag_samples import MS
 from bag_samples import picture
 from bag_samples import recording
@@ -18,10 +20,22 @@ from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.vla.images import resize
+from vla_cache_ros.vla.image_path import ImagePath
 
 SECONDS = 2  # of an episode
 WORDS = ('pick', 'put', 'push', 'lift', 'turn')
+
+
+def corrected_bag(folder, episodes):
+    """Write a bag in whose every episode a person has the arm from 0.8 s to 1.2 s."""
+    messages = recording(seconds=float(SECONDS * episodes))
+    for index in range(episodes):
+        for ms, who in ((-1, 'policy'), (800, 'person'), (1200, 'policy')):
+            time = START + (SECONDS * index * 1000 + ms) * MS
+            messages.append((time, '/vla_node/control_mode', string(f'{{"control": "{who}"}}')))
+            if ms < 0:
+                messages.append((time, '/instruction', string(WORDS[index])))
+    return write_bag(folder, sorted(messages, key=lambda message: message[0]))
 
 
 def bag_of(folder, episodes, **options):
@@ -75,9 +89,39 @@ def test_frames_are_what_the_policy_would_have_seen(bag, tmp_path):
     assert images.shape[1:] == (2, 224, 224, 3)
     for row in rows[::5]:
         value = shade(int(frames.table['stamp'][row] - START) // MS)
-        assert np.array_equal(images[row, 0], resize(picture(value)))
+        assert np.array_equal(images[row, 0], ImagePath()(picture(value)))
     assert frames.table['proprio'].shape == (len(frames), 8)
     assert len(np.unique(frames.table['proprio'][:, 0])) > 5  # the arm moves along x
+
+
+@pytest.mark.parametrize(
+    ('corrections', 'episodes', 'persons'),
+    [('use', 3, {False, True}), ('leave-out', 6, {False}), ('only', 3, {True})],
+)
+def test_corrections_are_learned_from_as_asked(tmp_path, corrections, episodes, persons):
+    bag = corrected_bag(tmp_path / 'bag', 3)
+    source = replace(source_of(bag, corrections=corrections), cadence=Cadence(period=0.1))
+    (folder,) = record_bags(source, 2, True, tmp_path / 'out')
+    assert facts_of(folder)['episodes'] == episodes
+    recordings = Recordings([folder], held_out=1)
+    into = (recordings.frames.table['stamp'] - START) // MS % (1000 * SECONDS)
+    assert set((into >= 800) & (into < 1200)) == persons
+    for run in (*recordings.training, *recordings.held_out):  # no leap over what was left out
+        assert np.diff(recordings.frames.table['stamp'][run]).max() < 200 * MS
+
+
+def test_frames_have_the_image_path_behind_them_and_another_path_is_another_recording(
+    bag, tmp_path
+):
+    paths = ImagePath(rotation=180), ImagePath(center_crop=0.5)
+    source = replace(source_of(bag), paths=paths)
+    frames = Recordings(record_bags(source, 2, True, tmp_path), held_out=1).frames
+    value = shade(int(frames.table['stamp'][0] - START) // MS)
+    for camera, path in enumerate(paths):
+        assert np.array_equal(frames.images([0])[0, camera], path(picture(value)))
+    assert frames.images([0])[0, 0, -1, -1, 0] > 200  # the corner that is bright
+    with pytest.raises(ValueError, match='found one that differs in image_path: choose'):
+        record_bags(source_of(bag), 2, True, tmp_path)
 
 
 def test_a_second_start_reads_no_bag_and_gives_the_same(bag, tmp_path, monkeypatch):

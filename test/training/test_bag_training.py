@@ -25,6 +25,7 @@ from vla_cache_ros.policy import Policy
 from vla_cache_ros.training import gate_report
 from vla_cache_ros.training import walks
 from vla_cache_ros.training.bag_recordings import BagSource
+from vla_cache_ros.training.run import as_recorded
 from vla_cache_ros.training.run import model_to_train_through
 from vla_cache_ros.training.run import train_on_bags
 from vla_cache_ros.training.settings import GateTraining
@@ -56,12 +57,13 @@ def short(monkeypatch):
 def test_a_gate_comes_of_bags_alone_with_a_report_and_drives_the_model(source, tmp_path, capsys):
     checkpoint = str(write_checkpoint(tmp_path / 'model'))
     out = tmp_path / 'run'
-    train_on_bags(checkpoint, source, out, TRAINING)
+    train_on_bags(checkpoint, source, out, TRAINING, images={'center_crop': 0.9})
     said = capsys.readouterr().out
     assert f'gate: learned@{out / "gate"}' in said
 
     figures = json.loads((out / 'report.json').read_text())
     assert [row['gate'] for row in figures['rows']] == ['dense', 'motion rule', 'after']
+    assert figures['images'] == 'squash to 224 (bicubic), centre crop 0.9'
     dense, rule, after = figures['rows']
     assert dense['mean'] == dense['displacement']['mean'] == 0
     assert rule['mean'] > 0 and rule['displacement']['mean'] > 0
@@ -79,6 +81,14 @@ def test_a_gate_comes_of_bags_alone_with_a_report_and_drives_the_model(source, t
     for _ in range(2):
         _, report = policy.act(Observation(images, 'pick up red cube', np.zeros(8)))
     assert report.gate == 'learned'
+
+
+def test_what_was_recorded_through_the_image_path_does_not_go_through_it_again():
+    vla = model_to_train_through('libero-object')
+    picture = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    (once,) = vla.images.see([picture])
+    assert (as_recorded(vla).images.see([once])[0] == once).all()
+    assert (vla.images.see([once])[0] != once).any()
 
 
 def test_a_gate_that_ships_with_the_model_is_what_was_before(source, tmp_path):

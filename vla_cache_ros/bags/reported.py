@@ -12,16 +12,19 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vla_cache_ros.bags.corrections import Corrections
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.reported_states import ReportedStates
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.sensing.inputs import Frame
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.robot import RobotState
 from vla_cache_ros.control.step_report import read_report
+from vla_cache_ros.control.takeover import PERSON
 
 PATIENCE = 2 * 10**9  # ns; a recorder under load may write a report before its images
 
@@ -36,6 +39,7 @@ def reported_steps(bag: Bag, topics: BagTopics, notes: Counter[str]) -> Iterator
     """Yield one observation a report; see `walk` for the arguments."""
     finder = _Finder(bag, topics, notes)
     for message in bag.messages(finder.wanted):
+        name_order(message.message, topics.encoding_8uc3)
         yield from finder.take(message)
     yield from finder.finish()
 
@@ -69,6 +73,7 @@ class _Finder:
         self._beside: dict[tuple[str, int], RobotState] = {}  # image -> state then
         self._reports: deque[_Waiting] = deque()
         self._runs, self._episode, self._last = 0, -1, None
+        self._corrections, self._spans, self._dry = Corrections(topics.corrections), 0, False
 
     def take(self, message: BagMessage) -> Iterator[BagStep]:
         """Keep a message; yield the observations that are complete with it, in their order."""
@@ -118,6 +123,9 @@ class _Finder:
     def _step(
         self, waiting: _Waiting, keys: list[tuple[str, int]], states: list[tuple[str, int]]
     ) -> Iterator[BagStep]:
+        self._spans += self._corrections.follow(waiting.report.get('control') == PERSON)
+        if not self._corrections.wanted:
+            return
         report, images = waiting.report, tuple(self._held[key] for key in keys)
         if states:
             state = self._robot.find(states)
@@ -130,11 +138,16 @@ class _Finder:
         except ValueError as error:
             self._notes[str(error)] += 1
             return
-        # An arm that is driven and a dry run are two episodes, whatever their number.
-        run = (waiting.run, report['gate'], report['command_stamp'] == 0, report['episode'])
+        correction = self._corrections.person
+        # An arm that is driven and a dry run are two episodes, whatever their number; while a
+        # person drives, nobody says which of them it is.
+        self._dry = self._dry if correction else report['command_stamp'] == 0
+        run = (waiting.run, report['gate'], self._dry, report['episode'], self._spans)
         self._episode += run != self._last
         self._last = run
-        yield BagStep(self._episode, observation, frames.stamp, waiting.time, report)
+        yield BagStep(
+            self._episode, observation, frames.stamp, waiting.time, report, correction=correction
+        )
 
     def _keys(self, report: dict) -> list[tuple[str, int]]:
         """Return (topic, stamp) of the images that a report was made from."""

@@ -45,6 +45,7 @@ class BagStep:
 
     episode: counts from 0. stamp: of the oldest image, ns. time: when the recording had all of it,
     or the live report where there is one, ns. report: what the live node said of it, else None.
+    correction: whether a person had taken the arm over.
     """
 
     episode: int
@@ -52,3 +53,4 @@ class BagStep:
     stamp: int
     time: int
     report: dict | None = None
+    correction: bool = False

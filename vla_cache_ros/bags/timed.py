@@ -11,12 +11,16 @@ from collections.abc import Iterator
 import re
 
 from vla_cache_ros.bags.clocks import Clocks
+from vla_cache_ros.bags.corrections import Corrections
+from vla_cache_ros.bags.corrections import read_mode
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reader import BagMessage
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
+from vla_cache_ros.bags.topics import STRING
 from vla_cache_ros.control.messages import stamp_of
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.sensing.inputs import Inputs
 
 _NUMBERS = re.compile(r'\d+\.\d+')
@@ -29,12 +33,20 @@ def timed_steps(
     images, states = topics.recorded_images(bag), topics.states(bag)
     inputs = Inputs(images, topics.state_input(bag))
     wanted = {*images, *states}
-    chooser = _Chooser(inputs, states, cadence, notes, Clocks(bag, wanted, notes))
+    corrections = Corrections(topics.corrections)
+    clocks = Clocks(bag, wanted, notes)
+    chooser = _Chooser(inputs, states, cadence, notes, clocks, corrections)
+    if bag.topics.get(topics.control) == STRING:
+        wanted.add(topics.control)
     if topics.text:
         inputs.take_instruction(topics.text)
     else:
         wanted.add(topics.instruction)
     for message in bag.messages(wanted):
+        if message.topic == topics.control:
+            chooser.hand_over(message)
+            continue
+        name_order(message.message, topics.encoding_8uc3)
         step = chooser.take(message)
         if step is not None:
             yield step
@@ -50,13 +62,24 @@ class _Chooser:
         cadence: Cadence,
         notes: Counter[str],
         clocks: Clocks,
+        corrections: Corrections,
     ):
+        self._corrections, self._after = corrections, 0  # ns; earlier images are others'
         self._inputs, self._states, self._cadence = inputs, states, cadence
         self._notes, self._clocks = notes, clocks
         self._first_notes: dict[str, str] = {}
         self._newest: dict[str, int] = {}  # image topic -> stamp, ns
         self._episode, self._begun = 0, False
         self._due: int | None = None  # ns; None: with the first observation that is possible
+
+    def hand_over(self, message: BagMessage) -> None:
+        """Take who has the arm from now on."""
+        person = read_mode(message.message.data)
+        if person is None:
+            self._notes[f'{message.topic}: a message that cannot be read'] += 1
+        elif self._corrections.follow(person):
+            self._end_episode()
+            self._after = message.time
 
     def take(self, message: BagMessage) -> BagStep | None:
         """Keep a message; return the observation that it completes, if one is due."""
@@ -73,6 +96,8 @@ class _Chooser:
         return self._observe(message.time)
 
     def _observe(self, now: int) -> BagStep | None:
+        if not self._corrections.wanted:
+            return None
         cadence = self._cadence
         problems = self._inputs.problems(
             now, cadence.image_timeout, cadence.state_timeout, cadence.sync_slop
@@ -80,7 +105,7 @@ class _Chooser:
         for text in problems.values():
             kind = _NUMBERS.sub('', text)  # one note, whatever the age in it
             self._notes[self._first_notes.setdefault(kind, text)] += 1
-        frames = self._inputs.newest_set(self._due or 0, cadence.sync_slop)
+        frames = self._inputs.newest_set(self._due or self._after, cadence.sync_slop)
         if problems or frames is None:
             return None
         if self._due is None:
@@ -98,7 +123,8 @@ class _Chooser:
         late = frames.stamp - self._due > period // 2
         self._due = (frames.stamp if late else self._due) + period
         self._begun = True
-        return BagStep(self._episode, observation, frames.stamp, now)
+        correction = self._corrections.person
+        return BagStep(self._episode, observation, frames.stamp, now, correction=correction)
 
     def _follows(self, message: BagMessage) -> bool:
         """Say whether an image is newer than its camera's last; end the episode at a leap."""

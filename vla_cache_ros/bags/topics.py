@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vla_cache_ros.bags.corrections import Choice
 from vla_cache_ros.control.sensing.robot import JOINTS as JOINT_SOURCE
 from vla_cache_ros.control.sensing.robot import POSE as POSE_SOURCE
 from vla_cache_ros.control.sensing.robot import PoseSource
@@ -39,7 +40,9 @@ class BagTopics:
     taken. text: an instruction in place of the topic. pose: of PoseStamped; with an ee_frame of
     transforms, in which that frame is looked up in base_frame. arm_joints: begin the state in
     place of the pose. Without joints, or a pose that is needed, observations carry no state. With
-    an empty report, observations are chosen as if nothing had run live.
+    an empty report, observations are chosen as if nothing had run live. control: says who has the
+    arm. corrections: what is done with observations while a person has it.
+    encoding_8uc3: what images of that encoding are, bgr8 or rgb8.
     """
 
     images: tuple[str, ...] = ('/image_raw', '/wrist/image_raw')
@@ -54,6 +57,9 @@ class BagTopics:
     base_frame: str = 'base_link'
     ee_frame: str = ''
     report: str = '/vla_node/step_report'
+    control: str = '/vla_node/control_mode'
+    corrections: Choice = 'use'
+    encoding_8uc3: str = ''
 
     def recorded_images(self, bag: Bag) -> tuple[str, ...]:
         """Return the image topics as they are called in the bag."""
@@ -103,6 +109,8 @@ class BagTopics:
         wanted = [(name, IMAGES, '--image-topic') for name in self.recorded_images(bag)]
         if not self.text and not self.has_reports(bag):
             wanted.append((self.instruction, (STRING,), '--instruction-topic or --instruction'))
+        if self.corrections != 'use' and not self.has_reports(bag):
+            wanted.append((self.control, (STRING,), '--control-topic, for --corrections'))
         if needs_state:
             wanted.append((self.joints, (JOINTS,), '--joint-topic'))
         if needs_state and self.layout.needs_pose:

@@ -10,6 +10,7 @@ Knows no model: whether a missing state matters is the caller's business.
 from collections import Counter
 from collections.abc import Iterator
 
+from vla_cache_ros.bags.colour import watched
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.reported import reported_steps
 from vla_cache_ros.bags.reported import usable_reports
@@ -26,16 +27,18 @@ def walk(
     Yield observations in the order of recording, with state wherever the bag has it.
 
     cadence is for a bag without step reports; an empty `topics.report` passes reports over.
-    notes: takes why there was no observation, or how stamps were read, and how often.
+    notes: takes why there was no observation, how stamps were read, which camera shows no
+    colour, and how often.
     Raises ValueError if the bag lacks images or an instruction.
     """
     topics.check(bag, needs_state=False)
     notes = Counter() if notes is None else notes
+    images = topics.recorded_images(bag)
     if topics.has_reports(bag):
         if usable_reports(bag, topics):
-            return reported_steps(bag, topics, notes)
+            return watched(reported_steps(bag, topics, notes), bag, images, notes)
         notes[
             f'{topics.report}: the live node had fewer cameras than {len(topics.images)}; '
             'observations are chosen by time'
         ] += 1
-    return timed_steps(bag, topics, cadence, notes)
+    return watched(timed_steps(bag, topics, cadence, notes), bag, images, notes)

@@ -38,6 +38,7 @@ class Invalidation(StrEnum):
     STEP_FAILED = 'step_failed'
     NEW_INSTRUCTION = 'new_instruction'
     DRIFT = 'drift'
+    HANDED_BACK = 'handed_back'
 
 
 @dataclass

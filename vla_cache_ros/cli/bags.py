@@ -5,6 +5,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from vla_cache_ros.bags.corrections import Choice
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.settings import Settings
 
@@ -38,6 +39,11 @@ class TopicOptions(Settings):
     finger_offset: tuple[float, ...] = ()
     """--bag: what is added to it then; repeat for each finger joint."""
 
+    control_topic: str = BagTopics.control
+    """--bag: who had the arm."""
+    corrections: Choice = 'use'
+    """--bag: what is done with observations while a person had taken the arm over."""
+
     def named(self, report: str = '') -> BagTopics:
         """Return these topics, the usual ones where none is named; report: that of a live node."""
         usual = self.ee_frame and self.pose_topic == BagTopics.pose
@@ -54,6 +60,8 @@ class TopicOptions(Settings):
             base_frame=self.base_frame,
             ee_frame=self.ee_frame,
             report=report,
+            control=self.control_topic,
+            corrections=self.corrections,
         )
 
 

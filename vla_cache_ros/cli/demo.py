@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vla_cache_ros.cli.view import Viewed
 from vla_cache_ros.evaluation.settings import Episodes
 from vla_cache_ros.evaluation.settings import Gated
 from vla_cache_ros.settings import Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demo(Gated, Episodes):
+class Demo(Viewed, Gated, Episodes):
     """Drive the simulated arm over real ROS 2, dense and then cached, and show what it saved."""
 
     episodes: Count = 3

@@ -8,6 +8,7 @@ Both share checkpoint and gates. An option of the one is refused with the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -17,6 +18,7 @@ from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
+from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.evaluation.settings import Checkpoint
 from vla_cache_ros.evaluation.settings import ClosedLoop
 from vla_cache_ros.evaluation.settings import InLoop
@@ -26,7 +28,7 @@ from vla_cache_ros.settings import Share
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlongBags(TopicOptions):
+class AlongBags(TopicOptions, ImageOptions):
     """With --bag: what is read, compared and written."""
 
     out: Path = Path('evaluation')
@@ -83,7 +85,7 @@ class Evaluate(Placed, Checkpoint):
         from vla_cache_ros.evaluation.recordings.run import BagTask
 
         along = self.recordings
-        topics = along.named(along.report_topic)
+        topics = replace(along.named(along.report_topic), encoding_8uc3=along.encoding_8uc3)
         executed = along.execute_steps or usual_steps(self.checkpoint)
         period = executed / CONTROL_FREQUENCY if along.period is None else along.period
         tasks = [
@@ -99,6 +101,7 @@ class Evaluate(Placed, Checkpoint):
             along.processes,
             self.device,
             self.dtype,
+            along.images(),
         )
         return bool(figures['bags'])
 

@@ -10,13 +10,14 @@ from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
+from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.settings import Count
 from vla_cache_ros.settings import Settings
 from vla_cache_ros.training.settings import GateTraining
 
 
 @dataclass(frozen=True, kw_only=True)
-class FromBags(TopicOptions):
+class FromBags(TopicOptions, ImageOptions):
     """With --bag: what is recorded, and what is held out."""
 
     period: float | None = None
@@ -67,7 +68,8 @@ class TrainGate(Settings):
         period = along.period
         if period is None:
             period = usual_steps(self.checkpoint) / CONTROL_FREQUENCY
-        source = BagSource(self.bag, along.named(), Cadence(period), along.offsets)
+        topics = replace(along.named(), encoding_8uc3=along.encoding_8uc3)
+        source = BagSource(self.bag, topics, Cadence(period), along.offsets)
         train_on_bags(
             self.checkpoint,
             source,
@@ -76,4 +78,5 @@ class TrainGate(Settings):
             along.held_out,
             along.unnorm_key,
             self.device,
+            along.images(),
         )

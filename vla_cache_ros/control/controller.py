@@ -34,8 +34,10 @@ from vla_cache_ros.control.sensing.inputs import CAUSES
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.inputs import Inputs
 from vla_cache_ros.control.sensing.robot import state_input
-from vla_cache_ros.control.sensing.stillness import CAUSE as FROZEN
 from vla_cache_ros.control.sensing.stillness import Stillness
+from vla_cache_ros.control.takeover import PERSONS
+from vla_cache_ros.control.takeover import Takeover
+from vla_cache_ros.control.takeover import TELEOP
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 
@@ -83,6 +85,7 @@ class Controller:
         )
         self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
         self._steering = Steering(parameters, self.inputs, self.pace)
+        self.takeover = Takeover(self, surroundings)
         self._sent = self._ticked = 0  # ns, the last command and the last tick
         self._stopped = 0  # ticks for which there has been a reason to stand still
         self._outcome: Outcome | None = None
@@ -101,7 +104,7 @@ class Controller:
         """Stop, and send nothing from then on."""
         if not self.active:
             return
-        self.halt()
+        self.halt(everyone=True)
         self.active = False
         self._have(self._policy.reset, 'deactivated')
         self.causes.clear(self.causes.names() - {'paused', 'emergency_stop'})
@@ -120,6 +123,7 @@ class Controller:
     def clock_jumped(self) -> None:
         """Begin an episode: messages, cache and held command belong to another time."""
         self.inputs.forget()
+        self.takeover.clock_jumped()
         self.new_episode('clock_jumped_back')
 
     def pause(self, hold: bool) -> None:
@@ -158,14 +162,22 @@ class Controller:
             self.causes.clear({'duplicate_node'})
             self._after = self._world.now()
 
-    def halt(self) -> None:
-        """Drop what is played or inferred; send a stop. Only newer messages count from here."""
+    def forget(self, cause: str) -> None:
+        """Have the policy forget what it has cached."""
+        self._have(self._policy.invalidate, cause)
+
+    def halt(self, everyone: bool = False) -> None:
+        """
+        Drop what is played or inferred; send a stop. Only newer messages count from here.
+
+        everyone: stop a person's twists too.
+        """
         self._epoch += 1
         self._inference_begin = None
         self._worker.withdraw()
         self._playback.stop()
         self._after = self._world.now()
-        if self.active:
+        if self.active and (everyone or not self.takeover.person):
             self._send(STOP)
 
     def consider(self) -> None:
@@ -176,11 +188,9 @@ class Controller:
         problems = self.inputs.problems(
             now, parameters.image_timeout, parameters.state_timeout, parameters.sync_slop
         )
-        if parameters.frozen_image:
-            problems |= self.stillness.problems(
-                self.inputs.newest_images(), self._measured(), now, parameters.image_timeout
-            )
-        new = self.causes.replace(problems, CAUSES | {FROZEN})
+        problems |= self.takeover.problems(now, parameters.command_timeout)
+        problems |= self.stillness.problems(self.inputs, parameters, now)
+        new = self.causes.replace(problems, CAUSES | TELEOP)
         for message in new:
             self._world.warn(f'stop: {message}')
         if new:
@@ -199,9 +209,10 @@ class Controller:
         """Renew the held command, or hold still; a stop is not repeated for ever."""
         if not self.active:
             return
+        self.takeover.expire(self.parameters.takeover_timeout)
         self.consider()
         self._ticked = self._world.now()
-        if self.causes:
+        if self.takeover.stands_still():
             self._stopped += 1
             # in ticks, which go on when the ROS clock does not
             if self._stopped <= self.parameters.stop_pub_timeout * self.parameters.publish_rate:
@@ -216,7 +227,7 @@ class Controller:
         if self.active and self._world.now() - self._ticked > self._timeout:
             self._lapse()  # the process was frozen: what was observed before is long past
         if self.drift.parted(self._epoch, self.parameters):
-            self._have(self._policy.invalidate, 'drift')
+            self.forget('drift')
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return False
@@ -245,6 +256,9 @@ class Controller:
             self._after = next_due
             return 0
         self.causes.clear({'overrun'})
+        if self.takeover.person:
+            self._after = next_due  # it watches as often as it would act
+            return 0
         if self._waits:
             self._playback.start(actions[:steps], now)
         else:
@@ -256,9 +270,11 @@ class Controller:
 
     def _play(self, now: int) -> int:
         """Send what is due at now (ns); return its stamp."""
+        if self.takeover.person:
+            return self._follow(now)
         due = self._playback.due(now)
         if isinstance(due, np.ndarray):
-            return self._send_action(due)
+            return self._send(self._steering.command(due, self.parameters, self._elapsed(), now))
         stamp = self._send(WAIT)
         if due is Due.LAPSED:
             self._lapse()
@@ -277,13 +293,13 @@ class Controller:
         self.causes.clear({'command_timeout'})
 
     def _infer(self, now: int) -> None:
-        if self.causes.names() - PROBED:
+        if self.causes.names() - PROBED - TELEOP:
             return
         frames = self.inputs.newest_set(self._after, self.parameters.sync_slop)
         if frames is None:
             return
         if self.last_image and frames.stamp - self.last_image > self.parameters.max_gap * 1e9:
-            self._have(self._policy.invalidate, 'gap_too_long')
+            self.forget('gap_too_long')
         self.last_image, self._inference_begin = frames.stamp, now
         self._worker.offer(functools.partial(self._think, frames, self._epoch))
 
@@ -306,26 +322,28 @@ class Controller:
 
         self._worker.order(do)
 
-    def _measured(self) -> np.ndarray | None:
-        if self.parameters.joint_output:
-            return self.inputs.joint_positions(self.parameters.arm_joints)
-        return self.inputs.pose()
+    def _follow(self, now: int) -> int:
+        """Send a person's twist, if there is one, at now (ns); the gripper stays as it is."""
+        twist = self.takeover.twist
+        if twist is None:
+            return now
+        return self._send(self._steering.follow(twist, self.parameters, self._elapsed()))
 
-    def _send_action(self, action: np.ndarray) -> int:
-        now = self._world.now()
-        elapsed = (now - self._sent) * 1e-9
-        command = self._steering.command(action, self.parameters, elapsed, now)
-        self.limited.update(command.limited)
-        return self._send(command)
+    def _elapsed(self) -> float:
+        """Return the time (s) since the last command."""
+        return (self._world.now() - self._sent) * 1e-9
 
     def _send(self, command: Command) -> int:
         self._steering.sent(command)
+        if self.takeover.silent and 'emergency_stop' not in self.causes.names():
+            self.stillness.command(WAIT, self._world.now())
+            return self._world.now()
+        self.limited.update(command.limited)
         self._sent = self._world.send(command)
-        if not self.parameters.dry_run:
-            self.stillness.command(command, self._sent)
+        self.stillness.command(WAIT if self.parameters.dry_run else command, self._sent)
         return self._sent
 
     def _stop(self, cause: str, message: str) -> None:
         if self.causes.raise_cause(cause, message):
             self._world.warn(f'stop: {cause}: {message}')
-        self.halt()
+        self.halt(everyone=cause in PERSONS)

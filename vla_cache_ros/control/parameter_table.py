@@ -13,6 +13,7 @@ from vla_cache_ros.control.parameters import GzArmParameters
 from vla_cache_ros.control.parameters import PictureSourceParameters
 from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.control.parameters import SimRobotParameters
+from vla_cache_ros.control.parameters import ViewParameters
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 NODES = {
@@ -20,14 +21,16 @@ NODES = {
     'sim_robot_node': SimRobotParameters,
     'gz_arm_node': GzArmParameters,
     'recorder': RecorderParameters,
+    'view': ViewParameters,
     'picture_source': PictureSourceParameters,
 }
 INTRODUCTION = """# Parameters
 
-Written by `python -m vla_cache_ros.control.parameter_table` from `control/vla_parameters.py`
-and `parameters.py`. A parameter marked *live* may change while the node runs; the others take
-effect at configure, and are refused in between. An unknown name, a value of another type or out of
-range is refused in one line. On a running graph: `ros2 param describe /vla_node <name>`."""
+Written by `python -m vla_cache_ros.control.parameter_table` from `control/vla_parameters.py`,
+`image_parameters.py` and `parameters.py`. A parameter marked *live* may change while the node
+runs; the others take effect at configure, and are refused in between. An unknown name, a value of
+another type or out of range is refused in one line. On a running graph: `ros2 param describe
+/vla_node <name>`."""
 
 
 def markdown() -> str:

@@ -99,7 +99,8 @@ class RecorderParameters(Parameters):
     topics: tuple[str, ...] = parameter(
         ('image_raw', 'instruction', 'joint_states', 'end_effector_pose', 'delta_twist_cmds',
          'target_pose', 'joint_position_commands', 'joint_trajectory', 'gripper/commands',
-         'estop', '/diagnostics', 'vla_node/step_report', 'vla_node/run_info'),
+         'estop', 'teleop_twist_cmds', '/diagnostics', 'vla_node/step_report',
+         'vla_node/run_info', 'vla_node/control_mode'),
         'topics to record, each from the moment it has a publisher',
         pattern=r'[/\w]+',
     )  # fmt: skip
@@ -107,6 +108,13 @@ class RecorderParameters(Parameters):
     def contradiction(self) -> str:
         """Return what is wrong with the values together, or an empty string."""
         return '' if self.bag_path else 'bag_path: expected a folder to be made, got nothing'
+
+
+@dataclass(frozen=True)
+class ViewParameters(Parameters):
+    """Parameters of view."""
+
+    path: str = parameter('', 'Rerun file to write; empty: open the viewer')
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,6 @@ class StopCauses:
         """Return one line for each reason, the cause first."""
         return [f'{cause}: {message}' for (cause, _), message in self._active.items()]
 
-    def names(self) -> set[str]:
-        """Return the causes that are active."""
-        return {cause for cause, _ in self._active}
+    def names(self, source: str | None = None) -> set[str]:
+        """Return the causes that are active, of one source or of all."""
+        return {cause for cause, origin in self._active if source in (None, origin)}

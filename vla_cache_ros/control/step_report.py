@@ -26,11 +26,13 @@ def step_report(
     episode: int,
     published: int,
     timings: Mapping[str, float],
+    control: str = 'policy',
 ) -> str:
     """
     Return what one inference used, did and cost, as JSON text.
 
-    published: stamp (ns) of the first command, 0 in a dry run; timings: milliseconds by name.
+    published: stamp (ns) of the first command, 0 in a dry run or while a person has the arm;
+    timings: milliseconds by name; control: who has the arm, `policy` or `person`.
     The active tokens are a bitmap in hexadecimal, most significant bit first, camera-major.
     """
     active = np.asarray(report.active, bool)
@@ -38,6 +40,7 @@ def step_report(
         {
             'episode': episode,
             'step': report.step,
+            'control': control,
             'instruction': frames.instruction,
             'gate': report.gate,
             'reuse': round(float(report.reuse), 6),

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from operator import lt
 
 from vla_cache_ros.control.gripper_parameters import GripperParameters
+from vla_cache_ros.control.image_parameters import ImageParameters
 from vla_cache_ros.control.joint_parameters import joint_contradiction
 from vla_cache_ros.control.parameters import parameter
 
 
 @dataclass(frozen=True)
-class VLAParameters(GripperParameters):
+class VLAParameters(GripperParameters, ImageParameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
@@ -57,16 +58,6 @@ class VLAParameters(GripperParameters):
         'share of visual tokens that a gate with a budget reuses, (n - 1) / n for every; below 0: '
         'its own default',
         bounds=(-1.0, 1.0),
-    )
-    image_topics: tuple[str, ...] = parameter(
-        ('image_raw',),
-        'image topics, in the order of the cameras the checkpoint expects',
-        pattern=r'[~/\w]+',
-    )
-    image_transport: str = parameter(
-        'raw',
-        'raw (Image messages) or compressed (CompressedImage on <topic>/compressed)',
-        pattern='raw|compressed',
     )
     finger_joints: tuple[str, ...] = parameter(
         ('finger_joint1', 'finger_joint2'),
@@ -182,6 +173,9 @@ class VLAParameters(GripperParameters):
         'time for which a stop is repeated; afterwards nothing is sent until its cause is gone',
         's',
         (0.1, 60.0),
+    )
+    takeover_timeout: float = parameter(
+        0.0, 'rest after which a device gives the arm back; 0: take_over does', 's', (0.0, 3600.0)
     )
     image_timeout: float = parameter(
         0.12, 'age of the newest image at which the arm is stopped', 's', (0.01, 60.0), live=True
@@ -333,4 +327,5 @@ class VLAParameters(GripperParameters):
                 value = getattr(self, name)
                 got = list(value) if isinstance(value, tuple) else f'{value:g}'
                 return f'{name}: expected {expected}, got {got}'
-        return joint_contradiction(self) if self.joint_output else ''
+        joints = joint_contradiction(self) if self.joint_output else ''
+        return joints or super().contradiction()

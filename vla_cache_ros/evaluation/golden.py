@@ -24,7 +24,6 @@ from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.images import resize
 from vla_cache_ros.vla.model import PrismaticVLA
 from vla_cache_ros.vla.prompt import end_with_blank
 
@@ -124,7 +123,7 @@ def _first_step(
     action_dim: int = 7,
 ) -> tuple[Tensor, list[int], SlotEngine, StepResult]:
     """Return pixel values, prompt ids, and the engine after a dense step with what it returned."""
-    pixels = np.stack([resize(image) for image in images])
+    pixels = loaded.images.see(list(images))
     values = loaded.images.normalize(pixels)
     ids = end_with_blank([int(i) for i in sample['prompt_input_ids'][0]], LLAMA_BLANK)
     engine = SlotEngine(loaded.model, action_dim, text_capacity=max(TEXT_CAPACITY, len(ids)))

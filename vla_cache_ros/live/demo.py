@@ -154,15 +154,19 @@ def run_demo(
     seed: int,
     out: Path,
     execution: str = 'synchronous',
+    view: str | None = None,
 ) -> dict[str, Any]:
     """
     Run `episodes` instructions dense, the same ones with `gate`, and write everything to `out`.
 
-    execution: the parameter of that name; a wrong one is refused by the node.
+    execution: the parameter of that name; a wrong one is refused by the node. view: Rerun file
+    to show the run in beside the bag, '' for a viewer, None for neither.
     Returns what report.json holds. Raises ChildProcessError, with the end of a log, when a
     process died or did not do what it was asked (all are ended by then), and ValueError where
     `out/bag` is not a bag and would be lost.
     """
+    if view is not None:
+        import vla_cache_ros.live.view  # noqa: F401 - a lack of rerun is one line, and now
     folder = resolve(checkpoint)  # a wrong name shall not cost the start of three processes
     split_gate(gate, reuse)
     _make_room(out)
@@ -173,7 +177,7 @@ def run_demo(
     cameras = 2
     if is_causal(folder):  # one camera, one action at a time
         cameras, chosen = 1, {**chosen, 'image_topics': ['image_raw'], 'execute_steps': 1}
-    _drive(runs, checkpoint, chosen, range(seed, seed + episodes), out)
+    _drive(runs, checkpoint, chosen, range(seed, seed + episodes), out, view)
 
     print('rendering the video from the bag ...', flush=True)
     bag, video = Bag(out / 'bag'), out / 'demo.mp4'
@@ -198,12 +202,16 @@ def _drive(
     chosen: Mapping[str, Any],
     seeds: Sequence[int],
     out: Path,
+    view: str | None,
 ) -> None:
     with nodes(out / 'log') as processes:
         # What stands for cameras, arm and disk has machines of its own beside a real robot.
         processes.start_node('recorder', {'bag_path': out / 'bag'}, niceness=19)
         processes.start_node('sim_robot_node', {}, niceness=19)
         processes.start_node('vla_node', {'model_path': checkpoint})
+        if view is not None:
+            values = {'path': view} if view else {}
+            processes.start_node('view', values, 'vla_cache_ros.live.view', niceness=19)
         total = len(runs) * len(seeds)
         with (
             DemoGraph(processes.check) as graph,

@@ -21,6 +21,7 @@ from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.share import share_file
 
 PARAMETERS = 'config/tabletop.yaml'
+DRIVERS = ('sim_robot_node', 'gz_arm_node')
 TAIL_LINES = 15
 _PATIENCE = 5.0  # s a process may take to end after SIGINT before it is killed
 
@@ -81,7 +82,8 @@ class Processes:
         for key, value in values.items():
             text = str(value).lower() if isinstance(value, bool) else value
             arguments += ['-p', f'{key}:={text}']
-        self.start(name, module or f'vla_cache_ros.ros.{name}', arguments, niceness)
+        room = 'ros.drivers' if name in DRIVERS else 'ros'
+        self.start(name, module or f'vla_cache_ros.{room}.{name}', arguments, niceness)
 
     def check(self) -> None:
         """Raise ProcessDied, with the tail of its log, if a process has ended."""

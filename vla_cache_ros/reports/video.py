@@ -11,23 +11,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
+from vla_cache_ros.overlay import ACCENT
+from vla_cache_ros.overlay import FADE
+from vla_cache_ros.overlay import grids
+from vla_cache_ros.overlay import INK
+from vla_cache_ros.overlay import PAPER
+from vla_cache_ros.overlay import shade
 
 CAMERA_SIZE = 448  # px, edge of one camera's square in the video
 HEADER = 56  # px, the line with the instruction
 FOOTER = 72  # px, the line with gate, reuse and milliseconds
-INK = (238, 240, 243)
 DIM = (150, 156, 166)
-PAPER = (22, 25, 31)
-ACCENT = (255, 176, 46)
-_SHADE = np.array([38, 62, 92], np.float32)  # what reused patches fade into
 BAR = (98, 122, 152)
-_SHADE_WEIGHT = 0.6
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,11 @@ def draw(frame: Frame) -> np.ndarray:
     Raises ValueError if `active` does not divide into one square grid per camera.
     """
     cameras = len(frame.images)
-    masks = [None] * cameras if frame.active is None else grids(frame.active, cameras)
+    fades = [None] * cameras
+    if frame.active is not None:
+        fades = grids(FADE * ~frame.active, cameras)
     views = [
-        shade(image, mask, CAMERA_SIZE) for image, mask in zip(frame.images, masks, strict=True)
+        shade(image, fade, CAMERA_SIZE) for image, fade in zip(frame.images, fades, strict=True)
     ]
     width = max(cameras, 2) * CAMERA_SIZE
     canvas = Image.new('RGB', (width, HEADER + CAMERA_SIZE + FOOTER), PAPER)
@@ -105,38 +107,6 @@ def write_video(frames: Iterable[Frame], path: Path, fps: float) -> int:
     if not count:
         raise ValueError(f'no frame for {path}: expected at least one image of every camera')
     return count
-
-
-def grids(values: np.ndarray, cameras: int) -> np.ndarray:
-    """
-    Lay out one value a token [V] as one square grid per camera [cameras, edge, edge].
-
-    Raises ValueError if the tokens do not divide so.
-    """
-    edge = round((len(values) / cameras) ** 0.5)
-    if edge * edge * cameras != len(values):
-        raise ValueError(
-            f'cannot lay out {len(values)} tokens: expected a square grid per camera, '
-            f'{cameras} cameras came'
-        )
-    return np.asarray(values).reshape(cameras, edge, edge)
-
-
-def shade(image: np.ndarray, active: np.ndarray | None, size: int) -> np.ndarray:
-    """
-    Return the image uint8 [size, size, 3] with its reused patches faded.
-
-    active: bool [edge, edge], patches that stay clear; None leaves all of them clear.
-    """
-    shrinks = size < image.shape[0]
-    view = cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    if active is None:
-        return view
-    mask = cv2.resize(active.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
-    reused = view * (1 - _SHADE_WEIGHT) + _SHADE * _SHADE_WEIGHT  # [size, size, 3]
-    return np.where(mask[..., None] > 0, view, reused.astype(np.uint8))
 
 
 def _draw_figures(

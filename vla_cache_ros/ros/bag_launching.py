@@ -13,6 +13,7 @@ from typing import Any
 from launch import LaunchContext
 from launch.actions import ExecuteProcess
 import launch.logging
+from vla_cache_ros.control.image_parameters import image_names
 from vla_cache_ros.control.parameters import RecorderParameters
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.launching import renamed
@@ -21,7 +22,8 @@ from vla_cache_ros.ros.launching import text_of
 import yaml
 
 # What other nodes say about the robot: absolute, since no namespace changes them.
-SURROUNDINGS = ('/tf', '/tf_static', '/rosout', '/parameter_events')
+TRANSFORMS = ('/tf', '/tf_static')
+SURROUNDINGS = (*TRANSFORMS, '/rosout', '/parameter_events')
 INPUTS = ('instruction', 'joint_states', 'end_effector_pose')  # of the policy, beside images
 CLOSING = '30'  # s for MCAP to write its index before a stronger signal follows
 
@@ -52,10 +54,11 @@ def playing(context: LaunchContext) -> ExecuteProcess:
     path = Path(text_of(context, 'bag_path'))
     if not path.exists():
         raise ValueError(f'bag_path: expected a recorded bag, got {path}, which is not there')
-    images = in_file(context, VLAParameters, 'image_topics')
-    if in_file(context, VLAParameters, 'image_transport') == 'compressed':
-        images = [f'{topic}/compressed' for topic in images]
+    given = (in_file(context, VLAParameters, name) for name in ('image_topics', 'image_transport'))
+    images = image_names(*given)
     topics = [renamed(context, topic) for topic in (*images, *INPUTS)]
+    if in_file(context, VLAParameters, 'ee_frame'):
+        topics += TRANSFORMS
     command = ['ros2', 'bag', 'play', str(path), '--clock', '--rate', text_of(context, 'rate')]
     return ExecuteProcess(name='bag_play', cmd=[*command, '--topics', *topics], output='screen')
 

@@ -19,17 +19,20 @@ import numpy as np
 from vla_cache_ros import __version__
 from vla_cache_ros.control.controller import Controller
 from vla_cache_ros.control.drift_check import DRIFTED
+from vla_cache_ros.control.sensing.colour import ColourWatch
+from vla_cache_ros.control.sensing.colour import NO_COLOUR
 from vla_cache_ros.control.vla_parameters import VLAParameters
 
 _WINDOW = 500  # inferences over which percentiles are taken
 
 
 class Figures:
-    """Counters and latencies since configure."""
+    """Counters, latencies and cameras without colour since configure."""
 
     def __init__(self):
         """Start at zero."""
         self.counts: Counter[str] = Counter()
+        self.colours = ColourWatch()
         self._windows: dict[str, deque[float]] = {}
 
     def note(self, name: str, value: float) -> None:
@@ -64,16 +67,20 @@ def diagnostics(
     if controller is not None:
         causes = controller.causes
         status.message = 'active' if controller.active else 'inactive'
+        status.message += '; a person has the arm' * controller.takeover.person
         if causes:
             status.level = DiagnosticStatus.WARN
             status.message = '; '.join(causes.messages())
         else:
+            gray = figures.colours.gray
             degraded = [controller.pace.message(), DRIFTED * controller.drift.guard.alarmed]
+            degraded.append(f'{NO_COLOUR}: {", ".join(gray)}' if gray else '')
             if any(degraded):
                 status.level = DiagnosticStatus.WARN
                 status.message = '; '.join(filter(None, [status.message, *degraded]))
         values |= {
             'episode': controller.episode,
+            'control': controller.takeover.who,
             'last image stamp': f'{controller.last_image * 1e-9:.3f}',
             **controller.pace.summary(),
             'stop causes': ', '.join(sorted(causes.names())) or 'none',
@@ -81,6 +88,7 @@ def diagnostics(
             **{f'stops {cause}': n for cause, n in sorted(causes.counts.items())},
             **{f'invalidations {cause}': n for cause, n in controller.invalidations.items()},
             **controller.drift.figures(),
+            NO_COLOUR: ', '.join(figures.colours.gray) or 'none',
         }
     values |= figures.summary()
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

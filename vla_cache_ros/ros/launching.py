@@ -45,6 +45,7 @@ TOPICS = {
     'joint_trajectory_topic': 'joint_trajectory',
     'gripper_topic': 'gripper/commands',
     'estop_topic': 'estop',
+    'teleop_topic': 'teleop_twist_cmds',
 }
 # An action has no name of its own to ROS 2 remapping, only these.
 _OF_AN_ACTION = ('send_goal', 'cancel_goal', 'get_result', 'feedback', 'status')

@@ -35,6 +35,7 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
         reuse=parameters.reuse if parameters.reuse >= 0 else None,
         unnorm_key=parameters.unnorm_key or None,
         threads=parameters.threads,
+        images=parameters.image_path(),
     )
 
 

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
+from vla_cache_ros.control.image_parameters import image_names
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.ros.qos import COMMAND
 from vla_cache_ros.ros.qos import LATCHED
@@ -51,10 +52,9 @@ class InputSubscriptions:
         """Subscribe; states: which of STATES are needed."""
         self._node = node
         self._made: list = []
-        for topic in parameters.image_topics:
-            name, kind = topic, Image
-            if parameters.image_transport == 'compressed':
-                name, kind = f'{topic}/compressed', CompressedImage
+        names = image_names(parameters.image_topics, parameters.image_transport)
+        for topic, name in zip(parameters.image_topics, names, strict=True):
+            kind = Image if name == topic else CompressedImage
             self._subscribe(kind, name, functools.partial(on_image, topic), NEWEST)
         for source in states:
             topic, kind, profile = STATES[source]

@@ -28,7 +28,8 @@ def transform_type() -> type:
 
 
 def make_buffer() -> Any:  # noqa: ANN401 - a TransformBuffer, or what behaves like one
-    """Return tf2's buffer if there is one."""
+    """Return tf2's buffer if there is one; raises ValueError where there is no type of /tf."""
+    transform_type()
     try:
         import tf2_ros
     except ModuleNotFoundError:

@@ -30,6 +30,7 @@ from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.safety import ClockWatch
+from vla_cache_ros.control.sensing.images import name_order
 from vla_cache_ros.control.step_report import step_report
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import QuietMemory
@@ -51,9 +52,11 @@ from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.process import stop_requested
 from vla_cache_ros.ros.qos import LATCHED
 from vla_cache_ros.ros.subscriptions import InputSubscriptions
+from vla_cache_ros.ros.teleoperation import Teleoperation
 from vla_cache_ros.ros.transforms import make_buffer
 from vla_cache_ros.ros.transitions import guarded
 from vla_cache_ros.ros.transitions import TolerantLifecycleNode
+from vla_cache_ros.ros.views import Views
 
 CLOSE_TIMEOUT = 3.0  # s; below the 5 s after which launch escalates
 
@@ -68,6 +71,7 @@ class VLANode(TolerantLifecycleNode):
         self._worker: Worker | None = None
         self._controller: Controller | None = None
         self._listening: InputSubscriptions | None = None
+        self._views: Views | None = None
         self._ticks = None
         self._figures = Figures()
         self._memory = QuietMemory()
@@ -87,6 +91,7 @@ class VLANode(TolerantLifecycleNode):
         self.create_service(SetBool, '~/pause', self._on_pause)
         self._estop = EmergencyStop(self, self._on_estop)
         self._twins = Twins(self, lambda: self._controller)
+        self._teleoperation = Teleoperation(self, lambda: self._controller)
         # By a clock that nobody can stop: a stalled one has to be noticed, and told of.
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
@@ -106,8 +111,9 @@ class VLANode(TolerantLifecycleNode):
         try:
             # first, so that drivers find them while the policy loads
             self._outputs = ArmOutputs(self, self._settings)
+            transforms = make_buffer() if self._settings.ee_frame else None
             policy = self._worker.wait_for(self._worker.order(self._load), stop_requested)
-            self._prepare(policy)
+            self._prepare(policy, transforms)
         except BaseException:
             self._release()
             raise
@@ -151,7 +157,7 @@ class VLANode(TolerantLifecycleNode):
         warm_up(policy, self._settings)
         return policy
 
-    def _prepare(self, policy: Any) -> None:  # noqa: ANN401
+    def _prepare(self, policy: Any, transforms: Any) -> None:  # noqa: ANN401
         """Make what depends on parameters and policy: controller, subscriptions, ticks."""
         parameters, self._figures = self._settings, Figures()
         self._watch = ClockWatch(round(1e9 * parameters.command_timeout))
@@ -166,7 +172,6 @@ class VLANode(TolerantLifecycleNode):
             warn=self.get_logger().warning,
             done=self._report,
         )
-        transforms = make_buffer() if parameters.ee_frame else None
         controller = Controller(policy, self._worker, parameters, world, transforms)
         if self._estop.latched:
             controller.emergency_stop(True)
@@ -183,6 +188,7 @@ class VLANode(TolerantLifecycleNode):
             self._on_state,
             self._on_instruction,
         )
+        self._views = Views(self, parameters, controller, policy.images.see)
         self._run_info.publish(String(data=run_info(parameters, policy.description)))
         step = functools.partial(policy.shadow, dummy_observation(policy), 0)
         self._worker.rest(Rest(step, parameters.keep_warm, self.get_logger().warning))
@@ -192,11 +198,14 @@ class VLANode(TolerantLifecycleNode):
         self._memory.end()
         if self._listening is not None:
             self._listening.destroy()
+        if self._views is not None:
+            self._views.destroy()
         if self._ticks is not None:
             self.destroy_timer(self._ticks)
         if self._outputs is not None:
             self._outputs.destroy()
-        self._ticks = self._controller = self._outputs = self._listening = None
+        self._ticks = self._controller = self._outputs = None
+        self._listening = self._views = None
         worker, self._worker = self._worker, None
         if worker is not None and not worker.close(timeout=CLOSE_TIMEOUT):
             self.abandoned = True
@@ -207,6 +216,7 @@ class VLANode(TolerantLifecycleNode):
     def _on_image(self, topic: str, message: Image | CompressedImage) -> None:
         received = time.perf_counter()
         self._figures.counts['images'] += 1
+        name_order(message, self._settings.encoding_8uc3)
         self._controller.inputs.take_image(topic, message, received)
         self._controller.consider()
 
@@ -228,6 +238,7 @@ class VLANode(TolerantLifecycleNode):
         now = self.get_clock().now().nanoseconds
         self._controller.clock_stalled(self._watch.stalled(now, self._steady.now().nanoseconds))
         self._controller.tick()
+        self._teleoperation.tell()
 
     def _wake(self) -> None:
         executor = self.executor  # None once the node is being closed
@@ -246,7 +257,7 @@ class VLANode(TolerantLifecycleNode):
         if self._controller is None:
             return
         if before.dry_run != self._settings.dry_run:
-            self._controller.halt()  # under the old value: the arm gets its stop
+            self._controller.halt(everyone=True)  # under the old value: the arm gets its stop
         self._controller.parameters = self._settings
 
     def _on_estop(self, latched: bool) -> None:
@@ -288,6 +299,9 @@ class VLANode(TolerantLifecycleNode):
         for name, value in timings.items():
             self._figures.note(name, value)
         self._figures.note('reuse', float(outcome.report.reuse))
+        images = outcome.observation.images
+        for line in self._figures.colours.take(self._settings.image_topics, images):
+            self.get_logger().warning(line)
         self._figures.counts['inferences'] += 1
         text = step_report(
             outcome.report,
@@ -296,8 +310,10 @@ class VLANode(TolerantLifecycleNode):
             episode=self._controller.episode,
             published=0 if self._controller.parameters.dry_run else stamp,
             timings=timings,
+            control=self._controller.takeover.who,
         )
         self._reports.publish(String(data=text))
+        self._views.show(outcome)
 
     def _publish_diagnostics(self) -> None:
         message = diagnostics(

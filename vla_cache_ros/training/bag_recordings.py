@@ -21,13 +21,16 @@ import shutil
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.bags.colour import colour_notes
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import walk
 from vla_cache_ros.training.frames import ShardWriter
-from vla_cache_ros.vla.images import resize
+from vla_cache_ros.vla.image_path import ImagePath
+from vla_cache_ros.vla.image_path import see
+from vla_cache_ros.vla.image_path import written_paths
 
 SHARD = 250  # frames
 MINIMUM = 3  # episodes
@@ -37,12 +40,17 @@ DONE = 'recorded.json'  # its presence says that a folder of shards is complete
 
 @dataclass(frozen=True)
 class BagSource:
-    """Say which bags are recorded, from which topics, when, and how often each episode."""
+    """
+    Say which bags are recorded, from which topics, when, and how often each episode.
+
+    paths: what is done with pictures before they are kept, one for all cameras or one for each.
+    """
 
     bags: Sequence[Path]
     topics: BagTopics
     cadence: Cadence
     offsets: int
+    paths: Sequence[ImagePath] = (ImagePath(),)
 
     def __post_init__(self) -> None:
         """Check what a user may mistype."""
@@ -108,6 +116,7 @@ def _record(source: BagSource, index: int, needs_state: bool, folder: Path) -> d
         'topics': asdict(topics),
         'cadence': asdict(source.cadence),
         'offsets': source.offsets,
+        'image_path': written_paths(source.paths),
     }
     settings = json.loads(json.dumps(settings))  # tuples as they come back
     if (folder / DONE).exists():
@@ -124,7 +133,7 @@ def _record(source: BagSource, index: int, needs_state: bool, folder: Path) -> d
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted recording left
     notes: Counter[str] = Counter()
     walks = (walk(bag, topics, cadence, notes) for cadence in source.cadences())
-    steps = _write_shards(walks, index * EPISODES, needs_state, folder)
+    steps = _write_shards(walks, index * EPISODES, needs_state, source.paths, folder)
     long = {episode for (episode, _), count in steps.items() if count > 1}
     facts = {
         **settings,
@@ -144,6 +153,7 @@ def _line(path: Path, facts: dict[str, Any]) -> str:
     text = f'{path}: {facts["episodes"]} episodes, {facts["frames"]} frames'
     if facts['damage']:
         text += f'; DAMAGED, the readable part is used: {facts["damage"]}'
+    text += ''.join(f'; {note}' for note in colour_notes(facts['notes']))
     if not facts['frames'] and facts['notes']:
         note, times = max(facts['notes'].items(), key=lambda item: item[1])
         text += f'; no observation could be made: {note} ({times} times)'
@@ -151,7 +161,11 @@ def _line(path: Path, facts: dict[str, Any]) -> str:
 
 
 def _write_shards(
-    walks: Iterable[Iterator[BagStep]], first: int, needs_state: bool, folder: Path
+    walks: Iterable[Iterator[BagStep]],
+    first: int,
+    needs_state: bool,
+    paths: Sequence[ImagePath],
+    folder: Path,
 ) -> dict[tuple[int, int], int]:
     """
     Write all steps of a bag's walks and return their number by (episode, offset).
@@ -168,16 +182,16 @@ def _write_shards(
             # a later walk may miss an episode that is shorter than its offset, and count on
             episode = bisect_right(begins, step.time) - 1
             steps[episode, offset] = steps.get((episode, offset), 0) + 1
-            writer.add(**_frame(step, first + episode, offset, needs_state))
+            images = see(paths, step.observation.images)
+            writer.add(images=images, **_columns(step, first + episode, offset, needs_state))
     writer.flush()
     return steps
 
 
-def _frame(step: BagStep, episode: int, offset: int, needs_state: bool) -> dict[str, np.ndarray]:
-    """Return a frame's columns: images uint8 `[cams, 224, 224, 3]`, proprio float32 `[P]`, ..."""
+def _columns(step: BagStep, episode: int, offset: int, needs_state: bool) -> dict[str, np.ndarray]:
+    """Return a frame's columns beside the images: proprio float32 `[P]`, instruction, ..."""
     seen = step.observation
     frame = {
-        'images': np.stack([resize(image) for image in seen.images]),
         'instruction': np.array(seen.instruction),
         'episode': np.int64(episode),
         'offset': np.int64(offset),

@@ -6,12 +6,14 @@ Train a gate from start to end: load the model, record bags, train, report on he
 Joins what the others do. Knows where recordings come from, and not how a gate learns.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import csv
 from dataclasses import replace
 from pathlib import Path
 import sys
 import time
+from typing import Any
 
 import torch
 from vla_cache_ros.reports.files import write_json
@@ -42,7 +44,7 @@ def train_on_demonstrations(
 ) -> None:
     """Train a gate on folders of demonstrations and write OUT/gate."""
     place = own_device(join_processes(device), device)
-    vla = model_to_train_through(checkpoint, device=place)
+    vla = as_recorded(model_to_train_through(checkpoint, device=place))
     GateTrainer(vla, Recordings(directories), out, training).train()
 
 
@@ -54,17 +56,19 @@ def train_on_bags(
     held_out: int | None = None,
     unnorm_key: str | None = None,
     device: str = 'cpu',
+    images: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Train a gate on bags; write OUT/recordings, OUT/gate, OUT/report.html and OUT/report.json.
 
     held_out: how many of the last episodes, HELD_OUT of them if None. unnorm_key: data set
-    whose statistics scale state and actions.
+    whose statistics scale state and actions. images: as of `Policy.from_pretrained`.
     """
     began = [time.perf_counter()]
     accelerator = join_processes(device)
     place = own_device(accelerator, device)
-    vla = model_to_train_through(checkpoint, unnorm_key, place)
+    vla = model_to_train_through(checkpoint, unnorm_key, place, images)
+    source = replace(source, paths=vla.images.walked)
     needs_state = vla.model.proprio_projector is not None
     if needs_state:
         source.topics.layout.check(vla.config.proprio_dim)
@@ -74,7 +78,8 @@ def train_on_bags(
     count = sum(bag['episodes'] for bag in bags)
     if held_out is None:
         held_out = max(1, round(HELD_OUT * count))
-    recordings = Recordings(folders, held_out)
+    recordings, seen = Recordings(folders, held_out), str(vla.images)
+    vla = as_recorded(vla)
     began.append(time.perf_counter())
     trainer = GateTrainer(vla, recordings, out, training)
     began.append(time.perf_counter())
@@ -95,6 +100,7 @@ def train_on_bags(
         'held_out_episodes': recordings.held_out_episodes,
         'digest': recordings.digest,
         'bags': bags,
+        'images': seen,
         'period': source.cadence.period,
         'offsets': source.offsets,
         'curve': _first_stage(out / 'gate.csv'),
@@ -112,8 +118,16 @@ def train_on_bags(
     )
 
 
+def as_recorded(vla: LoadedVLA) -> LoadedVLA:
+    """Return the model for frames of recordings, which have its image path behind them."""
+    return replace(vla, images=vla.images.as_seen())
+
+
 def model_to_train_through(
-    checkpoint: str, unnorm_key: str | None = None, device: str | torch.device = 'cpu'
+    checkpoint: str,
+    unnorm_key: str | None = None,
+    device: str | torch.device = 'cpu',
+    images: Mapping[str, Any] | None = None,
 ) -> LoadedVLA:
     """
     Load a model, frozen, with the statistics of one data set.
@@ -121,7 +135,7 @@ def model_to_train_through(
     Raises ValueError where its actions cannot be taught with, CheckpointError where the key is
     needed.
     """
-    vla = load_checkpoint(checkpoint, device=str(device))
+    vla = load_checkpoint(checkpoint, device=str(device), images=images)
     found = None
     if vla.config.head is not None:
         found = f'the head of {vla.family}'

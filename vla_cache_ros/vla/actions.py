@@ -122,6 +122,12 @@ class DatasetStatistics:
                 f"statistics of {self.key}: expected the key 'proprio', found none"
             )
         wanted = len(self.proprio)
+        try:
+            state = None if state is None else np.asarray(state, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f'proprio: expected [{wanted}] numbers, found {state!r:.80}'
+            ) from error
         found = None if state is None else list(np.shape(state))
         if found != [wanted]:
             raise InputError(f'proprio: expected [{wanted}] numbers, found {found}')

@@ -94,7 +94,7 @@ class LoadedVLA:
 
     @property
     def summary(self) -> str:
-        """Return in one line what the folder is taken for."""
+        """Return in one line what the folder is taken for, and what is done with pictures."""
         config = self.config
         head = 'action tokens'
         if config.head is not None or config.oft is not None:
@@ -103,7 +103,8 @@ class LoadedVLA:
         state = f'robot state of {config.proprio_dim}' if config.proprio_dim else 'no robot state'
         film = ', FiLM' if config.film else ''
         plural = 's' if config.cameras > 1 else ''
-        return f'{self.family}, {config.cameras} camera{plural}, {state}, {head}{film}'
+        known = f'{self.family}, {config.cameras} camera{plural}, {state}, {head}{film}'
+        return f'{known}; images: {self.images}'
 
     def prompt_ids(self, instruction: str) -> list[int]:
         """Return the prompt's token ids, from BOS to the blank and what a head has after it."""
@@ -168,6 +169,7 @@ def load_checkpoint(
     dtype: torch.dtype = torch.float32,
     device: str = 'cpu',
     oft: Mapping[str, Any] | None = None,
+    images: Mapping[str, Any] | None = None,
     need_tokenizer: bool = True,
 ) -> LoadedVLA:
     """
@@ -176,7 +178,8 @@ def load_checkpoint(
     name: folder, hub id or 'tabletop', see `split_name`. dtype: what weights are cast to; int8 and
     fp8 are held so, one after the other as they are read, see `vla.quantized`. oft: replaces
     fields of OftConfig, which otherwise come from the name, the folder's config.json or its files.
-    Says in the log what the folder is taken for, and warns of what nothing in it states.
+    images: replaces fields of the cameras' ImagePath, see `vla.image_path.changed_paths`. Says in
+    the log what the folder is taken for, and warns of what nothing in it states.
 
     Raises CheckpointError with one line that names the file or tensor, also where files changed
     while they were read or the memory does not suffice, and ValueError for fp8 where the device
@@ -185,7 +188,8 @@ def load_checkpoint(
     check_dtype(dtype, device)
     folder, (_, said) = resolve(name), split_name(name)
     with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
-        vla = _load(folder, dtype, device, {**said, **(oft or {})} or None, need_tokenizer)
+        oft = {**said, **(oft or {})} or None
+        vla = _load(folder, dtype, device, oft, images, need_tokenizer)
     logging.getLogger(__name__).info('%s: %s', folder, vla.summary)
     return vla
 
@@ -195,6 +199,7 @@ def _load(
     dtype: torch.dtype,
     device: str,
     oft: Mapping[str, Any] | None,
+    images: Mapping[str, Any] | None,
     need_tokenizer: bool,
 ) -> LoadedVLA:
     refuse_adapter(folder)
@@ -205,6 +210,7 @@ def _load(
     config = source.config
     if source.assumed:
         warnings.warn(f'{folder}: {source.assumed}', stacklevel=4)
+    pictures = source.images.for_cameras(config.cameras, images)
     model = _empty(config)
     check_room(str(folder), model, dtype, device)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
@@ -223,7 +229,7 @@ def _load(
         family=family.name,
         model=model,
         config=config,
-        images=source.images,
+        images=pictures,
         norm_stats=source.norm_stats,
         tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
@@ -292,8 +298,9 @@ def save_checkpoint(
     """
     Write a folder that `load_checkpoint` reads: Hugging Face layout, weights in `dtype`.
 
-    norm_stats: data set name -> statistics, as in `dataset_statistics.json`. images: defaults to
-    the published constants of the model's towers. Raises CheckpointError for int8 or fp8 weights.
+    norm_stats: data set name -> statistics, as in `dataset_statistics.json`. images: with the
+    cameras' image paths; defaults to the published constants of the model's towers, and to no
+    path. Raises CheckpointError for int8 or fp8 weights.
     """
     if any(parameter.dtype in LARGEST for parameter in model.parameters()):
         raise CheckpointError(

@@ -26,9 +26,9 @@ from vla_cache_ros.vla.files.json_file import number
 from vla_cache_ros.vla.files.json_file import read_json
 from vla_cache_ros.vla.files.json_file import whole
 from vla_cache_ros.vla.heads import HeadConfig
+from vla_cache_ros.vla.image_steps import IMAGE_SIZE
 from vla_cache_ros.vla.tower_config import TowerConfig
 
-IMAGE_SIZE = 224
 PATCH = 14
 PATCHES_PER_IMAGE = (IMAGE_SIZE // PATCH) ** 2
 STOP_ID = 2

@@ -3,22 +3,25 @@
 """
 Turn camera images into `pixel_values` as the Prismatic image processor does.
 
-PIL's bicubic resize straight to 224 x 224 whatever the aspect ("resize-naive"), then one
-normalisation for each tower, stacked on the channel axis. Knows nothing of cameras' names.
+The checkpoint's image path, of old PIL's bicubic resize straight to 224 x 224 whatever the aspect
+("resize-naive"), then one normalisation for each tower, stacked on the channel axis. Knows nothing
+of cameras' names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
+from importlib.util import find_spec
 import math
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 import torch
 from torch import Tensor
 from vla_cache_ros.vla.config import IMAGE_SIZE
@@ -26,6 +29,12 @@ from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.files.json_file import read_json
+from vla_cache_ros.vla.image_path import changed_paths
+from vla_cache_ros.vla.image_path import ImagePath
+from vla_cache_ros.vla.image_path import KEY
+from vla_cache_ros.vla.image_path import read_paths
+from vla_cache_ros.vla.image_path import see
+from vla_cache_ros.vla.image_path import written_paths
 
 # The published conversion ran in bfloat16, so its ImageNet constants are rounded: these, not
 # 0.485 / 0.229, are what the weights were used with.
@@ -35,10 +44,16 @@ _SIGLIP = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 @dataclass(frozen=True)
 class ImagePreprocessor:
-    """Hold one mean and one standard deviation (RGB, of values in [0, 1]) for each tower."""
+    """
+    Hold one mean and one standard deviation (RGB, of values in [0, 1]) for each tower.
+
+    paths: what is done with the pictures first, one for all cameras or one for each; none where
+    the checkpoint does not state it.
+    """
 
     means: tuple[tuple[float, ...], ...]
     stds: tuple[tuple[float, ...], ...]
+    paths: tuple[ImagePath, ...] = ()
 
     @classmethod
     def for_towers(cls, towers: Sequence[TowerConfig]) -> ImagePreprocessor:
@@ -51,7 +66,8 @@ class ImagePreprocessor:
         """
         Read `tvf_normalize_params` of `preprocessor_config.json`, the authoritative constants.
 
-        Raises CheckpointError if the file or the key is absent or does not fit the towers.
+        `image_path` is read where it is there. Raises CheckpointError if the file or the key is
+        absent or does not fit the towers.
         """
         path = Path(folder) / 'preprocessor_config.json'
         raw = read_json(path)
@@ -79,7 +95,53 @@ class ImagePreprocessor:
             raise CheckpointError(
                 f'{path}: expected three finite numbers as each mean and std, found {rows!r:.80}'
             )
-        return cls(means, stds)
+        return cls(means, stds, read_paths(str(path), raw[KEY]) if KEY in raw else ())
+
+    def for_cameras(self, count: int, changes: Mapping[str, Any] | None) -> ImagePreprocessor:
+        """
+        Return the same with fields of the image paths replaced, see `changed_paths`.
+
+        Raises CheckpointError where the paths are of another number of cameras, or cannot be
+        walked for lack of a package.
+        """
+        if len(self.paths) not in (0, 1, count):
+            raise CheckpointError(
+                f'{KEY}: expected one, or {count}, one for each camera, found {len(self.paths)}'
+            )
+        if any(path.jpeg for path in self.paths) and find_spec('simplejpeg') is None:
+            raise CheckpointError(
+                f'{KEY}: expected the package simplejpeg for its JPEG step, found none: pip '
+                "install 'vla_cache_ros[libero]'"
+            )
+        if not changes:
+            return self
+        return replace(self, paths=changed_paths(self.walked, changes, count))
+
+    def as_seen(self) -> ImagePreprocessor:
+        """Return the same for pictures that have been through `see` before."""
+        return replace(self, paths=(ImagePath(),))
+
+    def see(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Return cameras' pictures, uint8 RGB `[H, W, 3]`, as uint8 `[cams, 224, 224, 3]`."""
+        return see(self.walked, images)
+
+    @property
+    def walked(self) -> tuple[ImagePath, ...]:
+        """Return `paths`, or what is assumed where there are none."""
+        return self.paths or (ImagePath(),)
+
+    def __str__(self) -> str:
+        """Return the image paths in words, and whether they are assumed."""
+        each = [str(path) for path in self.walked]
+        if len(set(each)) > 1:
+            each = [f'camera {index}: {text}' for index, text in enumerate(each)]
+        text = '; '.join(dict.fromkeys(each))
+        if self.paths:
+            return text
+        return (
+            f'{text}: assumed, the checkpoint states no {KEY}; one that was fine-tuned with '
+            'image_aug needs center_crop 0.9'
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of a `preprocessor_config.json`."""
@@ -98,6 +160,7 @@ class ImagePreprocessor:
                 for m, s in zip(self.means, self.stds, strict=True)
             ],
             'use_fused_vision_backbone': n == 2,
+            **({KEY: written_paths(self.paths)} if self.paths else {}),
         }
 
     def normalize(self, pixels: np.ndarray) -> Tensor:
@@ -139,19 +202,3 @@ def check_images(images: Sequence[np.ndarray], count: int) -> None:
                 if image.size:
                     continue
         raise InputError(f'image {index}: expected uint8 RGB [H, W, 3], found {found}')
-
-
-def resize(image: np.ndarray) -> np.ndarray:
-    """
-    Return a uint8 RGB image `[H, W, 3]` at 224 x 224, as the training pipeline resized it.
-
-    Raises InputError for another type or shape. An image of the right size is returned as it is.
-    """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(
-            f'image: expected uint8 RGB [H, W, 3], found {image.dtype} {list(image.shape)}'
-        )
-    if image.shape[:2] == (IMAGE_SIZE, IMAGE_SIZE):
-        return image
-    size = (IMAGE_SIZE, IMAGE_SIZE)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))

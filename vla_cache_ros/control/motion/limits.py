@@ -80,7 +80,18 @@ class Limiter:
         lead out of the workspace: braking for its walls keeps to the acceleration limit, and
         nothing leads out of them.
         """
-        linear, angular, gripper = velocities(action, parameters)
+        return self.bound(*velocities(action, parameters), parameters, elapsed, position)
+
+    def bound(
+        self,
+        linear: np.ndarray,
+        angular: np.ndarray,
+        gripper: float | None,
+        parameters: VLAParameters,
+        elapsed: float,
+        position: np.ndarray | None,
+    ) -> Command:
+        """Return the command that comes closest to velocities [3], [3] and how far open."""
         linear = _deadband(linear, parameters.deadband_linear_velocity)
         angular = _deadband(angular, parameters.deadband_angular_velocity)
         linear, slower = limit_norm(linear, parameters.max_linear_velocity)

@@ -42,9 +42,23 @@ class Steering:
             measured = self._inputs.joint_positions(parameters.arm_joints)
             lasts = self._pace.period * 1e-9
             return self._limiter(action, parameters, elapsed, measured, lasts)
-        pose = self._inputs.pose() if parameters.workspace else None
-        place = None if pose is None else pose[:3]
+        place = self._place(parameters)
         return self._limiter(self._pace.slowed(action), parameters, elapsed, place)
+
+    def follow(self, twist: np.ndarray, parameters: VLAParameters, elapsed: float) -> Command:
+        """
+        Return what is sent for a person's twist [6], elapsed s after the last command.
+
+        Where the output is of joints there is none.
+        """
+        if elapsed > parameters.command_timeout:
+            self._limiter.rest()  # by its driver's timeout, the arm does
+        place = self._place(parameters)
+        return self._limiter.bound(twist[:3], twist[3:], None, parameters, elapsed, place)
+
+    def _place(self, parameters: VLAParameters) -> np.ndarray | None:
+        pose = self._inputs.pose() if parameters.workspace else None
+        return None if pose is None else pose[:3]
 
     def sent(self, command: Command) -> None:
         """Note that a stop or a wait was sent; after a stop the arm may be moved by others."""

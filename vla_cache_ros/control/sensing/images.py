@@ -8,38 +8,44 @@ with the fields of the message, so messages read from a bag are as good as live 
 know when a message is too old, nor what is done with the arrays.
 """
 
-import contextlib
-import io
-
 import cv2
 import numpy as np
-from PIL import Image
+from vla_cache_ros.control.sensing.compressed import decode_compressed
+from vla_cache_ros.control.sensing.compressed import MIN_SIDE
+from vla_cache_ros.control.sensing.compressed import MOSAICS
 
 try:
     from cv_bridge import CvBridge
 except ImportError:
     CvBridge = None
 
-# Bytes per pixel of the encodings that can become RGB, and how OpenCV converts them. OpenCV names
-# a Bayer pattern by its second row, ROS by its first.
+# Bytes per pixel of the encodings that can become RGB, and how OpenCV converts them.
 ENCODINGS = {
     'rgb8': (3, None),
     'bgr8': (3, cv2.COLOR_BGR2RGB),
     'rgba8': (4, cv2.COLOR_RGBA2RGB),
     'bgra8': (4, cv2.COLOR_BGRA2RGB),
     'mono8': (1, cv2.COLOR_GRAY2RGB),
-    'bayer_rggb8': (1, cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr8': (1, cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg8': (1, cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg8': (1, cv2.COLOR_BayerGB2RGB),
+    **{name: (1, conversion) for name, conversion in MOSAICS.items()},
     'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': (2, cv2.COLOR_YUV2RGB_UYVY),
     'yuv422_yuy2': (2, cv2.COLOR_YUV2RGB_YUYV),
+    'yuyv': (2, cv2.COLOR_YUV2RGB_YUYV),
+    'nv12': (1, cv2.COLOR_YUV2RGB_NV12),
+    'nv21': (1, cv2.COLOR_YUV2RGB_NV21),
 }
-FORMATS = ('JPEG', 'PNG')  # of compressed pictures
-MIN_SIDE = 32  # pixels; anything smaller is a camera that has not started, not a picture
-MOST_PIXELS = 2**25  # 8K; a compressed picture of some kB can unfold to gigabytes
-MOST_SCANS = 32  # of a JPEG, which is gone through once for each; progressive ones have ten
+# One plane of brightness, then one of half the height with the colours of two by two pixels.
+PLANAR = ('nv12', 'nv21')
+CHROMA = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', *PLANAR)  # pixels share their colours
+UNORDERED = '8UC3'  # three channels of any meaning
+_UNBRIDGED = ('uyvy', 'yuyv', *PLANAR)  # that not every cv_bridge knows
 BLACK = 10  # of 255; a covered or dead camera shows noise below this
+
+
+def name_order(message: object, order: str) -> None:
+    """Put an order of colours, bgr8 or rgb8, in place of an encoding that has none, if given."""
+    if order and getattr(message, 'encoding', '') == UNORDERED:
+        message.encoding = order
 
 
 def check_image(message: object, topic: str) -> None:
@@ -49,33 +55,44 @@ def check_image(message: object, topic: str) -> None:
     Cheap enough to be called on every frame. A frame of an encoding with alpha or chroma, which
     are bright in the dark, is judged by `to_rgb` alone.
     """
-    if message.encoding not in ENCODINGS:
+    encoding = message.encoding
+    if encoding == UNORDERED:
         raise ValueError(
-            f'{topic}: expected one of the encodings {", ".join(ENCODINGS)}, '
-            f'got {message.encoding!r}'
+            f"{topic}: expected an encoding that says the order of colours, got '{UNORDERED}'; "
+            'set encoding_8uc3 to bgr8 or rgb8'
+        )
+    if encoding not in ENCODINGS:
+        raise ValueError(
+            f'{topic}: expected one of the encodings {", ".join(ENCODINGS)}, got {encoding!r}'
         )
     if min(message.height, message.width) < MIN_SIDE:
         raise ValueError(
             f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} pixels, '
             f'got {message.width}x{message.height}'
         )
-    if message.encoding.startswith('yuv') and message.width % 2:
+    if encoding in CHROMA and message.width % 2:
         raise ValueError(
-            f'{topic}: expected an even width for {message.encoding}, where two pixels share '
+            f'{topic}: expected an even width for {encoding}, where two pixels share '
             f'their colour, got {message.width}'
         )
-    row = message.width * ENCODINGS[message.encoding][0]
+    if encoding in PLANAR and message.height % 2:
+        raise ValueError(
+            f'{topic}: expected an even height for {encoding}, where two rows share '
+            f'their colours, got {message.height}'
+        )
+    row = message.width * ENCODINGS[encoding][0]
     if message.step < row:
         raise ValueError(
             f'{topic}: expected a step of at least {row} bytes for {message.width} pixels '
-            f'of {message.encoding}, got {message.step}'
+            f'of {encoding}, got {message.step}'
         )
-    if len(message.data) != message.step * message.height:
+    stride, rows = _layout(message)
+    if len(message.data) != stride * rows:
         raise ValueError(
-            f'{topic}: expected {message.step * message.height} bytes '
-            f'(step {message.step} x height {message.height}), got {len(message.data)}'
+            f'{topic}: expected {stride * rows} bytes '
+            f'(step {stride} x height {rows}), got {len(message.data)}'
         )
-    if not message.encoding.startswith(('rgba', 'bgra', 'yuv')):
+    if not encoding.startswith(('rgba', 'bgra')) and encoding not in CHROMA:
         _check_light(np.frombuffer(message.data, np.uint8), topic)
 
 
@@ -88,12 +105,27 @@ def to_rgb(message: object, topic: str) -> np.ndarray:
     without any pixel brighter than BLACK.
     """
     if hasattr(message, 'format'):
-        rgb = _decode_compressed(message, topic)
+        rgb = decode_compressed(message, topic)
     else:
         check_image(message, topic)
-        rgb = _with_cv_bridge(message) if CvBridge else _with_opencv(message)
+        bridged = CvBridge and message.encoding not in _UNBRIDGED
+        rgb = _with_cv_bridge(message) if bridged else _with_opencv(message)
     _check_light(rgb, topic)
     return rgb
+
+
+def _layout(message: object) -> tuple[int, int]:
+    """
+    Return bytes from row to row and rows of a message's data; of two planes, of both together.
+
+    Where there are two planes, drivers disagree on what the step is of: a row of brightness, or as
+    many bytes as a pixel has in all. Without padding the data say it.
+    """
+    if message.encoding not in PLANAR:
+        return message.step, message.height
+    rows = message.height * 3 // 2
+    packed = len(message.data) == message.width * rows
+    return message.width if packed else message.step, rows
 
 
 def _check_light(pixels: np.ndarray, topic: str) -> None:
@@ -110,48 +142,10 @@ def _with_cv_bridge(message: object) -> np.ndarray:
 
 def _with_opencv(message: object) -> np.ndarray:
     size, conversion = ENCODINGS[message.encoding]
+    stride, rows = _layout(message)
     # [H, step] -> [H, W, size], without the padding at the end of a row
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    pixels = rows[:, : message.width * size].reshape(message.height, message.width, size)
+    pixels = np.frombuffer(message.data, np.uint8).reshape(rows, stride)
+    pixels = pixels[:, : message.width * size].reshape(rows, message.width, size)
     if conversion is None:  # a copy: the message's buffer belongs to the middleware
         return pixels.copy()
     return cv2.cvtColor(pixels, conversion)
-
-
-def _decode_compressed(message: object, topic: str) -> np.ndarray:
-    data = bytes(message.data)
-    width, height = _compressed_size(data, topic)
-    if min(width, height) < MIN_SIDE or width * height > MOST_PIXELS:
-        raise ValueError(
-            f'{topic}: expected an image of at least {MIN_SIDE}x{MIN_SIDE} and at most '
-            f'{MOST_PIXELS} pixels, got {width}x{height}'
-        )
-    bgr = None
-    with contextlib.suppress(cv2.error):
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise ValueError(
-            f'{topic}: expected JPEG or PNG data, got {len(data)} bytes that do not decode'
-        )
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-def _compressed_size(data: bytes, topic: str) -> tuple[int, int]:
-    """Return width and height by the header alone; raises ValueError for what is no picture."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
-            size, kind = header.size, header.format
-    except Exception as error:  # noqa: BLE001 - what garbage raises depends on where it is
-        raise ValueError(
-            f'{topic}: expected JPEG or PNG data, got {len(data)} bytes that do not decode '
-            f'({type(error).__name__})'
-        ) from error
-    if kind == 'JPEG' and (scans := data.count(b'\xff\xda')) > MOST_SCANS:
-        raise ValueError(f'{topic}: expected a JPEG of at most {MOST_SCANS} scans, got {scans}')
-    at = 8 if kind == 'PNG' else len(data)
-    while at < len(data):  # OpenCV takes as much memory as a chunk says that it has bytes
-        length, name = int.from_bytes(data[at : at + 4], 'big'), data[at + 4 : at + 8]
-        at += 12 + length
-        if at > len(data) or name == b'acTL':
-            raise ValueError(f'{topic}: expected a whole PNG of one picture, got another')
-    return size

@@ -21,11 +21,11 @@ from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.types import Observation
 
 MAX_INSTRUCTION = 1000  # characters
-# Every cause that problems() can name.
+# Every cause that problems() can name, and the one that Stillness can.
 CAUSES = {
     'no_instruction', 'bad_instruction', 'no_image', 'bad_image', 'stale_image',
     'unstamped_image', 'future_stamp_image', 'no_state', 'bad_state', 'stale_state',
-    'unstamped_state', 'future_stamp_state', 'unsynchronised_images',
+    'unstamped_state', 'future_stamp_state', 'unsynchronised_images', 'frozen_image',
 }  # fmt: skip
 HISTORY = 10  # images of each camera: a fast one's older image may belong to a slow one's newest
 
@@ -136,6 +136,11 @@ class Inputs:
     def pose(self) -> np.ndarray | None:
         """Return the newest pose [6], xyz (m) and axis-angle (rad), or None before the first."""
         return self._state.pose()
+
+    def newest(self, topic: str) -> Frame | None:
+        """Return the newest message of an input that can be used, None before the first."""
+        frames = self._frames.get(topic)
+        return frames[-1] if frames else None
 
     def joint_positions(self, names: tuple[str, ...]) -> np.ndarray | None:
         """Return the newest positions [n], rad, of the named joints, None before the first."""

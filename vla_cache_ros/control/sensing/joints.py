@@ -82,11 +82,11 @@ class JointStates:
         if self._faults:
             return 'bad', next(iter(self._faults.values()))
         if not self.complete:
-            missing = [name for name in self._joints if name not in self.positions]
+            missing = ', '.join(_shown(n) for n in self._joints if n not in self.positions)
             if not self._others:
-                return 'no', 'waiting for state joint_states'
+                return 'no', f'waiting for state joint_states ({missing})'
             return 'no', (
-                f'joint_states: expected the joints {", ".join(map(_shown, missing))}, got so far '
+                f'joint_states: expected the joints {missing}, got so far '
                 f'{", ".join(map(_shown, self._others))}; start the driver that publishes them, '
                 'or see the parameters finger_joints and arm_joints'
             )

@@ -14,8 +14,9 @@ import numpy as np
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.motion.pose_target import exponential
 from vla_cache_ros.control.sensing.inputs import Frame
+from vla_cache_ros.control.sensing.inputs import Inputs
+from vla_cache_ros.control.vla_parameters import VLAParameters
 
-CAUSE = 'frozen_image'
 # What has to have moved until a picture has to differ: half a pixel of a camera that sees a metre.
 DISTANCE, ANGLE = 0.002, 0.01  # m, rad
 # Shares of image_timeout. How far the stamps of pictures and of motion may disagree:
@@ -71,6 +72,17 @@ class Stillness:
         self._moving = moving
 
     def problems(
+        self, inputs: Inputs, parameters: VLAParameters, now: int
+    ) -> dict[tuple[str, str], str]:
+        """Return what `judge` does of the newest inputs at now (ns), unless that is off."""
+        if not parameters.frozen_image:
+            return {}
+        measured = inputs.pose()
+        if self._joints:
+            measured = inputs.joint_positions(parameters.arm_joints)
+        return self.judge(inputs.newest_images(), measured, now, parameters.image_timeout)
+
+    def judge(
         self, frames: Mapping[str, Frame], measured: np.ndarray | None, now: int, timeout: float
     ) -> dict[tuple[str, str], str]:
         """
@@ -94,7 +106,7 @@ class Stillness:
             run.newest = frame
             self._follow(run, place, now, timeout)
             if self._frozen(run, now, timeout):
-                found[CAUSE, topic] = (
+                found['frozen_image', topic] = (
                     f'{topic}: expected pictures that change while the arm moves, got the same '
                     f'one for {(now - run.first) * 1e-9:.2f} s, newly stamped; restart the '
                     'camera, or set frozen_image to false if it does not see the arm'

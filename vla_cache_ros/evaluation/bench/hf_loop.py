@@ -6,7 +6,7 @@ Run a model the way its users do: transformers' own loop, nothing kept.
 Towers whole for every image, projector, one sequence, then `generate` (OpenVLA), or one call of
 the Llama, with full attention (OFT) or causal (a head on the last token). Fused attention,
 inference mode, uncompiled. Begins and ends where `Policy.act` does and shares what surrounds the
-model with it: resize, normalisation, the prompt's ids kept while the instruction stays,
+model with it: image path, normalisation, the prompt's ids kept while the instruction stays,
 un-normalisation. Knows no slots and no cache of episodes.
 """
 
@@ -28,7 +28,6 @@ from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.images import resize
 
 NAME = 'hf'
 
@@ -77,7 +76,7 @@ class HFLoop:
         if model.proprio_projector is not None:
             state = self.statistics.normalize_proprio(np.asarray(observation.proprio))
             proprio = torch.from_numpy(state)[None].to(device, self._weight.dtype)  # [1, P]
-        pixels = np.stack([resize(image) for image in observation.images])
+        pixels = self._vla.images.see(observation.images)
         pixel_values = self._vla.images.normalize(pixels).to(device, self._weight.dtype)
         preprocessed = time.perf_counter()
 

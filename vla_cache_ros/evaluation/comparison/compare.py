@@ -87,9 +87,17 @@ def run_summary(out: Path) -> dict[str, Any]:
 
 
 def load_policy(
-    entry: Entry, checkpoint: str, device: str = 'cpu', dtype: str = 'float32'
+    entry: Entry,
+    checkpoint: str,
+    device: str = 'cpu',
+    dtype: str = 'float32',
+    images: Mapping[str, Any] | None = None,
 ) -> Actor:
-    """Load the policy of an entry; raises ValueError naming the entry."""
+    """
+    Load the policy of an entry; raises ValueError naming the entry.
+
+    images: as of `Policy.from_pretrained`.
+    """
     from vla_cache_ros.policy import Policy
 
     try:
@@ -101,6 +109,7 @@ def load_policy(
             reuse=entry.reuse,
             seed=GATE_SEED,
             reuse_towers=None if entry.towers is None else bool(entry.towers),
+            images=images,
         )
     except ValueError as error:
         raise ValueError(f'{entry.name}: {error}') from error

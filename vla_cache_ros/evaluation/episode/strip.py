@@ -16,13 +16,14 @@ from PIL import ImageDraw
 from vla_cache_ros.environments.tabletop.phase import CONTACT
 from vla_cache_ros.evaluation.episode.trace import Inference
 from vla_cache_ros.evaluation.episode.trace import Trace
-from vla_cache_ros.reports.video import ACCENT
+from vla_cache_ros.overlay import ACCENT
+from vla_cache_ros.overlay import FADE
+from vla_cache_ros.overlay import grids
+from vla_cache_ros.overlay import INK
+from vla_cache_ros.overlay import PAPER
+from vla_cache_ros.overlay import shade
 from vla_cache_ros.reports.video import BAR
 from vla_cache_ros.reports.video import DIM
-from vla_cache_ros.reports.video import grids
-from vla_cache_ros.reports.video import INK
-from vla_cache_ros.reports.video import PAPER
-from vla_cache_ros.reports.video import shade
 from vla_cache_ros.reports.video import typeface
 
 COLUMNS = 12
@@ -102,7 +103,7 @@ def _panels(
     panels = []
     for camera, image in enumerate(images):
         panels.append(Image.fromarray(shade(image, None, PANEL)))
-        panels.append(Image.fromarray(shade(image, masks[camera], PANEL)))
+        panels.append(Image.fromarray(shade(image, FADE * ~masks[camera], PANEL)))
         if scores is None or bounds is None:
             panels.append(_no_scores(inference))
         else:

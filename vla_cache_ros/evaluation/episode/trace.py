@@ -28,12 +28,14 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.types import StepReport
+from vla_cache_ros.vla.images import ImagePreprocessor
 
 
 class GatedActor(Actor, Protocol):
     """Act on observations with a gate whose plans can be watched."""
 
     gate: Gate
+    images: ImagePreprocessor
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Trace:
     """
     Hold one watched episode.
 
-    duration: simulated s. pictures: per control step from 0, the uint8 images [H, W, 3] of every
-    camera; empty unless filmed.
+    duration: simulated s. pictures: per control step from 0, the images of every camera as the
+    policy sees them, uint8 [224, 224, 3]; empty unless filmed.
     """
 
     episode: Episode
@@ -108,7 +110,7 @@ def record_episode(
         env.task.instruction,
         env.time,
         tuple(witness.inferences),
-        tuple(stage.pictures),
+        tuple(tuple(policy.images.see(pictures)) for pictures in stage.pictures),
     )
 
 

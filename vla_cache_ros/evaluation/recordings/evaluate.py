@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 import multiprocessing
 from pathlib import Path
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from vla_cache_ros.bags.colour import colour_notes
 from vla_cache_ros.caching.gates import LEARNED
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
@@ -57,6 +59,7 @@ class Model:
     entries: tuple[Entry, ...]
     device: str = 'cpu'
     dtype: str = 'float32'
+    images: Mapping[str, Any] | None = None
 
 
 def run_bags(
@@ -68,15 +71,17 @@ def run_bags(
     processes: int | None = None,
     device: str = 'cpu',
     dtype: str = 'float32',
+    images: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Evaluate gates on bags, write `OUTPUTS` to `out`, print the table; return the figures.
 
     gates: entries as `parse_entry` reads them; dense is always run beside them. processes: at a
-    time; None for one per core, or one where the model is on a GPU. Raises ValueError for what is
+    time; None for one per core, or one where the model is on a GPU. images: as of
+    `Policy.from_pretrained`. Raises ValueError for what is
     wrong with the arguments, before anything is loaded.
     """
-    model = _model(checkpoint, gates, reuses, device, dtype)
+    model = replace(_model(checkpoint, gates, reuses, device, dtype), images=images)
     begin_folder(out, OUTPUTS)
     cores = hardware()['cores']
     processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
@@ -90,12 +95,15 @@ def run_bags(
     moments = sorted(moments, key=lambda moment: -moment.found.normalized)[:COUNT]
     write_json(out / 'report.json', figures)
     write_page(out / 'report.html', figures, moments)
+    print(f'images: {figures["images"]}')
     print(table(figures).text())
     for line in live_lines(figures):
         print(line)
     for bag in figures['bags']:
         if bag['damage']:
             print(f'{bag["path"]}: damaged: {bag["damage"]}')
+        for note in colour_notes(bag['notes']):
+            print(f'{bag["path"]}: {note}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
         f'{len(results)} of {len(tasks)} bags; mm and degrees over the actions '
@@ -140,6 +148,7 @@ def _figures(
         'state': tasks[0].state,
         'cadence': asdict(tasks[0].cadence),
         'topics': asdict(tasks[0].topics),
+        'images': results[0].images,
         'device': model.device,
         'dtype': model.dtype,
         'processes': processes,
@@ -192,7 +201,7 @@ def _work(task: BagTask) -> BagResult:
     if 'policies' not in _worker:  # here, so that an error belongs to a bag and is told
         model: Model = _worker['model']
         _worker['policies'] = {
-            entry: load_policy(entry, model.checkpoint, model.device, model.dtype)
+            entry: load_policy(entry, model.checkpoint, model.device, model.dtype, model.images)
             for entry in model.entries
         }
     return run_bag(task, _worker['policies'])

@@ -6,6 +6,7 @@ Keep the moments of a recording at which a gate was farthest from dense, and dra
 Chooses by the normalised difference. Knows no bag and no policy.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import numpy as np
 from PIL import Image
 from vla_cache_ros.bags.walk import BagStep
 from vla_cache_ros.evaluation.recordings.steps import GateStep
-from vla_cache_ros.reports.video import grids
-from vla_cache_ros.reports.video import shade
+from vla_cache_ros.overlay import FADE
+from vla_cache_ros.overlay import grids
+from vla_cache_ros.overlay import shade
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
 
@@ -49,10 +51,14 @@ class Moment:
 class WorstMoments:
     """Keep the worst of what is offered, one gate an observation."""
 
-    def __init__(self, bag: str):
-        """Name the bag that moments come from; `moments` are what is kept, worst first."""
+    def __init__(self, bag: str, see: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]):
+        """
+        Name the bag that moments come from; `moments` are what is kept, worst first.
+
+        see: returns images as the policies saw them.
+        """
         self.moments: list[Moment] = []
-        self._bag = bag
+        self._bag, self._see = bag, see
 
     def offer(
         self,
@@ -81,7 +87,7 @@ class WorstMoments:
             found=gates[worst],
             dense=acted[dense][0].actions[:executed],
             actions=chunk.actions[:executed],
-            picture=draw(step.observation.images, report.active),
+            picture=draw(self._see(step.observation.images), report.active),
         )
         # of equals the earlier one stays
         self.moments = sorted([*self.moments, moment], key=lambda m: -m.found.normalized)[:COUNT]
@@ -89,8 +95,8 @@ class WorstMoments:
 
 def draw(images: Sequence[np.ndarray], active: np.ndarray) -> bytes:
     """Return the cameras beside each other as JPEG, patches that are not active [V] shaded."""
-    masks = grids(active, len(images))
-    views = [shade(image, mask, SIZE) for image, mask in zip(images, masks, strict=True)]
+    fades = grids(FADE * ~active, len(images))
+    views = [shade(image, fade, SIZE) for image, fade in zip(images, fades, strict=True)]
     gap = np.full((SIZE, GAP, 3), 255, np.uint8)
     row = [part for view in views for part in (gap, view)][1:]
     buffer = io.BytesIO()

@@ -57,7 +57,11 @@ class BagTask:
 
 @dataclass
 class BagResult:
-    """Hold what one bag gave; notes: what was in the way of observations, and how often."""
+    """
+    Hold what one bag gave.
+
+    notes: what was in the way of observations, and how often. images: what was done with pictures.
+    """
 
     path: Path
     damage: str = ''
@@ -65,6 +69,7 @@ class BagResult:
     steps: Sequence[Step] = ()
     moments: Sequence[Moment] = ()
     chosen_live: bool = False
+    images: str = ''
 
 
 def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
@@ -94,6 +99,7 @@ def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
         steps=runner.steps,
         moments=runner.worst.moments,
         chosen_live=bool(runner.steps[0].live_gate),
+        images=str(dense.images),
     )
 
 
@@ -109,9 +115,9 @@ class _Runner:
         self._middle = None
         if self._dense.proprio_size:
             self._middle = (bounds.proprio.low + bounds.proprio.high) / 2
-        self._episode, self._last, self._begin = -1, 0, 0
+        self._episode, self._last, self._begin, self._corrected = -1, 0, 0, False
         self.steps: list[Step] = []
-        self.worst = WorstMoments(str(task.path))
+        self.worst = WorstMoments(str(task.path), self._dense.images.see)
 
     def take(self, step: BagStep) -> None:
         """Have all policies act on a step."""
@@ -140,7 +146,9 @@ class _Runner:
                 policy.reset()
             elif step.stamp - self._last > gap:
                 policy.invalidate('gap_too_long')
-        self._episode, self._last = step.episode, step.stamp
+            elif self._corrected and not step.correction:
+                policy.invalidate('handed_back')
+        self._episode, self._last, self._corrected = step.episode, step.stamp, step.correction
 
     def _act(self, step: BagStep) -> dict[str, tuple[ActionChunk, StepReport]]:
         policies = list(self._policies.values())
