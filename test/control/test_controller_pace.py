@@ -168,3 +168,35 @@ def test_slowest_rate_is_half_unless_the_command_would_lapse_or_the_user_says_so
     world = World(**values)
     assert world.controller.parameters.slowest_frequency() == slowest
     assert world.controller.parameters.contradiction() == ''
+
+
+@pytest.mark.parametrize('rate', [5.0, 10.0, 20.0, 50.0])
+@pytest.mark.parametrize('slowed', [False, True])
+@pytest.mark.parametrize('delay', [0.5, 1.5, 2.5, 3.5])
+def test_chunk_joins_at_the_action_that_is_due_at_the_rate_that_holds(rate, slowed, delay):
+    world = World(
+        SlowPolicy(),
+        **PATIENT,
+        execution='asynchronous',
+        control_frequency=rate,
+        publish_rate=200.0,
+        command_timeout=1.0,
+    )
+    world.policy.action = np.array([0.004, 0, 0, 0, 0, 0, 1.0])
+    world.policy.ramp = True  # the k-th action is 1 + k / 100 times the first
+    while slowed and world.controller.pace.summary()['degradation'] == 'none':
+        cycle(world, 6 * round(1000 / rate), play=False)
+        world.advance(round(9000 / rate))
+    period = world.controller.pace.period
+    assert (period > 1.1e9 / rate) == slowed
+    world.time += MS
+    world.image()
+    think(world, 5)
+    world.advance(4 * period // MS + 1, tick=1)
+    world.image()  # observed while the arm moves, and acted on so many actions later
+    world.policy.meanwhile = lambda: world.advance(round(delay * period / MS), tick=1)
+    assert world.think()
+    world.advance(1, tick=1)
+    first = 0.004 * 1e9 / period  # m/s, of a chunk's first action
+    index = (world.sent[-1][1].linear[0] / first - 1) * 100
+    assert index == pytest.approx(int(delay), abs=1e-6)

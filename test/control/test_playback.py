@@ -102,3 +102,64 @@ def test_actions_in_the_past_of_a_late_chunk_are_counted_at_the_rate_they_were_p
     # observed at 100 ms: since then one action was played at the full rate and one at half of it
     playback.start(chunk(100), now=400 * MS, since=100 * MS)
     assert play(playback, 400, 600) == [102] * 10
+
+
+def test_chunk_takes_over_evenly_in_the_time_of_the_blend():
+    playback = player(blend=80 * MS)
+    playback.start(chunk(0), now=0, since=0)
+    assert play(playback, 0, 200) == [0] * 5 + [1] * 5  # there is nothing to take over from
+    playback.start(chunk(100), now=200 * MS, since=200 * MS)
+    expected = [2, 0.75 * 2 + 0.25 * 100, 0.5 * 2 + 0.5 * 100, 0.25 * 2 + 0.75 * 100, 100, 101]
+    assert play(playback, 200, 320) == pytest.approx(expected)
+
+
+def test_gripper_is_not_blended():
+    playback = player(blend=80 * MS)
+    playback.start(chunk(0), now=0, since=0)
+    play(playback, 0, 200)
+    playback.start(chunk(100), now=200 * MS, since=200 * MS)
+    assert playback.due(220 * MS)[6] == 100
+
+
+def test_chunk_that_ends_while_it_fades_out_goes_on_as_it_was():
+    playback = player(blend=200 * MS)
+    playback.start(chunk(0, 2), now=0, since=0)
+    play(playback, 0, 180)
+    playback.start(chunk(100), now=180 * MS, since=180 * MS)
+    assert play(playback, 280, 300)[0] == pytest.approx(0.5 * 1 + 0.5 * 101)
+
+
+def test_third_chunk_takes_over_from_what_the_two_before_it_came_to():
+    playback = player(blend=100 * MS)
+    for number, now in enumerate((0, 200, 240)):
+        playback.start(chunk(100 * number), now=now * MS, since=now * MS)
+        play(playback, now, now + 40)
+    two = 0.2 * 2 + 0.8 * 100
+    assert play(playback, 280, 300)[0] == pytest.approx(0.6 * two + 0.4 * 200)
+    assert play(playback, 340, 360) == [201]
+
+
+def test_blended_chunk_ends_with_its_last_action():
+    playback = player(blend=80 * MS)
+    playback.start(chunk(0), now=0, since=0)
+    play(playback, 0, 100)
+    playback.start(chunk(100, 1), now=100 * MS, since=100 * MS)
+    assert play(playback, 100, 240, 60)[1:] == [pytest.approx(0.25 * 1 + 0.75 * 100), Due.FINISHED]
+
+
+@pytest.mark.parametrize('rate', [5, 10, 20, 50])
+@pytest.mark.parametrize('share', [1.0, 0.6])
+@pytest.mark.parametrize('delay', [0.0, 0.4, 1.0, 1.7, 2.3, 4.9])
+def test_action_that_is_due_after_a_delay_is_counted_at_the_true_rate(rate, share, delay):
+    period = round(1e9 / rate)
+    playback = Playback(period=period, tolerance=0, timeout=10**10)
+    true = round(period / share)  # ns that an action lasts since the rate fell
+    playback.start(chunk(0, 40), now=0)
+    playback.change_period(true, now=3 * period)
+    observed = 3 * period + 2 * true
+    now = observed + round(delay * true)
+    for at in np.linspace(0, now, 50):
+        playback.due(int(at))
+    playback.start(chunk(100), now=now, since=observed)
+    assert playback.due(now)[0] == 100 + int(delay)
+    assert playback.due(now + true)[0] == 101 + int(delay)

@@ -65,6 +65,7 @@ FAULTS = [
     Fault('a camera dies', 'stale_image', lambda s: s.silence('image_raw')),
     Fault('the other camera dies', 'stale_image', lambda s: s.silence('wrist/image_raw')),
     Fault('a camera repeats its last picture', 'stale_image', Scene.freeze),
+    Fault('a camera stamps its last picture anew', 'frozen_image', Scene.stick),
     Fault('a camera sends half a picture', 'bad_image', Scene.shorten),
     Fault('a camera changes to depth', 'bad_image', lambda s: s.show(picture(encoding='32FC1'))),
     Fault('a camera sends black pictures', 'bad_image', lambda s: s.show(picture(value=3))),

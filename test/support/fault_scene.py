@@ -18,6 +18,7 @@ class Scene:
 
     def __init__(self, graph, policy):
         self.outside, self.graph, self.policy = graph.outside, graph, policy
+        self.outside.flickers = True  # as every real camera does
         self.second, self.ticking, self.clock = 0.0, False, None
         self.action = policy.action
 
@@ -29,6 +30,10 @@ class Scene:
 
     def freeze(self):
         self.outside.frozen = True
+
+    def stick(self):
+        """Have the cameras resend their last picture, newly stamped, while the arm moves."""
+        self.outside.flickers, self.outside.speed = False, 0.1
 
     def shorten(self):
         message = picture()
@@ -60,6 +65,7 @@ class Scene:
         outside, policy = self.outside, self.policy
         outside.pictures = {topic: picture() for topic in CAMERAS}
         outside.frozen = outside.unstamped = False
+        outside.flickers, outside.speed = True, 0.0
         outside.offsets, outside.silent, outside.turn = {}, set(), 1.0
         outside.names, outside.fingers = ['finger_joint1', 'finger_joint2'], [0.04, 0.03]
         outside.broken = {}

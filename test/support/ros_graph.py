@@ -88,6 +88,7 @@ class Surroundings(Node):
         self.offsets = {}  # s, of single cameras
         self.silent = set()  # of the states
         self.frozen, self.unstamped, self.turn, self.now = False, False, 1.0, None
+        self.flickers, self.speed, self.way = False, 0.0, 0.0  # of the pictures; m/s and m, in x
         self.twists, self.grippers, self.reports, self.health = (
             deque(maxlen=5000) for _ in range(4)
         )
@@ -138,7 +139,8 @@ class Surroundings(Node):
         joints = JointState(name=[*self.names, *arm], position=[*self.fingers, *arm.values()])
         pose = PoseStamped()
         pose.header.frame_id = 'base_link'
-        pose.pose.position.x, pose.pose.orientation.x = 0.5, self.turn
+        self.way += self.speed * PERIOD
+        pose.pose.position.x, pose.pose.orientation.x = 0.5 + self.way, self.turn
         pose.pose.orientation.w = 0.0
         for topic, publisher, message in (
             ('joint_states', self._joints, joints),
@@ -151,6 +153,8 @@ class Surroundings(Node):
             if isinstance(message, self._images[topic].msg_type):
                 if not self.frozen:
                     message.header.stamp = self._stamp(self.offsets.get(topic, 0.0))
+                if self.flickers:
+                    message.data[0] ^= 1
                 if self.unstamped:
                     message.header.stamp = Stamp()
                 self._images[topic].publish(message)

@@ -34,6 +34,7 @@ from vla_cache_ros.control.sensing.inputs import CAUSES
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.control.sensing.inputs import Inputs
 from vla_cache_ros.control.sensing.robot import state_input
+from vla_cache_ros.control.sensing.stillness import Stillness
 from vla_cache_ros.control.takeover import PERSONS
 from vla_cache_ros.control.takeover import Takeover
 from vla_cache_ros.control.takeover import TELEOP
@@ -67,6 +68,8 @@ class Controller:
         self.limited: Counter[str] = Counter()  # commands, by the limit that bound them
         self.last_image = 0  # ns
         self.invalidations: dict[str, int] = {}
+        period = round(1e9 / parameters.control_frequency)
+        self.stillness = Stillness(period, parameters.joint_output)
         self.drift = DriftWatch(policy, worker, surroundings)
         self._policy = policy
         self._worker = worker
@@ -74,10 +77,11 @@ class Controller:
         self._waits = parameters.execution == 'synchronous'
         self._timeout = round(1e9 * parameters.command_timeout)  # ns
         self._playback = Playback(
-            period=round(1e9 / parameters.control_frequency),
+            period=period,
             tolerance=round(0.5e9 / parameters.publish_rate),
             timeout=self._timeout,
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
+            blend=round(1e9 * parameters.join_blend),
         )
         self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
         self._steering = Steering(parameters, self.inputs, self.pace)
@@ -113,6 +117,7 @@ class Controller:
         self.causes.clear(PROBED)
         self.pace.resume(self._world.now())
         self.drift.guard.reset()
+        self.stillness.reset()
         self._have(self._policy.reset, cause)
 
     def clock_jumped(self) -> None:
@@ -184,6 +189,7 @@ class Controller:
             now, parameters.image_timeout, parameters.state_timeout, parameters.sync_slop
         )
         problems |= self.takeover.problems(now, parameters.command_timeout)
+        problems |= self.stillness.problems(self.inputs, parameters, now)
         new = self.causes.replace(problems, CAUSES | TELEOP)
         for message in new:
             self._world.warn(f'stop: {message}')
@@ -268,7 +274,7 @@ class Controller:
             return self._follow(now)
         due = self._playback.due(now)
         if isinstance(due, np.ndarray):
-            return self._send(self._steering.command(due, self.parameters, self._elapsed()))
+            return self._send(self._steering.command(due, self.parameters, self._elapsed(), now))
         stamp = self._send(WAIT)
         if due is Due.LAPSED:
             self._lapse()
@@ -330,9 +336,11 @@ class Controller:
     def _send(self, command: Command) -> int:
         self._steering.sent(command)
         if self.takeover.silent and 'emergency_stop' not in self.causes.names():
+            self.stillness.command(WAIT, self._world.now())
             return self._world.now()
         self.limited.update(command.limited)
         self._sent = self._world.send(command)
+        self.stillness.command(WAIT if self.parameters.dry_run else command, self._sent)
         return self._sent
 
     def _stop(self, cause: str, message: str) -> None:

@@ -9,13 +9,14 @@ Knows neither ROS (declaration.py brings them to a node) nor what they are used 
 from dataclasses import dataclass
 from operator import lt
 
+from vla_cache_ros.control.gripper_parameters import GripperParameters
 from vla_cache_ros.control.image_parameters import ImageParameters
 from vla_cache_ros.control.joint_parameters import joint_contradiction
 from vla_cache_ros.control.parameters import parameter
 
 
 @dataclass(frozen=True)
-class VLAParameters(ImageParameters):
+class VLAParameters(GripperParameters, ImageParameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
@@ -108,12 +109,6 @@ class VLAParameters(ImageParameters):
         'rad',
         (1e-6, 10.0),
     )
-    gripper_open: float = parameter(
-        1.0, 'last number of an action that means open', bounds=(-10.0, 10.0)
-    )
-    gripper_closed: float = parameter(
-        0.0, 'last number of an action that means closed', bounds=(-10.0, 10.0)
-    )
     frame_id: str = parameter(
         'base_link', 'stationary frame in which the actions are expressed', pattern=r'[/\w]+'
     )
@@ -131,21 +126,6 @@ class VLAParameters(ImageParameters):
         'delta (changes in rad over 1/control_frequency)',
         pattern='absolute|delta',
     )
-    gripper_output: str = parameter(
-        'commands',
-        'commands (Float64MultiArray on gripper/commands), parallel_gripper_command or '
-        'gripper_command (actions of control_msgs on gripper_cmd), or none',
-        pattern='commands|parallel_gripper_command|gripper_command|none',
-    )
-    gripper_joint: str = parameter(
-        'finger_joint1', 'joint that a ParallelGripperCommand names', pattern='.+'
-    )
-    gripper_open_command: float = parameter(
-        1.0, 'what the gripper driver is sent to open', bounds=(-1000.0, 1000.0)
-    )
-    gripper_closed_command: float = parameter(
-        0.0, 'what the gripper driver is sent to close', bounds=(-1000.0, 1000.0)
-    )
     execution: str = parameter(
         'synchronous',
         'synchronous (the arm waits while the policy infers), asynchronous (the next chunk is '
@@ -157,6 +137,12 @@ class VLAParameters(ImageParameters):
         0.1,
         'ensembled: a chunk older by one inference weighs exp(-ensemble_decay) times as much',
         bounds=(0.0, 10.0),
+    )
+    join_blend: float = parameter(
+        0.0,
+        'asynchronous: time over which a chunk takes over from the one before; 0: at once',
+        's',
+        (0.0, 2.0),
     )
     execute_steps: int = parameter(
         1, 'actions of a chunk that are executed before the next observation', bounds=(1, 100)
@@ -193,6 +179,12 @@ class VLAParameters(ImageParameters):
     )
     image_timeout: float = parameter(
         0.12, 'age of the newest image at which the arm is stopped', 's', (0.01, 60.0), live=True
+    )
+    frozen_image: bool = parameter(
+        True,
+        'stop where a camera sends the same picture for longer than image_timeout while the arm '
+        'moves; false: for a simulated camera that does not see the arm',
+        live=True,
     )
     state_timeout: float = parameter(
         0.12,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from vla_cache_ros.caching.gates.flow import OpticalFlow
+from vla_cache_ros.caching.gates.scene_cut import is_cut
 from vla_cache_ros.caching.patches import PATCH
 from vla_cache_ros.caching.patches import unpatchify
 
@@ -20,9 +21,7 @@ SIDE = 112  # pixels
 FLOW_SCALE = 8.0  # pixels a step at half size
 DIFFERENCE_SCALE = 32.0  # grey levels
 AGE_SCALE = 24.0  # steps
-# Grey levels, mean over a camera. Within an episode of the simulated robot frames differ by at
-# most 31, the wrist camera's; frames of two cameras by 50 (median).
-CUT_DIFFERENCE = 40.0
+CHANGED = 8.0  # grey levels, mean over a camera; frames that differ by less are not looked into
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,13 @@ class MotionInput:
     def reset(self) -> None:
         """Forget the previous frame."""
         self.cut = False
+        self._half: np.ndarray | None = None
         self._grey: np.ndarray | None = None
 
     def remember(self, pixels: np.ndarray) -> None:
         """Take images uint8 `[cams, 224, 224, 3]` as the previous frame of the next call."""
-        self._grey = _grey(_half(pixels))
+        self._half = _half(pixels)
+        self._grey = _grey(self._half)
         self.cut = False
 
     def __call__(self, pixels: np.ndarray, reference: np.ndarray, ages: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ class MotionInput:
         """Return what a call puts into planes, ages left out, and keep the frame as it does."""
         cameras, height, width, _ = pixels.shape
         half = _half(pixels)  # [cams * 112, 112, 3]
-        flow = self._flow(_grey(half), cameras)
+        flow = self._flow(half, cameras)
         produced = unpatchify(reference, height, width)  # [cams, 224, 224, 3]
         produced = _tall(produced)
         changed = _half(cv2.absdiff(_tall(pixels), produced, produced))  # [cams * 112, 112, 3]
@@ -99,9 +100,11 @@ class MotionInput:
         shape = (cameras, SIDE, SIDE)
         return Motion(half.reshape(*shape, 3), flow, changed.reshape(shape))
 
-    def _flow(self, grey: np.ndarray, cameras: int) -> np.ndarray:
-        """Return the flow `[cams, 112, 112, 2]`, clipped; grey is `[cams * 112, 112]`."""
-        previous, self._grey = self._grey, grey
+    def _flow(self, half: np.ndarray, cameras: int) -> np.ndarray:
+        """Return the flow `[cams, 112, 112, 2]`, clipped; half is `[cams * 112, 112, 3]`."""
+        seen, self._half = self._half, half
+        previous, self._grey = self._grey, _grey(half)
+        grey = self._grey
         flow = np.zeros((cameras, SIDE, SIDE, 2), dtype=np.float32)
         self.cut = False
         if previous is None or previous.shape != grey.shape:
@@ -109,7 +112,8 @@ class MotionInput:
         for camera in range(cameras):
             rows = slice(camera * SIDE, (camera + 1) * SIDE)
             before, now = previous[rows], grey[rows]
-            if cv2.norm(before, now, cv2.NORM_L1) / now.size > CUT_DIFFERENCE:
+            difference = cv2.norm(before, now, cv2.NORM_L1) / now.size
+            if difference > CHANGED and is_cut(seen[rows], half[rows]):
                 self.cut = True
                 continue
             found = self._optical_flow(before, now)  # [112, 112, 2]

@@ -26,12 +26,20 @@ class Due(Enum):
 class _Chunk:
     begin: int  # ns, by the clock of playing
     actions: np.ndarray  # [n, A]
+    joined: int  # ns, by the same clock
 
 
 class Playback:
     """Hold the chunks that are being played, and for how long the arm has been moved by them."""
 
-    def __init__(self, period: int, tolerance: int, timeout: int, decay: float | None = None):
+    def __init__(
+        self,
+        period: int,
+        tolerance: int,
+        timeout: int,
+        decay: float | None = None,
+        blend: int = 0,
+    ):
         """
         Start with nothing to play.
 
@@ -39,12 +47,13 @@ class Playback:
         fires around its nominal instant. timeout: ns between two calls of due() after which the
         rest is dropped: nobody has held the command meanwhile. decay: None lets the newest chunk
         replace the others; a number averages all of them, one that is older by an inference
-        weighing exp(-decay) times as much.
+        weighing exp(-decay) times as much. blend: ns by the clock of playing in which the newest
+        chunk takes over from those before it, where decay is None.
         """
         self._period, self._tolerance, self._timeout = period, tolerance, timeout
         # [time, playing's time, period] in ns, where the period changed; newest last
         self._changes: deque[tuple[int, int, int]] = deque([(0, 0, period)], maxlen=16)
-        self._decay = decay
+        self._decay, self._blend = decay, blend
         self._chunks: deque[_Chunk] = deque()  # newest last
         self._spans: deque[list[int]] = deque(maxlen=16)  # [begin, end] of uninterrupted motion
         self._asked = 0
@@ -62,9 +71,9 @@ class Playback:
         moved = 0 if since is None else self._moved(self._playing_time(since), at)
         if not self.playing:
             self._spans.append([at, at])
-        if self._decay is None:
+        if self._decay is None and not self._blend:
             self._chunks.clear()
-        self._chunks.append(_Chunk(at - moved, actions))
+        self._chunks.append(_Chunk(at - moved, actions, at))
 
     def change_period(self, period: int, now: int) -> None:
         """Let an action last period ns from now (ns) on, also what is left of those in hand."""
@@ -88,13 +97,31 @@ class Playback:
             return Due.NOTHING
         at = self._spans[-1][1] = self._playing_time(now)
         early = at + self._tolerance * self._period // self._changes[-1][2]
+        if self._decay is None:
+            return self._blended(at, early)
         self._chunks = deque(c for c in self._chunks if self._index(c, early) < len(c.actions))
         if not self._chunks:
             return Due.FINISHED
         due = np.stack([chunk.actions[self._index(chunk, early)] for chunk in self._chunks])
-        weights = np.exp(-(self._decay or 0.0) * np.arange(len(due))[::-1])
+        weights = np.exp(-self._decay * np.arange(len(due))[::-1])
         action = weights @ due / weights.sum()
         action[-1] = due[-1, -1]  # half open is no average of open and closed
+        return action
+
+    def _blended(self, at: int, early: int) -> np.ndarray | Due:
+        """Return what the newest chunk says, on its way from what those before it say."""
+        if self._index(self._chunks[-1], early) >= len(self._chunks[-1].actions):
+            self.stop()
+            return Due.FINISHED
+        while len(self._chunks) > 1 and at - self._chunks[1].joined >= self._blend:
+            self._chunks.popleft()
+        action = None
+        for chunk in self._chunks:
+            # one that has ended while it fades out goes on as it was
+            due = chunk.actions[min(self._index(chunk, early), len(chunk.actions) - 1)]
+            share = (at - chunk.joined) / self._blend if action is not None else 1.0
+            action = due.copy() if action is None else (1 - share) * action + share * due
+        action[-1] = due[-1]  # half open is no way from open to closed
         return action
 
     def _playing_time(self, now: int) -> int:

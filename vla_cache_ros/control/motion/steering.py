@@ -6,7 +6,10 @@ Make a command of the action that is due.
 Knows which limiter goes with which output, and from which measurement; nothing of their limits.
 """
 
+from dataclasses import replace
+
 import numpy as np
+from vla_cache_ros.control.motion.gripper import Gripper
 from vla_cache_ros.control.motion.joint_limits import JointLimiter
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.motion.limits import Limiter
@@ -25,9 +28,16 @@ class Steering:
         self._inputs, self._pace = inputs, pace
         self._kind = JointLimiter if parameters.joint_output else Limiter
         self._limiter = self._kind()
+        self._gripper = Gripper()
 
-    def command(self, action: np.ndarray, parameters: VLAParameters, elapsed: float) -> Command:
-        """Return what is sent for a checked action, elapsed s after the last command."""
+    def command(
+        self, action: np.ndarray, parameters: VLAParameters, elapsed: float, now: int
+    ) -> Command:
+        """Return what is sent for a checked action at now (ns), elapsed s after the last one."""
+        command = self._bounded(action, parameters, elapsed)
+        return replace(command, gripper=self._gripper(command.gripper, parameters, now))
+
+    def _bounded(self, action: np.ndarray, parameters: VLAParameters, elapsed: float) -> Command:
         if parameters.joint_output:
             measured = self._inputs.joint_positions(parameters.arm_joints)
             lasts = self._pace.period * 1e-9

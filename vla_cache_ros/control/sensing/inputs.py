@@ -21,11 +21,11 @@ from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.types import Observation
 
 MAX_INSTRUCTION = 1000  # characters
-# Every cause that problems() can name.
+# Every cause that problems() can name, and the one that Stillness can.
 CAUSES = {
     'no_instruction', 'bad_instruction', 'no_image', 'bad_image', 'stale_image',
     'unstamped_image', 'future_stamp_image', 'no_state', 'bad_state', 'stale_state',
-    'unstamped_state', 'future_stamp_state', 'unsynchronised_images',
+    'unstamped_state', 'future_stamp_state', 'unsynchronised_images', 'frozen_image',
 }  # fmt: skip
 HISTORY = 10  # images of each camera: a fast one's older image may belong to a slow one's newest
 
@@ -145,6 +145,10 @@ class Inputs:
     def joint_positions(self, names: tuple[str, ...]) -> np.ndarray | None:
         """Return the newest positions [n], rad, of the named joints, None before the first."""
         return self._state.joint_positions(names)
+
+    def newest_images(self) -> dict[str, Frame]:
+        """Return the newest image of every camera that has sent one."""
+        return {t: self._frames[t][-1] for t in self.image_topics if t in self._frames}
 
     def problems(
         self, now: int, image_timeout: float, state_timeout: float, slop: float
