@@ -85,7 +85,7 @@ def test_process_that_was_frozen_or_killed_leaves_the_arm_to_its_drivers_timeout
 @pytest.mark.parametrize(
     ('module', 'parameters', 'line'),
     [
-        ('vla_node', {'gait': 'motion'}, 'error: gait: unknown parameter, expected one of model_'),
+        ('vla_node', {'gait': 'motion'}, 'error: gait: unknown parameter, expected one of image_'),
         ('recorder', {'bag_path': '/'}, 'error: bag_path: expected a folder that does not exist'),
     ],
 )

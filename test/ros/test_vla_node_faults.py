@@ -82,8 +82,12 @@ def test_an_instruction_the_model_cannot_take_stops_the_arm_as_it_comes(graph, p
 @pytest.mark.parametrize(
     ('names', 'fingers', 'line'),
     [
-        (['finger_joint1', 'finger_joint2'], [0.04, float('nan')], "got nan for 'finger_joint2'"),
-        (['elbow'], [0.1], 'expected the joints finger_joint1, finger_joint2, got elbow'),
+        (
+            ['finger_joint1', 'finger_joint2'],
+            [0.04, float('nan')],
+            'expected a finite position for finger_joint2, got nan',
+        ),
+        (['elbow'], [0.1], 'joint_states (finger_joint1): expected a message every'),
     ],
     ids=['NaN', 'missing'],
 )

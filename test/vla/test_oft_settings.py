@@ -65,8 +65,8 @@ def test_settings_behind_the_name_go_before_all(folder):
     edit_json(folder / 'config.json', oft={'num_images': 2})
     vla, told = load(f'{folder},num_images=1,chunk=4,normalization=bounds')
     assert (vla.config.oft.num_images, vla.config.oft.chunk, told) == (1, 4, [])
-    assert vla.summary == (
-        'openvla-oft, 1 camera, robot state of 8, l1 head of 4 actions of 7 numbers'
+    assert vla.summary.startswith(
+        'openvla-oft, 1 camera, robot state of 8, l1 head of 4 actions of 7 numbers; images: '
     )
     message = fault(f'{folder},colour=red', need_tokenizer=False)
     assert "oft: expected keys among ['num_images'" in message and "found 'colour'" in message
@@ -100,6 +100,7 @@ def test_every_load_says_in_the_log_what_it_took_the_folder_for(caplog):
         load_checkpoint('tabletop')
     (record,) = caplog.records
     assert record.getMessage().endswith(
-        'tabletop: openvla-oft, 2 cameras, robot state of 8, l1 head of 8 actions of 7 numbers'
+        'tabletop: openvla-oft, 2 cameras, robot state of 8, l1 head of 8 actions of 7 numbers; '
+        'images: squash to 224 (bicubic), no centre crop'
     )
     assert json.loads((resolve('tabletop') / 'config.json').read_text())['oft']['chunk'] == 8
