@@ -234,7 +234,7 @@ class Loop:
         """
         Return the changes of velocity, as shares of what the limit allows, and which are joins.
 
-        Stops are left out: no limit slows them.
+        Stops are left out: no limit slows them. A chunk that begins at rest joins none.
         """
         found = []
         for (before, one, _), (after, other, joins) in zip(
@@ -249,7 +249,8 @@ class Loop:
                 linear / (parameters.max_linear_acceleration * seconds),
                 angular / (parameters.max_angular_acceleration * seconds),
             )
-            found.append((float(share), joins))
+            rests = not (one.linear.any() or one.angular.any())
+            found.append((float(share), joins and not rests))
         return found
 
 
