@@ -19,9 +19,9 @@ SHADE = (38, 62, 92)  # what reused patches fade into
 FADE = 0.6  # how far, where ages are not told
 FRESH, STALE = 0.4, 0.85  # how far at an age of one step, and of OLD and more
 OLD = 8  # steps
-SIZE = 448  # px, edge of the picture: 28 for each of a model's 16 patches
-LINE = 30  # px, one line of text below it
-_FONT, _SCALE, _MARGIN = cv2.FONT_HERSHEY_DUPLEX, 0.58, 12
+SIZE = 224  # px, edge of the picture: 14 for each of a model's 16 patches
+LINE = 17  # px, one line of text below it
+_FONT, _SCALE, _MARGIN = cv2.FONT_HERSHEY_SIMPLEX, 0.38, 5
 
 
 def grids(values: np.ndarray, cameras: int) -> np.ndarray:

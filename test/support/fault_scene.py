@@ -95,4 +95,6 @@ class Scene:
         self.ticking = False
 
     def set_clock_back(self):
+        """Have the new episode take a moment to begin, so that the stop before it can be seen."""
+        self.policy.delay = 0.1
         self.second -= 50
