@@ -41,7 +41,7 @@ def test_arm_is_led_by_its_joints_from_where_it_is_and_held_at_a_stop():
         graph.outside.arm['joint4'] = -1.5
         graph.healthy_start()
         assert graph.wait(lambda: arm.commands[-1][0] > 0.1)
-        np.testing.assert_allclose(arm.commands[0], [0, 0, 0, -1.5, 0, 0, 0], atol=0.005)
+        np.testing.assert_allclose(arm.commands[0], [0, 0, 0, -1.5, 0, 0, 0], atol=0.03)
         assert {command[6] for command in arm.commands} == {0.0}
         assert graph.outside.grippers[-1] == 1.0
         assert graph.call(SetBool, 'vla_node/pause', SetBool.Request(data=True)).success

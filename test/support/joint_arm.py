@@ -21,9 +21,9 @@ JOINT_PARAMETERS = {
 
 
 def joint_policy(size=8):
-    """Return a policy whose actions turn all joints but the last slowly, for long."""
+    """Return a policy whose actions turn all joints but the last, for seconds."""
     policy = FakePolicy()
-    policy.action = np.full(size, 0.01)
+    policy.action = np.full(size, 0.03)
     policy.action[-2:] = 0.0, 1.0
     return policy
 

@@ -160,7 +160,9 @@ class VLANode(TolerantLifecycleNode):
     def _prepare(self, policy: Any, transforms: Any) -> None:  # noqa: ANN401
         """Make what depends on parameters and policy: controller, subscriptions, ticks."""
         parameters, self._figures = self._settings, Figures()
-        self._watch = ClockWatch(round(1e9 * parameters.command_timeout))
+        # a tick late when the clock stops and a tick late when the time is over
+        held, tick = parameters.command_timeout, 1 / parameters.publish_rate
+        self._watch = ClockWatch(round(1e9 * max(held - tick, held / 2)))
         self._ticks = self.create_timer(
             1 / parameters.publish_rate, self._on_tick, clock=self._steady
         )
