@@ -46,7 +46,7 @@ def test_text_stands_below_the_picture_and_fits_however_long():
     assert picture[:SIZE].min() == 250
     for line in (picture[SIZE : SIZE + LINE], picture[SIZE + LINE :]):
         lit = np.flatnonzero((line > 100).any((0, 2)))
-        assert lit[0] >= 8 and SIZE - 8 > lit[-1]
+        assert lit[0] >= 4 and SIZE - 4 > lit[-1]
 
 
 def test_alarm_frames_the_picture_and_stresses_the_last_line():
