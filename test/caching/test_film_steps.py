@@ -4,31 +4,19 @@
 
 from engine_steps import choice
 from engine_steps import contents
+from engine_steps import Counting
 from engine_steps import frames
 from engine_steps import LONG
 from engine_steps import looked
 from engine_steps import nothing
 from engine_steps import PROPRIO
 from engine_steps import run
+from engine_steps import SHORT
 import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import RecordedEngine
-
-SHORT = tuple(range(3, 12))
-
-
-class Once(Direct):
-    """Note every name that is recorded, and do its work at each replay."""
-
-    def __init__(self):
-        self.names = []
-
-    def record(self, name, work):
-        self.names.append(name)
-        return super().record(name, work)
 
 
 def whole(model, pixels, ids):
@@ -67,7 +55,7 @@ def test_active_patches_alone_are_modulated_as_all_are(film):
 @pytest.mark.parametrize('reuse_towers', [True, False])
 def test_recorded_steps_follow_the_instruction(film, reuse_towers):
     plain = SlotEngine(film, reuse_towers=reuse_towers)
-    engine = RecordedEngine(film, reuse_towers=reuse_towers, recorder=Once())
+    engine = RecordedEngine(film, reuse_towers=reuse_towers, recorder=Counting())
     engine.prepare()
     prepared = list(engine.recorder.names)
     for step, pixels in enumerate(frames(film, 6)):
@@ -84,7 +72,7 @@ def test_recorded_steps_follow_the_instruction(film, reuse_towers):
 
 def test_a_look_that_no_step_followed_leaves_nothing_behind(film):
     first, second = frames(film, 2)
-    engine, fresh = RecordedEngine(film, reuse_towers=False, recorder=Once()), SlotEngine(film)
+    engine, fresh = RecordedEngine(film, reuse_towers=False, recorder=Counting()), SlotEngine(film)
     run(engine, first)
     engine.look(engine.encode(second), SHORT)
     result, wanted = run(engine, second), (run(fresh, first), run(fresh, second))[1]

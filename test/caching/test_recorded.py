@@ -9,30 +9,18 @@ buffers, with the same padding.
 
 from engine_steps import choice
 from engine_steps import contents
+from engine_steps import Counting
 from engine_steps import frames
 from engine_steps import LONG
 from engine_steps import nothing
 from engine_steps import run
+from engine_steps import SHORT
 import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.recorded import bucket
 from vla_cache_ros.caching.recorded import RecordedEngine
-
-SHORT = tuple(range(3, 12))
-
-
-class Counting(Direct):
-    """Record nothing, but note what would be."""
-
-    def __init__(self):
-        self.names = []
-
-    def record(self, name, work):
-        self.names.append(name)
-        return super().record(name, work)
 
 
 def make(model, **options):

@@ -15,6 +15,7 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
+from script import HERE
 from script import run
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import JointState
@@ -30,19 +31,11 @@ from vla_cache_ros.environments.tabletop.robot import SERVO_PERIOD
 from vla_cache_ros.environments.tabletop.robot import Tabletop
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
+import yaml
 
-# those of config/tabletop.yaml
+CONFIG = yaml.safe_load((HERE.parents[1] / 'config' / 'tabletop.yaml').read_text(encoding='utf-8'))
 PARAMETERS = VLAParameters(
-    image_topics=CAMERAS,
-    control_frequency=10.0,
-    execute_steps=4,
-    max_linear_velocity=0.4,
-    max_angular_velocity=0.9,
-    max_linear_acceleration=50.0,
-    max_angular_acceleration=100.0,
-    image_timeout=0.5,
-    state_timeout=0.5,
-    dry_run=False,
+    **CONFIG['/**/vla_node']['ros__parameters'] | {'image_topics': CAMERAS, 'frozen_image': True}
 )
 TICK = round(1e9 * SERVO_PERIOD)  # ns; commands come at 50 Hz
 TICKS = 5  # of an action, and from one picture to the next

@@ -15,8 +15,8 @@ import time
 from typing import Any
 
 from kill_graph import KillGraph
-import numpy as np
 from script import run
+from script import spread
 from vla_cache_ros.control.parameters import DriverParameters
 from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.live.processes import Processes
@@ -166,7 +166,7 @@ def _judge(seen: dict[str, Any]) -> list[str]:
 def _sum_up(kills: list[dict[str, Any]], times: int, seed: int) -> dict[str, Any]:
     violations = [f'kill {i}: {text}' for i, k in enumerate(kills) for text in k['violations']]
     recovery = {
-        victim: _spread([k['recovery_s'] for k in kills if k['victim'] == victim])
+        victim: spread([k['recovery_s'] for k in kills if k['victim'] == victim])
         for victim in MOMENTS
     }
     return {
@@ -175,9 +175,9 @@ def _sum_up(kills: list[dict[str, Any]], times: int, seed: int) -> dict[str, Any
         'done': len(kills),
         'moments': dict(Counter(f'{k["victim"]} {k["moment"]}' for k in kills)),
         'recovery_s': recovery,
-        'hold_ms': _spread([k['hold_ms'] for k in kills if 'hold_ms' in k]),
+        'hold_ms': spread([k['hold_ms'] for k in kills if 'hold_ms' in k]),
         'hold_limit_ms': HOLD_LIMIT,
-        'stop_ms': _spread([k['stop_ms'] for k in kills if 'stop_ms' in k]),
+        'stop_ms': spread([k['stop_ms'] for k in kills if 'stop_ms' in k]),
         'stop_limit_ms': STOP_LIMIT,
         'causes': dict(Counter(k['cause'] for k in kills if 'cause' in k)),
         'dead_segments_max': max(k['dead_segments'] for k in kills),
@@ -186,11 +186,6 @@ def _sum_up(kills: list[dict[str, Any]], times: int, seed: int) -> dict[str, Any
         'kills': kills,
         **measured_on(),
     }
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    points = {'p50': 50, 'p95': 95, 'max': 100} if values else {}
-    return {name: float(np.percentile(values, at)) for name, at in points.items()}
 
 
 if __name__ == '__main__':

@@ -3,11 +3,13 @@
 """Run a drill as a program: its arguments are the options, its verdict is the exit code."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import os
 from pathlib import Path
 import sys
 from typing import Any
 
+import numpy as np
 import tyro
 
 HERE = Path(__file__).resolve().parent
@@ -27,3 +29,9 @@ def run(drill: Callable[..., dict[str, Any]]) -> None:
     except ChildProcessError as error:
         sys.exit(str(error))
     sys.exit(0 if figures['ok'] else 1)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return p50, p95 and the largest of values, nothing of none."""
+    points = {'p50': 50, 'p95': 95, 'max': 100} if values else {}
+    return {name: float(np.percentile(values, at)) for name, at in points.items()}

@@ -18,6 +18,7 @@ from typing import Any
 from command_checks import Bounds
 import numpy as np
 from script import run
+from script import spread
 from takeover_graph import TakeoverGraph
 from vla_cache_ros.live.processes import nodes
 from vla_cache_ros.reports.files import write_json
@@ -180,17 +181,12 @@ def _sum_up(
         'beyond_limits': beyond,
         'limits': BOUNDS,
         'violations': wrong,
-        'asked_to_taken_ms': _spread(latencies),
-        'given_to_motion_s': _spread([one['given_to_motion_s'] for one in seen]),
+        'asked_to_taken_ms': spread(latencies),
+        'given_to_motion_s': spread([one['given_to_motion_s'] for one in seen]),
         'ok': len(seen) == times and not (wrong or beyond or total['commands_of_the_policy']),
         'take_overs': seen,
         **measured_on(),
     }
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    points = {'p50': 50, 'p95': 95, 'max': 100} if values else {}
-    return {name: float(np.percentile(values, at)) for name, at in points.items()}
 
 
 if __name__ == '__main__':

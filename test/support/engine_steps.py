@@ -4,10 +4,23 @@
 
 import numpy as np
 import torch
+from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.types import StepPlan
 
 LONG = tuple(range(1, 30))  # a prompt
+SHORT = tuple(range(3, 12))
 PROPRIO = np.linspace(-0.5, 0.5, 8).astype(np.float32)
+
+
+class Counting(Direct):
+    """Record nothing, but note what would be."""
+
+    def __init__(self):
+        self.names = []
+
+    def record(self, name, work):
+        self.names.append(name)
+        return super().record(name, work)
 
 
 def frames(model, count, seed=0):

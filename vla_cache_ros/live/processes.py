@@ -26,6 +26,17 @@ TAIL_LINES = 15
 _PATIENCE = 5.0  # s a process may take to end after SIGINT before it is killed
 
 
+def end_process(process: subprocess.Popen) -> None:
+    """Interrupt a process unless it has ended; kill it if it does not end within 5 s."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class ProcessDied(ChildProcessError):
     """Say which process ended by itself, how, and what it logged last."""
 
@@ -108,14 +119,7 @@ class Processes:
 
     def end(self, name: str) -> None:
         """Interrupt one process; kill it if it does not end within 5 s."""
-        process = self._running.pop(name)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(self._running.pop(name))
 
     def kill(self, name: str) -> None:
         """Kill one process, which gets no chance to do anything about it."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import functools
 import importlib
-import signal
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from vla_cache_ros.control.messages import twist_vector
 from vla_cache_ros.control.parameters import ViewParameters
 from vla_cache_ros.control.sensing.images import to_rgb
 from vla_cache_ros.control.step_report import read_report
+from vla_cache_ros.live.processes import end_process
 from vla_cache_ros.ros.declaration import declare
 from vla_cache_ros.ros.process import run
 from vla_cache_ros.ros.qos import NEWEST
@@ -37,7 +37,6 @@ POLICY = 'vla_node'
 SEARCH_PERIOD = 0.5  # s between two looks for new topics
 PICTURE_PERIOD = 0.09  # s between two pictures of a camera, about
 TRAIL = 5.0  # s for which the path of a chunk stays
-PATIENCE = 5.0  # s that the process may take to end
 TIMELINE = 'ros_time'
 CAMERAS = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
 TIMES = ('act_ms', 'image_to_command_ms')
@@ -220,12 +219,7 @@ def viewing(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_process(process)
 
 
 def _position(pose: Any) -> list[float]:  # noqa: ANN401
