@@ -32,7 +32,7 @@ from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import init_model
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.prompt import encode_prompt
 
 from recipes.domains import Domain
@@ -112,7 +112,7 @@ class BaseTrainer:
             folder = resolve(start)
             self.model.load_state_dict(load_checkpoint(folder).model.state_dict())
             shutil.copyfile(folder / stats.name, stats)
-        self.averaged = PrismaticVLA(self.model.config)
+        self.averaged = VLAModel(self.model.config)
         self.averaged.load_state_dict(self.model.state_dict())
         if (found := saved(state)) is not None:
             self.restore(found)
@@ -137,7 +137,7 @@ class BaseTrainer:
         self.norm_stats = json.loads(stats.read_text())
         self.statistics = DatasetStatistics.select(self.norm_stats, domain.name)
 
-    def build_model(self, seed: int) -> PrismaticVLA:
+    def build_model(self, seed: int) -> VLAModel:
         """Return the untrained model."""
         return init_model(tabletop_config(self.domain.cameras), seed)
 

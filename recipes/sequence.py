@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from vla_cache_ros.training.batches import pad_prompts
 from vla_cache_ros.vla.config import STOP_ID
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 from recipes.domains import Domain
 
@@ -42,7 +42,7 @@ def choose_tokens(
 
 
 def decode_subset(
-    model: PrismaticVLA,
+    model: VLAModel,
     visual: Tensor,
     tokens: Tensor,
     total: int,
@@ -81,7 +81,7 @@ def decode_subset(
 
 
 def decode_causal(
-    model: PrismaticVLA,
+    model: VLAModel,
     visual: Tensor,
     tokens: Tensor,
     total: int,

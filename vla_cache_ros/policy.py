@@ -154,7 +154,7 @@ class Policy:
                 name,
                 reuse=reuse,
                 seed=seed,
-                layers=vla.config.llama().num_hidden_layers,
+                layers=vla.config.decoder().num_hidden_layers,
                 folder=folder,
                 fingerprint=vla.fingerprint,
                 cameras=vla.config.cameras,

@@ -22,7 +22,7 @@ from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import STATISTICS
 from vla_cache_ros.vla.model import init_model
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 from recipes.base import BaseTrainer
 from recipes.domains import TABLETOP
@@ -140,7 +140,7 @@ class TokenTrainer(BaseTrainer):
         self.tokens = ActionTokens(config.action_vocab_end, config.n_action_bins)
         self.state_bounds = self.sight.statistics().proprio
 
-    def build_model(self, seed: int) -> PrismaticVLA:
+    def build_model(self, seed: int) -> VLAModel:
         """Return the untrained decoder on the tower of `tabletop`."""
         model = init_model(openvla_config(self.layers), seed)
         model.vision_backbone.load_state_dict(self.sight.model.vision_backbone.state_dict())

@@ -190,7 +190,7 @@ def test_any_text_makes_a_prompt_of_known_tokens_or_is_refused(tokenizer, text):
         assert policy.cache.step == 0 and not policy.invalidations
         return
     assert ids[0] == vla.tokenizer.bos_token_id
-    assert 2 <= len(ids) <= 2048 and 0 <= min(ids) and max(ids) < vla.config.llama().vocab_size
+    assert 2 <= len(ids) <= 2048 and 0 <= min(ids) and max(ids) < vla.config.decoder().vocab_size
     if tokenizer == 'words':
         chunk, _ = policy.act(Observation((np.full((224, 224, 3), 90, np.uint8),), text))
         assert np.isfinite(chunk.actions).all()

@@ -27,7 +27,7 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import SHAPES
 
@@ -94,7 +94,7 @@ def check_all(
     yield from check_long_run(models['openvla-oft-7b'], recorder, steps)
 
 
-def check_model(name: str, model: PrismaticVLA, recorder: Recorder | None) -> Iterator[Check]:
+def check_model(name: str, model: VLAModel, recorder: Recorder | None) -> Iterator[Check]:
     """Yield the checks of one model."""
     for decoding in ('jacobi', 'greedy') if model.config.decodes_tokens else ('jacobi',):
         title = f'{name} {decoding}' if model.config.decodes_tokens else name
@@ -128,7 +128,7 @@ def check_model(name: str, model: PrismaticVLA, recorder: Recorder | None) -> It
             yield Check(f'{title}: {what}', found, TOLERANCE)
 
 
-def check_long_run(model: PrismaticVLA, recorder: Recorder | None, steps: int) -> Iterator[Check]:
+def check_long_run(model: VLAModel, recorder: Recorder | None, steps: int) -> Iterator[Check]:
     """Yield whether memory stays and whether the last step equals the same step at the start."""
     engine = RecordedEngine(model, recorder=recorder)
     engine.reuse_towers = False

@@ -112,7 +112,7 @@ def test_training_lowers_the_loss_resumes_and_goes_deeper(shards, tmp_path):
     assert deeper.loop.done == 20 and loss(deeper) == pytest.approx(after, rel=1e-4)
     deeper.train(until=21, batch=2, keep=80, peak=1e-3)
     saved = load_checkpoint(tmp_path / 'model')
-    assert saved.config.llama().num_hidden_layers == 8
+    assert saved.config.decoder().num_hidden_layers == 8
 
 
 def test_fed_tokens_are_right_stale_or_jittered_and_always_actions(shards, tmp_path):

@@ -14,7 +14,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 # What only says differently where a tensor lies launches nothing.
 VIEWS = {
@@ -118,7 +118,7 @@ def fake_gpu():
 def fake_model(config, dtype=torch.bfloat16):
     """Return a model of these sizes on a GPU that isn't there."""
     with torch.device('meta'):
-        model = PrismaticVLA(config)
+        model = VLAModel(config)
     state = {
         name: torch.empty(
             value.shape,

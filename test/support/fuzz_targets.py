@@ -114,7 +114,7 @@ def _json_targets(folder: Path) -> dict[str, Target]:
     index = json.dumps({'weight_map': {'a': 'one.safetensors', 'b': 'two.safetensors'}})
     return {
         'config': Target(
-            through('config.json', lambda path: VLAConfig.from_dict(read_json(path)).llama()),
+            through('config.json', lambda path: VLAConfig.from_dict(read_json(path)).decoder()),
             (json.dumps(tiny_config(layers=1).to_dict()).encode(),),
             8192,
         ),

@@ -34,7 +34,7 @@ def test_a_certain_token_is_its_action(model):
     wanted = np.linspace(-0.9, 0.9, 7)
     tokens = ActionTokens(config.action_vocab_end, config.n_action_bins)
     ids = torch.from_numpy(tokens.encode(wanted))
-    logits = torch.zeros(1, 7, config.llama().vocab_size)
+    logits = torch.zeros(1, 7, config.decoder().vocab_size)
     logits[0, torch.arange(7), ids] = 100.0
     found = expected_actions(config, logits)
     assert found.shape == (1, 1, 7)

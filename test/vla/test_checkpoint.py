@@ -21,7 +21,7 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.model import init_model
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 OFT = DATA / 'goldens' / 'oft'
 NORM = 'language_model.model.norm.weight'
@@ -267,10 +267,10 @@ def test_names_and_shapes_of_the_published_7b_model():
         'tie_word_embeddings': True,
     }
     with torch.device('meta'):
-        model = PrismaticVLA(VLAConfig.from_dict(raw))
+        model = VLAModel(VLAConfig.from_dict(raw))
     state = model.state_dict()
     assert {name: list(tensor.shape) for name, tensor in state.items()} == wanted
-    llama = model.config.llama()
+    llama = model.config.decoder()
     assert (llama.rms_norm_eps, llama.tie_word_embeddings) == (1e-6, False)
 
 

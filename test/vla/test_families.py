@@ -78,7 +78,7 @@ def test_a_run_folder_gives_every_tensor_under_our_names(pristine):
     before, after = model.state_dict(), loaded.model.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    assert loaded.config.llama().rms_norm_eps == 1e-5
+    assert loaded.config.decoder().rms_norm_eps == 1e-5
     # the published run normalises with ImageNet's own constants, the port with rounded ones
     assert loaded.images.means == ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5))
     assert loaded.statistics().key == 'toy'
@@ -122,7 +122,7 @@ def test_what_is_saved_is_what_is_loaded_bit_for_bit(tmp_path, pristine):
     )
     again = load_checkpoint(tmp_path)
     assert (again.config.head, again.images) == (loaded.config.head, loaded.images)
-    assert again.config.llama().rms_norm_eps == 1e-5
+    assert again.config.decoder().rms_norm_eps == 1e-5
     states = loaded.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
     save_checkpoint(tmp_path, loaded.model, loaded.norm_stats, images=loaded.images)
@@ -213,8 +213,8 @@ def test_a_published_config_needs_no_sizes():
     raw = BASES['prism-dinosiglip-224px+7b']
     config = replace(shape_config('cogact-7b'), head=None, text=raw['text_config'])
     assert config.vision_dim == 2176 and config.hidden_dim == 4096
-    assert config.llama().rms_norm_eps == 1e-5
-    assert shape_config('cogact-7b').llama().rms_norm_eps == 1e-5
+    assert config.decoder().rms_norm_eps == 1e-5
+    assert shape_config('cogact-7b').decoder().rms_norm_eps == 1e-5
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.files import memory
 from vla_cache_ros.vla.files import weights
 from vla_cache_ros.vla.files.errors import CheckpointError
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.quantized import FP8
 from vla_cache_ros.vla.quantized import linear
 from vla_cache_ros.vla.quantized import quantize
@@ -223,7 +223,7 @@ def test_too_little_memory_is_said_before_loading_with_what_each_type_takes(fold
 @pytest.mark.parametrize('name', SHAPES)
 def test_a_published_size_takes_less_than_nine_gigabytes(name):
     with torch.device('meta'):
-        model = PrismaticVLA(SHAPES[name])
+        model = VLAModel(SHAPES[name])
     for dtype in (torch.int8, FP8):
         for compute in (torch.float32, torch.bfloat16):
             assert model.weight_bytes(dtype, compute) < 9e9
@@ -248,7 +248,7 @@ def test_random_weights_of_bytes_act_as_those_of_floats(causal):
 def test_a_head_that_denoises_stays_exact():
     with torch.device('meta'):
         config = SHAPES['cogact-7b']
-        model = PrismaticVLA(config)
+        model = VLAModel(config)
     assert isinstance(config.head, CogactConfig)
     light = model.light_weights(torch.int8)
     assert not any(name.startswith('action_head') for name in light)

@@ -12,7 +12,7 @@ from tiny_model import tiny_config
 import torch
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.policy import Policy
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.shapes import parameter_count
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import shape_config
@@ -34,7 +34,7 @@ def test_cogact_is_openvla_and_its_head():
 
 def test_every_tensor_has_the_published_shape():
     with torch.device('meta'):
-        model = PrismaticVLA(shape_config('openvla-7b'))
+        model = VLAModel(shape_config('openvla-7b'))
     found = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     assert found == json.loads(PUBLISHED.read_text())
 

@@ -102,7 +102,7 @@ def test_any_config_is_a_model_or_one_line(content):
     with one_line():
         if isinstance(content, dict):
             config = VLAConfig.from_dict(content)
-            assert config.llama().num_hidden_layers <= 256
+            assert config.decoder().num_hidden_layers <= 256
 
 
 @given(damaged_json(tiny_statistics()), st.sampled_from(['bounds', 'bounds_q99']))

@@ -38,7 +38,7 @@ from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 DECODINGS = ('jacobi', 'greedy')
 
@@ -60,7 +60,7 @@ class SlotEngine:
 
     def __init__(
         self,
-        model: PrismaticVLA,
+        model: VLAModel,
         action_dim: int = 7,
         text_capacity: int = TEXT_CAPACITY,
         reuse_towers: bool | None = None,

@@ -15,7 +15,7 @@ from torch import Tensor
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla import fused
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.pointwise import PLAIN
 from vla_cache_ros.vla.pointwise import Pointwise
 
@@ -41,9 +41,7 @@ class Layers(Protocol):
 class FusedLayers:
     """Run `vla.fused`'s layers; pointwise: their passes between the products."""
 
-    def __init__(
-        self, model: PrismaticVLA, cache: EpisodeCache, pointwise: Pointwise = PLAIN
-    ) -> None:
+    def __init__(self, model: VLAModel, cache: EpisodeCache, pointwise: Pointwise = PLAIN) -> None:
         self._layers = fused.fuse(model.language_model, pointwise)
         self._cache = cache
 
@@ -67,7 +65,7 @@ class FusedLayers:
 class ReferenceLayers:
     """Run transformers' own layers, every row to the end."""
 
-    def __init__(self, model: PrismaticVLA, cache: EpisodeCache) -> None:
+    def __init__(self, model: VLAModel, cache: EpisodeCache) -> None:
         self._layers = model.language_model.model.layers
         self._cache = cache
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from vla_cache_ros.caching.layout import BOS
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.vla.config import STOP_ID
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PromptSlots:
     host: the rows that actions are read from, counted from the end: the last of the text, then the
     action slots that predict another one. cos, sin: `[L, head_dim]`. mask:
     `[L, L]`, added to the scores, None when all slots see each other. film: of each tower, see
-    `PrismaticVLA.modulation`.
+    `VLAModel.modulation`.
     """
 
     ids: tuple[int, ...]
@@ -54,7 +54,7 @@ class PromptSlots:
 
     @classmethod
     def build(
-        cls, model: PrismaticVLA, layout: SlotLayout, ids: Sequence[int], guesses: int = 0
+        cls, model: VLAModel, layout: SlotLayout, ids: Sequence[int], guesses: int = 0
     ) -> PromptSlots:
         """
         Return the slots of a prompt; raises InputError if it does not fit the layout.

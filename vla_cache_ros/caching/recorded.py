@@ -31,7 +31,7 @@ from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.staging import Staging
 from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.stopwatch import StageClock
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.pointwise import compiled
 from vla_cache_ros.vla.pointwise import PLAIN
 
@@ -50,7 +50,7 @@ class RecordedEngine(SlotEngine):
     """
 
     def __init__(
-        self, model: PrismaticVLA, *args: object, recorder: Recorder | None = None, **options
+        self, model: VLAModel, *args: object, recorder: Recorder | None = None, **options
     ) -> None:
         super().__init__(model, *args, **options)
         like = self.cache.layers[0].keys

@@ -22,14 +22,14 @@ from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla import decoder
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 
 class SlotDecoder:
     """Run a model's decoder on slots of one cache; capture: with fused layers."""
 
     def __init__(
-        self, model: PrismaticVLA, layout: SlotLayout, cache: EpisodeCache, capture: bool
+        self, model: VLAModel, layout: SlotLayout, cache: EpisodeCache, capture: bool
     ) -> None:
         self._llama = model.language_model.model
         self._layout = layout

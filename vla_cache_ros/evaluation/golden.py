@@ -24,7 +24,7 @@ from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.prompt import end_with_blank
 
 # Llama's id of the blank; golden folders hold prompts as ids and need no tokenizer
@@ -131,7 +131,7 @@ def _first_step(
     return values, ids, engine, engine.step(pixels, values, ids, proprio, plan)
 
 
-def _hidden_states(model: PrismaticVLA, embeds: Tensor) -> Tensor:
+def _hidden_states(model: VLAModel, embeds: Tensor) -> Tensor:
     """Return what each layer reads, then what the norm gives, `[layers + 1, 1, R, D]`."""
     states: list[Tensor] = []
     hooks = [
@@ -146,7 +146,7 @@ def _hidden_states(model: PrismaticVLA, embeds: Tensor) -> Tensor:
     return torch.stack(states)
 
 
-def _text_attention(model: PrismaticVLA, states: Tensor, keys: Tensor, text: int) -> Tensor:
+def _text_attention(model: VLAModel, states: Tensor, keys: Tensor, text: int) -> Tensor:
     """Return what the last `text` of R rows attend to, `[layers, 1, heads, text, R]`."""
     llama, rows = model.language_model.model, states.shape[2]
     rotary = llama.rotary_emb(states[0], position_ids=torch.arange(rows - text, rows)[None])

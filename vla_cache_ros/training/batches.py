@@ -8,7 +8,7 @@ from torch import Tensor
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 
 def pixel_batch(images: np.ndarray, preprocessor: ImagePreprocessor) -> Tensor:
@@ -57,7 +57,7 @@ def batch_labels(vla: LoadedVLA, recordings: Recordings, rows: np.ndarray) -> Te
     return torch.from_numpy(labels.astype(np.float32)).to(vla.model.like.device)
 
 
-def prompt_embedding(model: PrismaticVLA, ids: Tensor, mask: Tensor) -> Tensor:
+def prompt_embedding(model: VLAModel, ids: Tensor, mask: Tensor) -> Tensor:
     """Return the mean `[B, D]` of the prompts' token embeddings, padding left out."""
     weight = mask.float()[..., None]
     return (model.embed_text(ids).detach() * weight).sum(1) / weight.sum(1)

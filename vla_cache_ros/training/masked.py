@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.vision import VisionTower
 
 
@@ -62,7 +62,7 @@ class _Mixing:
 
 
 def masked_step(
-    model: PrismaticVLA,
+    model: VLAModel,
     pixel_values: Tensor,
     ids: Tensor,
     ids_mask: Tensor | None,
@@ -101,7 +101,7 @@ def masked_step(
 
 
 def masked_features(
-    model: PrismaticVLA, pixel_values: Tensor, mask: Tensor, cache: StaleCache
+    model: VLAModel, pixel_values: Tensor, mask: Tensor, cache: StaleCache
 ) -> Tensor:
     """
     Return patch features `[B, V, F]` of `[B, cams * channels, 224, 224]`, towers masked too.
@@ -147,7 +147,7 @@ def _tower(
 
 
 def masked_decode(
-    model: PrismaticVLA,
+    model: VLAModel,
     embeds: Tensor,
     positions: Tensor,
     key_mask: Tensor | None,

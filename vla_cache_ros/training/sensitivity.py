@@ -20,13 +20,13 @@ from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.settings import EXECUTED
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.config import VLAConfig
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 SLOW = 0.1  # normalised translation per action, below which an error does not count more
 
 
 def sensitivity(
-    model: PrismaticVLA,
+    model: VLAModel,
     inputs: Sequence[Tensor | None],
     cache: StaleCache,
     generator: torch.Generator,

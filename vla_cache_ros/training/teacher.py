@@ -23,7 +23,7 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.checkpoint import LoadedVLA
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 BATCH = 4
 
@@ -81,7 +81,7 @@ class DenseTokens:
 
 
 def dense_step(
-    model: PrismaticVLA,
+    model: VLAModel,
     pixel_values: Tensor,
     ids: Tensor,
     ids_mask: Tensor,

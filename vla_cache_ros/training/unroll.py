@@ -30,7 +30,7 @@ from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.relaxation import soft_mask
 from vla_cache_ros.training.relaxation import straight_through
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 
 # Share of steps with a random ratio: the selector must serve every one, and what a ratio costs is
 # learned only where it is taken.
@@ -60,7 +60,7 @@ class Unrolled:
 class Unroll:
     """Hold the streams of one batch; every stream's first step must begin a recording."""
 
-    def __init__(self, model: PrismaticVLA, network: GateNetwork, streams: int, seed: int) -> None:
+    def __init__(self, model: VLAModel, network: GateNetwork, streams: int, seed: int) -> None:
         """
         Begin with empty caches.
 

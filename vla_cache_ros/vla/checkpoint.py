@@ -40,7 +40,7 @@ from vla_cache_ros.vla.files.memory import check_room
 from vla_cache_ros.vla.files.memory import enough_memory
 from vla_cache_ros.vla.files.memory import short_of_memory
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.prompt import encode_prompt
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import LARGEST
@@ -65,7 +65,7 @@ class LoadedVLA:
 
     folder: Path
     family: str
-    model: PrismaticVLA
+    model: VLAModel
     config: VLAConfig
     images: ImagePreprocessor
     norm_stats: Mapping[str, Any]
@@ -248,11 +248,11 @@ def _check_unquantized(folder: Path, raw: Mapping[str, Any]) -> None:
             )
 
 
-def _empty(config: VLAConfig) -> PrismaticVLA:
+def _empty(config: VLAConfig) -> VLAModel:
     """Return the model without its weights, which would take memory."""
     try:
         with torch.device('meta'):
-            return PrismaticVLA(config)
+            return VLAModel(config)
     except Exception as error:  # noqa: BLE001 - transformers raises anything here
         if short_of_memory(error):
             raise
@@ -289,7 +289,7 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 def save_checkpoint(
     folder: str | Path,
-    model: PrismaticVLA,
+    model: VLAModel,
     norm_stats: Mapping[str, Any],
     tokenizer: Any = None,
     images: ImagePreprocessor | None = None,
@@ -310,7 +310,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     images = images or ImagePreprocessor.for_towers(config.towers)
-    llama = config.llama()
+    llama = config.decoder()
     dtypes = {name: config.head_dtype(dtype) for name in MODULES}
     state = {
         k: v.detach().to('cpu', dtypes.get(k.split('.')[0], dtype)).contiguous()

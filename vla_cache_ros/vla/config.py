@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GemmaConfig
 from transformers import LlamaConfig
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.files.json_file import flag
@@ -25,6 +26,7 @@ from vla_cache_ros.vla.files.json_file import mapping
 from vla_cache_ros.vla.files.json_file import number
 from vla_cache_ros.vla.files.json_file import read_json
 from vla_cache_ros.vla.files.json_file import whole
+from vla_cache_ros.vla.flow.config import FlowConfig
 from vla_cache_ros.vla.heads import HeadConfig
 from vla_cache_ros.vla.image_steps import IMAGE_SIZE
 from vla_cache_ros.vla.tower_config import TowerConfig
@@ -113,9 +115,25 @@ class VLAConfig:
         return len(self.towers) == 2
 
     @property
+    def flow(self) -> FlowConfig | None:
+        """Return the sizes of an action expert that reads the cache, None without one."""
+        return self.head if isinstance(self.head, FlowConfig) else None
+
+    @property
     def cameras(self) -> int:
         """Return the number of images that the model takes."""
-        return 1 if self.oft is None else self.oft.num_images
+        given = self.flow or self.oft
+        return 1 if given is None else given.num_images
+
+    @property
+    def image_size(self) -> int:
+        """Return the pixels of the model's images, each way."""
+        return self.towers[0].image_size
+
+    @property
+    def tokens(self) -> int:
+        """Return the visual tokens of an image."""
+        return self.towers[0].tokens
 
     @property
     def channels(self) -> int:
@@ -124,23 +142,23 @@ class VLAConfig:
 
     @property
     def vision_dim(self) -> int:
-        """Return V, the width of a patch feature before the projector."""
-        return sum(tower.embed_dim for tower in self.towers)
+        """Return V, the width of a visual token's feature before the projector."""
+        return sum(tower.width for tower in self.towers)
 
     @property
     def hidden_dim(self) -> int:
         """Return D, the width of the decoder."""
-        return self.llama().hidden_size
+        return self.decoder().hidden_size
 
     @property
     def action_vocab_end(self) -> int:
         """Return one past the highest action token id: the vocabulary without its padding."""
-        return self.llama().vocab_size - self.pad_to_multiple_of
+        return self.decoder().vocab_size - self.pad_to_multiple_of
 
     @property
     def bidirectional(self) -> bool:
-        """Return whether every position attends to every other (OpenVLA-OFT)."""
-        return self.oft is not None
+        """Return whether every position attends to every other, but for `state_unseen`."""
+        return self.oft is not None or self.flow is not None
 
     @property
     def family(self) -> str:
@@ -169,6 +187,8 @@ class VLAConfig:
     @property
     def proprio_dim(self) -> int:
         """Return P, the length of the robot state; 0 if the model takes none."""
+        if self.flow is not None:
+            return self.flow.proprio_dim
         return self.oft.proprio_dim if self.oft is not None and self.oft.use_proprio else 0
 
     @property
@@ -178,18 +198,19 @@ class VLAConfig:
 
     def head_dtype(self, dtype: torch.dtype) -> torch.dtype:
         """Return what a head's weights are kept in; one that denoises step by step is exact."""
-        return dtype if self.head is None else torch.float32
+        return dtype if self.head is None or self.flow else torch.float32
 
-    def llama(self) -> LlamaConfig:
+    def decoder(self) -> LlamaConfig | GemmaConfig:
         """
-        Return the decoder's configuration; absent keys take the LlamaConfig defaults.
+        Return the decoder's configuration; absent keys take the defaults of its class.
 
         Only keys that describe the model are taken: others could name code that transformers
         fetches. The embeddings are never tied, whatever a wrapping configuration says.
         """
         known = {k: v for k, v in self.text.items() if k in _TEXT or k in _TEXT_ALSO}
+        kind = GemmaConfig if self.text.get('model_type') == 'gemma' else LlamaConfig
         try:
-            return LlamaConfig(**known, tie_word_embeddings=False, attn_implementation='sdpa')
+            return kind(**known, tie_word_embeddings=False, attn_implementation='sdpa')
         except Exception as error:  # noqa: BLE001 - transformers raises anything here
             reason = ' '.join(str(error).split())
             raise CheckpointError(f'text_config: expected a Llama, found {reason:.200}') from error

@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Drive the layers of transformers' Llama directly: with any mask, any positions and any cache.
+Drive the layers of transformers' Llama or Gemma: with any mask, any positions and any cache.
 
 This is the only file that depends on how transformers calls its layers. Knows nothing of slots:
 it takes rows, their rotary positions and, optionally, an object that stores keys and values.
@@ -13,10 +13,23 @@ import torch
 from torch import nn
 from torch import Tensor
 from transformers import Cache
+from transformers import GemmaConfig
+from transformers import GemmaModel
 from transformers import LlamaConfig
 from transformers import LlamaForCausalLM
+from transformers import LlamaModel
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+
+class Headless(nn.Module):
+    """Hold a decoder that says no tokens: a Gemma or a Llama, with plain embeddings."""
+
+    def __init__(self, config: GemmaConfig | LlamaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = (GemmaModel if isinstance(config, GemmaConfig) else LlamaModel)(config)
+        # Gemma's own scales what it looks up by a factor that a meta-built model would lack
+        self.model.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
 
 
 def build_language_model(config: LlamaConfig) -> LlamaForCausalLM:
@@ -24,9 +37,10 @@ def build_language_model(config: LlamaConfig) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def rebuild_rotary(language_model: LlamaForCausalLM) -> None:
+def rebuild_rotary(language_model: nn.Module) -> None:
     """Compute the rotary tables anew: no file holds them, so a meta-built model has none."""
-    language_model.model.rotary_emb = LlamaRotaryEmbedding(language_model.config)
+    kind = type(language_model.model.rotary_emb)
+    language_model.model.rotary_emb = kind(language_model.config)
 
 
 def attention_mask(

@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run Llama's layers in few kernels: the same mathematics as transformers', in half the calls.
+Run layers of Llama or Gemma in few kernels: the mathematics of transformers' in half the calls.
 
 Query, key and value are one product, gate and up another; residuals are added by the product that
 makes them; rotation and norm are a few passes. The weights stay where they are: transformers'
@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch import Tensor
 import torch.nn.functional as F
-from transformers import LlamaForCausalLM
+from transformers.activations import SiLUActivation
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.pointwise import PLAIN
 from vla_cache_ros.vla.pointwise import Pointwise
@@ -36,13 +37,16 @@ class FusedLayer:
         self._do = pointwise
         attention, mlp = layer.self_attn, layer.mlp
         projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-        self.qkv = join(projections)
+        # a crossed layer's keys and values are not made of its rows
+        own = attention.k_proj.weight.shape[1] == attention.q_proj.weight.shape[1]
+        self.qkv = join(projections if own else projections[:1])
         self.gate_up = join([mlp.gate_proj, mlp.up_proj])
         self.out, self.down = weight_of(attention.o_proj), weight_of(mlp.down_proj)
         self.norms = [
-            (norm.weight.detach(), norm.variance_epsilon)
-            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+            norm_of(norm) for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
+        silu = isinstance(mlp.act_fn, nn.SiLU | SiLUActivation)
+        self._activate = pointwise.gate if silu else pointwise.gelu_gate
         self.head_dim = attention.head_dim
         self.queries = len(attention.q_proj.weight) // self.head_dim  # heads
         self.keys = len(attention.k_proj.weight) // self.head_dim
@@ -55,6 +59,7 @@ class FusedLayer:
         mask: Tensor | None,
         exchange: Exchange,
         read: Tensor | slice | None = None,
+        modulation: Tensor | None = None,
     ) -> Tensor:
         """
         Return the output `[R, D]` of rows `[R, D]`, or of those that `read` picks: `[r]`, a slice.
@@ -63,8 +68,9 @@ class FusedLayer:
         `[1, 1, R or 1, L]`, added to the scores, None when every row sees all. exchange: takes
         the rows' keys and values `[1, heads, R, head_dim]`, returns those to attend to. Rows that
         are not read need keys and values only: in the last layer that is all most of them need.
+        modulation: factor, offset and gate `[2, 3, D]` of either norm, where those adapt.
         """
-        normed = self._do.rms_norm(hidden, *self.norms[0])
+        normed = self._norm(0, hidden, modulation)
         queries = self.queries * self.head_dim
         if read is None:
             joined = linear(normed, self.qkv)
@@ -84,30 +90,90 @@ class FusedLayer:
                 mask = mask[:, :, read]
         values = values.unflatten(1, (-1, self.head_dim))
         seen = exchange(key.transpose(0, 1)[None], values.transpose(0, 1)[None])
+        if not len(query):
+            return hidden
+        return self._finish(hidden, query, *seen, mask, modulation)
+
+    def cross(
+        self,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        keys: Tensor,
+        values: Tensor,
+    ) -> Tensor:
+        """Return the output of rows `[R, D]` that see keys `[1, heads, L, head_dim]` alone."""
+        queries = linear(self._norm(0, hidden, None), self.qkv[: self.queries * self.head_dim])
+        query = self._do.rotate(queries.unflatten(1, (-1, self.head_dim)), *rotary)
+        return self._finish(hidden, query, keys, values, mask, None)
+
+    def _finish(
+        self,
+        hidden: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None,
+        modulation: Tensor | None,
+    ) -> Tensor:
+        """Attend with queries `[r, heads, head_dim]`, then run the MLP."""
         attended = F.scaled_dot_product_attention(
             query.transpose(0, 1)[None],
-            *seen,
+            keys,
+            values,
             attn_mask=mask,
             scale=self.scale,
             enable_gqa=self.queries != self.keys,
         )
         attended = attended[0].transpose(0, 1).flatten(1)  # [r, D]
-        hidden = linear(attended, self.out, hidden)
-        joined = linear(self._do.rms_norm(hidden, *self.norms[1]), self.gate_up)
-        return linear(self._do.gate(joined), self.down, hidden)
+        hidden = _add(hidden, attended, self.out, modulation, 0)
+        joined = linear(self._norm(1, hidden, modulation), self.gate_up)
+        return _add(hidden, self._activate(joined), self.down, modulation, 1)
+
+    @property
+    def like(self) -> Tensor:
+        """Return a tensor of the device and the type that the layer computes in."""
+        weight = self.out.scale if isinstance(self.out, Quantized) else self.out
+        return weight.detach()
+
+    def _norm(self, which: int, hidden: Tensor, modulation: Tensor | None) -> Tensor:
+        weight, epsilon = self.norms[which]
+        if modulation is None:
+            return self._do.rms_norm(hidden, weight, epsilon)
+        scale, shift, _ = modulation[which]
+        return self._do.rms_norm(hidden, scale, epsilon).add_(shift)
 
 
-def fuse(language_model: LlamaForCausalLM, pointwise: Pointwise = PLAIN) -> list[FusedLayer]:
+def _add(
+    hidden: Tensor, rows: Tensor, weight: Weight, modulation: Tensor | None, which: int
+) -> Tensor:
+    """Return rows times a weight, gated where there is a modulation, added to `hidden`."""
+    if modulation is None:
+        return linear(rows, weight, hidden)
+    return torch.addcmul(hidden, linear(rows, weight), modulation[which, 2])
+
+
+def norm_of(norm: nn.Module) -> tuple[Tensor | None, float]:
+    """Return the factor `[D]` and the epsilon of an RMS norm; None for one that adapts."""
+    if isinstance(norm, GemmaRMSNorm):
+        return (norm.weight.detach().float() + 1).to(norm.weight.dtype), norm.eps
+    weight = getattr(norm, 'weight', None)
+    return None if weight is None else weight.detach(), norm.variance_epsilon
+
+
+def fuse(language_model: nn.Module, pointwise: Pointwise = PLAIN) -> list[FusedLayer]:
     """
-    Return the fused layers of a Llama; the second call for a model gives the same weights again.
+    Return a decoder's fused layers; the second call for a model gives the same weights again.
 
-    Raises CheckpointError for a Llama of another make: with biases, or not with SiLU.
+    Raises CheckpointError for layers of another make: with biases, or not with SiLU or tanh GELU.
     """
     config = language_model.config
-    if config.attention_bias or config.mlp_bias or config.hidden_act != 'silu':
+    biased = config.attention_bias or getattr(config, 'mlp_bias', False)
+    if biased or config.hidden_act not in ('silu', 'gelu_pytorch_tanh'):
         raise CheckpointError(
-            'text_config: expected a Llama without biases and with silu, found '
-            f'attention_bias {config.attention_bias}, mlp_bias {config.mlp_bias}, hidden_act '
+            'text_config: expected a decoder without biases and with silu or gelu_pytorch_tanh, '
+            f'found attention_bias {config.attention_bias}, mlp_bias '
+            f'{getattr(config, "mlp_bias", False)}, hidden_act '
             f'{config.hidden_act!r}; run it with capture=False'
         )
     return [FusedLayer(layer, pointwise) for layer in language_model.model.layers]

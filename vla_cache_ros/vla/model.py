@@ -14,9 +14,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch import Tensor
+import torch.nn.functional as F
+from transformers import Cache
+from transformers import DynamicCache
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.flow.expert import Memory
 from vla_cache_ros.vla.heads import L1ActionHead
 from vla_cache_ros.vla.heads import Projector
 from vla_cache_ros.vla.heads import ProprioProjector
@@ -25,7 +29,7 @@ from vla_cache_ros.vla.vision import VisionBackbone
 from vla_cache_ros.vla.vision import VisionTower
 
 
-class PrismaticVLA(nn.Module):
+class VLAModel(nn.Module):
     """
     Hold the model's modules under the names of the Hugging Face files.
 
@@ -37,11 +41,17 @@ class PrismaticVLA(nn.Module):
         self.config = config
         dim = config.hidden_dim
         self.vision_backbone = VisionBackbone(config.towers, dim if config.film else 0)
-        self.projector = Projector(config.vision_dim, dim, config.fused)
-        self.language_model = decoder.build_language_model(config.llama())
-        oft = config.oft
+        oft, flow = config.oft, config.flow
         self.action_head: nn.Module | None = None
-        self.proprio_projector: ProprioProjector | None = None
+        self.proprio_projector: nn.Module | None = None
+        if flow is None:
+            self.projector: nn.Module = Projector(config.vision_dim, dim, config.fused)
+            self.language_model: nn.Module = decoder.build_language_model(config.decoder())
+        else:
+            self.projector = nn.Linear(config.vision_dim, dim, bias=not flow.smolvla)
+            self.language_model = decoder.Headless(config.decoder())
+            if flow.state_slot:
+                self.proprio_projector = nn.Linear(flow.state_size, dim)
         if oft is not None and oft.action_head == 'l1':
             self.action_head = L1ActionHead(dim, oft.chunk, oft.action_dim)
         if config.head is not None:
@@ -96,12 +106,79 @@ class PrismaticVLA(nn.Module):
         return self.vision_backbone(pixel_values, film)
 
     def project(self, features: Tensor) -> Tensor:
-        """Map patch features `[..., V]` to decoder embeddings `[..., D]`."""
-        return self.projector(features)
+        """Map visual tokens' features `[..., V]` to decoder embeddings `[..., D]`."""
+        embeds = self.projector(features)
+        return embeds * self.scale if self.config.flow and self.config.flow.smolvla else embeds
 
     def embed_text(self, ids: Tensor) -> Tensor:
         """Map token ids `[...]` to decoder embeddings `[..., D]`."""
-        return self.language_model.model.embed_tokens(ids)
+        embeds = self.language_model.model.embed_tokens(ids)
+        return embeds * self.scale if self.config.flow else embeds
+
+    @property
+    def scale(self) -> float:
+        """Return the square root of D as the weights' type holds it: flow models embed by it."""
+        return float(torch.tensor(self.config.hidden_dim**0.5, dtype=self.like.dtype))
+
+    def embed_state(self, state: Tensor) -> Tensor:
+        """Map a normalised robot state `[B, P]` to a decoder embedding `[B, D]`."""
+        if self.config.flow is not None:
+            state = F.pad(state, (0, self.config.flow.state_size - state.shape[1]))
+        return self.proprio_projector(state)
+
+    def prefix(
+        self,
+        visual: Tensor,
+        ids: Tensor,
+        ids_mask: Tensor,
+        state: Tensor | None = None,
+        cache: Cache | None = None,
+        positions: Tensor | None = None,
+    ) -> Memory:
+        """
+        Run the prefix of a flow model, and return what its expert reads.
+
+        visual: projected tokens `[B, V, D]`. ids: prompts `[B, T]`, right-padded, with ids_mask.
+        state: normalised `[B, P]`, where it is a slot. cache: takes the keys and values, a new one
+        if None. positions: of the visual tokens `[B, V]` where they are a part of all.
+        """
+        flow, batch = self.config.flow, len(visual)
+        parts, real = (
+            [visual, self.embed_text(ids)],
+            [ids_mask.new_ones(visual.shape[:2]), ids_mask],
+        )
+        if flow.state_slot:
+            parts.append(self.embed_state(state)[:, None])
+            real.append(ids_mask.new_ones(batch, 1))
+        embeds, real = torch.cat(parts, dim=1), torch.cat(real, dim=1)  # [B, L, D], [B, L]
+        if positions is None:
+            places = real.cumsum(1) - 1
+        else:
+            whole = self.config.cameras * self.config.tokens
+            after = real[:, visual.shape[1] :].cumsum(1) - 1 + whole
+            places = torch.cat([positions, after], dim=1)
+        unseen = embeds.new_zeros(real.shape).masked_fill_(~real, -torch.inf)[:, None, None]
+        mask = unseen.expand(-1, 1, embeds.shape[1], -1)
+        if flow.state_slot:
+            mask = mask.clone()
+            mask[:, :, :-1, -1] = -torch.inf
+        text = self.language_model.model
+        rotary = text.rotary_emb(embeds, position_ids=places)
+        cache, hidden = DynamicCache() if cache is None else cache, embeds
+        for layer in text.layers:
+            hidden = decoder.run_layer(layer, hidden, rotary, mask, cache)
+        keys, values = [one.keys for one in cache.layers], [one.values for one in cache.layers]
+        begin = places[:, -1:] + 1 if flow.state_slot else places.amax(1, keepdim=True) + 1
+        behind = begin + torch.arange(self.action_head.rows, device=ids.device)  # [B, rows]
+        cos, sin = text.rotary_emb(embeds, position_ids=behind)
+        return Memory(keys, values, cos, sin, unseen, self.crossed(keys, values))
+
+    def crossed(
+        self, keys: Sequence[Tensor], values: Sequence[Tensor]
+    ) -> dict[int, tuple[Tensor, Tensor]]:
+        """Return the keys and values of the crossed layers of a flow model's expert."""
+        layers = [i for i in range(len(keys)) if self.config.flow.crossed(i)]
+        return {i: self.action_head.cross(i, keys[i], values[i]) for i in layers}
 
     def decode(
         self,
@@ -202,7 +279,7 @@ class PrismaticVLA(nn.Module):
         return self.action_head(self.chunk_hidden(visual, ids, ids_mask, proprio))
 
 
-def init_model(config: VLAConfig, seed: int = 0) -> PrismaticVLA:
+def init_model(config: VLAConfig, seed: int = 0) -> VLAModel:
     """
     Return a model with random weights, ready to be trained from scratch, in float32.
 
@@ -211,7 +288,7 @@ def init_model(config: VLAConfig, seed: int = 0) -> PrismaticVLA:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = PrismaticVLA(config)
+        model = VLAModel(config)
         for module in model.vision_backbone.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.trunc_normal_(module.weight, std=0.02)

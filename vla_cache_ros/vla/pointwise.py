@@ -26,6 +26,7 @@ class Pointwise:
     rms_norm: Callable[[Tensor, Tensor, float], Tensor]
     rotate: Callable[[Tensor, Tensor, Tensor], Tensor]
     gate: Callable[[Tensor], Tensor]
+    gelu_gate: Callable[[Tensor], Tensor]
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -51,7 +52,13 @@ def gate(joined: Tensor) -> Tensor:
     return F.silu(first, inplace=True).mul_(second)
 
 
-PLAIN = Pointwise(rms_norm, rotate, gate)
+def gelu_gate(joined: Tensor) -> Tensor:
+    """Return the tanh GELU of the first half of rows `[R, 2 * inner]`, times the second."""
+    first, second = joined.chunk(2, dim=1)
+    return F.gelu(first, approximate='tanh').mul_(second)
+
+
+PLAIN = Pointwise(rms_norm, rotate, gate, gelu_gate)
 
 
 @functools.cache
@@ -63,7 +70,7 @@ def compiled(device: torch.device) -> Pointwise:
     returns `PLAIN`, which computes the same in more kernels.
     """
     found = Pointwise(
-        *(torch.compile(one, dynamic=True) for one in (rms_norm, _rotate, _gate)),
+        *(torch.compile(one, dynamic=True) for one in (rms_norm, _rotate, _gate, gelu_gate)),
     )
     try:
         for rows in (2, 40):
@@ -71,6 +78,7 @@ def compiled(device: torch.device) -> Pointwise:
             found.rms_norm(x, x[0], 1e-6)
             found.rotate(x.unflatten(1, (2, 32)), x[:, None, :32], x[:, None, :32])
             found.gate(x)
+            found.gelu_gate(x)
     except Exception as error:  # noqa: BLE001 - whatever a compiler raises
         reason = ' '.join(str(error).split())
         warnings.warn(f'torch.compile failed ({reason:.200}); steps take longer', stacklevel=2)

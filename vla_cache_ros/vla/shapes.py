@@ -27,7 +27,7 @@ from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.files.memory import check_room
 from vla_cache_ros.vla.images import ImagePreprocessor
-from vla_cache_ros.vla.model import PrismaticVLA
+from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import lighten
 from vla_cache_ros.vla.quantized import quantize
@@ -79,7 +79,7 @@ def shape_config(name: str) -> VLAConfig:
 def parameter_count(config: VLAConfig) -> int:
     """Return the number of parameters of a model, without allocating any."""
     with torch.device('meta'):
-        model = PrismaticVLA(config)
+        model = VLAModel(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -102,7 +102,7 @@ def random_vla(
     generator = torch.Generator().manual_seed(seed)
     block = (_SCALE * torch.randn(_BLOCK, generator=generator)).to(device)
     with torch.device('meta'):
-        model = PrismaticVLA(config)
+        model = VLAModel(config)
     check_room(name, model, dtype, device)
     light, compute = model.light_weights(dtype), compute_dtype(dtype, device)
     blocks = {kind: quantize(block[None], kind) for kind in {*light.values()}}

@@ -44,7 +44,7 @@ def load_tokenizer(folder: Path, config: VLAConfig, files: str) -> Any:
         raise CheckpointError(f'{folder}: damaged tokenizer files ({error!r:.200})') from error
     finally:
         hf_logging.set_verbosity(verbosity)
-    size = config.llama().vocab_size
+    size = config.decoder().vocab_size
     if highest >= size:
         raise CheckpointError(
             f'{folder}: expected token ids below vocab_size {size}, found {highest} in the '

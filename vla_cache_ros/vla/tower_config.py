@@ -35,7 +35,13 @@ _TOWER = {'embed_dim': (1, 2**13), 'depth': (1, 128), 'num_heads': (1, 256), 're
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Hold the sizes of one vision tower."""
+    """
+    Hold the sizes of one vision tower.
+
+    group: patches each way that make one token (SmolVLA's pixel shuffle). finished: whether
+    features leave after the last block and the final norm, and GELU is the tanh one, as in
+    transformers' SigLIP; Prismatic takes them from the last block but one.
+    """
 
     timm_id: str
     embed_dim: int
@@ -45,6 +51,35 @@ class TowerConfig:
     class_token: bool
     reg_tokens: int
     layer_scale: bool
+    image_size: int = 224
+    patch: int = 14
+    group: int = 1
+    finished: bool = False
+
+    @property
+    def side(self) -> int:
+        """Return the patches along each side of an image."""
+        return self.image_size // self.patch
+
+    @property
+    def patches(self) -> int:
+        """Return the patches of an image."""
+        return self.side**2
+
+    @property
+    def tokens(self) -> int:
+        """Return the visual tokens of an image: groups of patches, each way."""
+        return self.patches // self.group**2
+
+    @property
+    def inner(self) -> int:
+        """Return the width between the two layers of a block's MLP."""
+        return int(self.embed_dim * self.mlp_ratio)
+
+    @property
+    def width(self) -> int:
+        """Return the width of a visual token's feature: that of all its patches."""
+        return self.embed_dim * self.group**2
 
     @property
     def prefix_tokens(self) -> int:
@@ -54,7 +89,7 @@ class TowerConfig:
     @property
     def attention_pool(self) -> bool:
         """Return whether the tower carries SigLIP's pooling head (stored, never computed)."""
-        return not self.class_token
+        return not (self.class_token or self.finished)
 
     @classmethod
     def from_timm(cls, timm_id: str, overrides: Mapping[str, Any] | None = None) -> TowerConfig:

@@ -85,7 +85,7 @@ class Costs:
         held: torch.dtype | None = None,
     ) -> None:
         self.config = config
-        self.llama = config.llama()
+        self.llama = config.decoder()
         self.size, self.held = dtype.itemsize, (held or dtype).itemsize
         self.layout = SlotLayout.for_model(config, action_dim)
 

@@ -53,7 +53,7 @@ class Machine:
 
 def matrices(config: VLAConfig, rows: int) -> list[tuple[int, int, int]]:
     """Return rows, inputs and outputs of the model's largest products."""
-    llama = config.llama()
+    llama = config.decoder()
     width, inner = llama.hidden_size, llama.intermediate_size
     found = [(rows, width, width), (rows, width, inner), (rows, inner, width)]
     for tower in config.towers:

@@ -144,7 +144,7 @@ def make_actor(
             gate.first_share = 1.0  # every share then starts from the same full step
     else:
         gate = make_gate(
-            variant.gate, reuse=variant.reuse, layers=vla.config.llama().num_hidden_layers
+            variant.gate, reuse=variant.reuse, layers=vla.config.decoder().num_hidden_layers
         )
     kind = Misled if isinstance(vla, RandomVLA) else Policy
     return kind(

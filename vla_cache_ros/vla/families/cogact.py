@@ -224,7 +224,7 @@ def _head(head: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> 
 def _tensors(
     modules: Mapping[str, Mapping[str, Tensor]], chosen: tuple[str, ...]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield tensors by the names that `PrismaticVLA` has; unknown names are kept."""
+    """Yield tensors by the names that `VLAModel` has; unknown names are kept."""
     for module in chosen:
         for key, tensor in modules[module].items():
             name = f'{module}.{key}'

@@ -24,7 +24,7 @@ _ALPHA = 16  # OFT's training scales by min(rank, 16) / rank
 
 def film_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     """
-    Yield the towers' tensors by the names that `PrismaticVLA` has, LoRA merged.
+    Yield the towers' tensors by the names that `VLAModel` has, LoRA merged.
 
     Raises CheckpointError for LoRA that does not fit its layer.
     """

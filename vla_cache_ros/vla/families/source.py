@@ -33,7 +33,7 @@ class Source:
     """
     Hold what a folder says about one model, nothing checked against the model's shapes yet.
 
-    base, heads: names, as `PrismaticVLA` has them, and tensors. base_name, heads_name: their files
+    base, heads: names, as `VLAModel` has them, and tensors. base_name, heads_name: their files
     in messages. files: those of the weights, for the fingerprint. norm_stats: data set name ->
     statistics. tokenizer: which files to copy where the folder has none. assumed: a warning of
     what nothing in the folder states, or empty.

@@ -26,7 +26,7 @@ MEMINFO = Path('/proc/meminfo')
 
 
 class Sized(Protocol):
-    """Say what weights take: `PrismaticVLA` does."""
+    """Say what weights take: `VLAModel` does."""
 
     def weight_bytes(self, dtype: torch.dtype, compute: torch.dtype) -> int:
         """Return the size of the weights held as `dtype`, those that can't be as `compute`."""
