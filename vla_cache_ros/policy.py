@@ -196,6 +196,11 @@ class Policy:
         return self._vla.config.chunk
 
     @property
+    def takes_rest(self) -> bool:
+        """Say whether `act` makes use of what is left of the last chunk."""
+        return self._vla.config.flow is not None
+
+    @property
     def proprio_size(self) -> int:
         """Return the length of the robot state the model takes; 0 if it takes none."""
         return self._vla.config.proprio_dim
