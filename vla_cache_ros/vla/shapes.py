@@ -26,6 +26,7 @@ from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.files.memory import check_room
+from vla_cache_ros.vla.flow.published import FLOW_SHAPES
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.quantized import compute_dtype
@@ -55,6 +56,7 @@ SHAPES: dict[str, VLAConfig] = {
     ),
     'openvla-7b': _openvla(None),
     'openvla-oft-7b': _openvla(OftConfig(num_images=2)),
+    **FLOW_SHAPES,
 }
 
 
@@ -69,11 +71,22 @@ class RandomVLA(LoadedVLA):
         return list(self.prompt)
 
 
-def shape_config(name: str) -> VLAConfig:
-    """Return the published sizes of that name; raises ValueError listing the known ones."""
+def shape_config(name: str, cameras: int | None = None) -> VLAConfig:
+    """
+    Return the published sizes of that name; cameras: in place of as many as it has.
+
+    Raises ValueError listing the known names, or for a model of one camera.
+    """
     if name not in SHAPES:
         raise ValueError(f'shape: expected one of {", ".join(SHAPES)}, got {name!r}')
-    return SHAPES[name]
+    config = SHAPES[name]
+    if cameras in (None, config.cameras):
+        return config
+    if config.flow:
+        return replace(config, head=replace(config.flow, num_images=cameras))
+    if config.oft:
+        return config.with_oft(replace(config.oft, num_images=cameras))
+    raise ValueError(f'cameras: expected 1 for {name}, got {cameras}')
 
 
 def parameter_count(config: VLAConfig) -> int:
@@ -126,7 +139,8 @@ def random_vla(
             source = blocks[light[key]].values[0] if key in light else floats
             _tile(_bits(tensor).view(-1), _bits(source).roll(start))
         state[key] = tensor
-    _speak_actions(_bits(state['language_model.lm_head.weight']), config)
+    if config.flow is None:
+        _speak_actions(_bits(state['language_model.lm_head.weight']), config)
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
