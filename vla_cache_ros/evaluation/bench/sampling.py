@@ -34,7 +34,7 @@ class Sample:
     """
     Hold one step of one variant.
 
-    episode, step: which observation. text: tokens of the prompt after BOS. active: visual tokens
+    episode, step: which observation. text: tokens of the prompt behind the images. active: visual tokens
     per camera that were recomputed. normalized: the actions `[C, A]`. passes: decoder passes after
     the prefill.
     """
@@ -50,6 +50,11 @@ class Sample:
     normalized: np.ndarray
 
 
+def text_tokens(vla: LoadedVLA, instruction: str) -> int:
+    """Return the tokens of a prompt that stand behind the images: all, or all but BOS."""
+    return len(vla.prompt_ids(instruction)) - int(vla.config.flow is None)
+
+
 def make_sample(
     vla: LoadedVLA,
     observation: Observation,
@@ -63,7 +68,7 @@ def make_sample(
     return Sample(
         episode=episode,
         step=step,
-        text=len(vla.prompt_ids(observation.instruction)) - 1,
+        text=text_tokens(vla, observation.instruction),
         latency_ms=dict(report.latency_ms),
         reuse=report.reuse,
         refresh=report.refresh,
