@@ -14,6 +14,7 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+import math
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,11 @@ class VLAConfig:
     def tokens(self) -> int:
         """Return the visual tokens of an image."""
         return self.towers[0].tokens
+
+    @property
+    def picture_size(self) -> int:
+        """Return the pixels, each way, of the picture that a gate sees: 14 for each token."""
+        return PATCH * math.isqrt(self.tokens)
 
     @property
     def channels(self) -> int:
