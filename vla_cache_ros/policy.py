@@ -165,10 +165,12 @@ class Policy:
                 name,
                 reuse=reuse,
                 seed=seed,
-                layers=vla.config.decoder().num_hidden_layers,
+                layers=(layers := vla.config.decoder().num_hidden_layers),
+                asking=layers - bool(vla.config.flow),  # nothing is asked in a prefix's last
                 folder=folder,
                 fingerprint=vla.fingerprint,
                 cameras=vla.config.cameras,
+                tokens=vla.config.tokens,
             )
         return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads,
                    flow_steps=flow_steps, chunking=chunking)  # fmt: skip
