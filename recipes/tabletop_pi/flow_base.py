@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+import shutil
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from vla_cache_ros.environments.tabletop.robot import CAMERAS
 from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.training.loop import mean_over_processes
+from vla_cache_ros.vla.checkpoint import STATISTICS
 from vla_cache_ros.vla.flow.expert import Memory
 from vla_cache_ros.vla.model import VLAModel
 
@@ -61,6 +63,9 @@ class FlowTrainer(BaseTrainer):
         towers: those of stage 1. start: base.pt of another run, whose heads go on as well. held:
         frames that the model never learns from, to measure sampled chunks on.
         """
+        if start is not None and not (out / STATISTICS).exists():
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(start.with_name(STATISTICS), out / STATISTICS)
         super().__init__(directories, out, towers, seed)
         self.auxiliary = 0.5
         self._late: Tensor | None = None
@@ -68,8 +73,8 @@ class FlowTrainer(BaseTrainer):
         layers[LAYERS - 2].register_forward_hook(self._keep_late)
         if start is not None and self.loop.done == 0:
             found = torch.load(start, 'cpu', weights_only=True)
-            for module, name in ((self.model, 'average'), (self.averaged, 'average')):
-                module.load_state_dict(found[name])
+            for module in (self.model, self.averaged):
+                module.load_state_dict(found['average'])
             self.heads.load_state_dict(found['heads'])
         self.bounds = self.norm_stats[self.domain.name]
         processes = self.accelerator.num_processes
