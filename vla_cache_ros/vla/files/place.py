@@ -65,7 +65,7 @@ def resolve(name: str | Path) -> Path:
 
 
 def download(name: str, patterns: list[str]) -> Path:
-    """Return the folder of a hub id's files of these names; raises CheckpointError with why not."""
+    """Return the folder of a hub id's files of these names; raises CheckpointError with why."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.errors import HFValidationError

@@ -33,12 +33,12 @@ class PolicyConfig:
     """
     Hold what `config.json` states of a policy.
 
-    kind: its type. image_size: pixels of a picture's sides. cameras: names of the features, in the order of the prefix. state, action:
-    numbers; state_size, action_size: what the model pads them to. chunk: actions of an inference.
-    steps: of the denoising. min_period, max_period: of the time's embedding. vlm_layers: how many
-    the model takes of those in the file, None for all. expert_layers: None where as many. vlm:
-    name of the model that the prefix was made of. relative: whether actions are relative to the
-    state. action_names: of the numbers, where stated.
+    kind: its type. image_size: pixels of a picture's sides. cameras: names of the features, in
+    the order of the prefix. state, action: numbers; state_size, action_size: what the model pads
+    them to. chunk: actions of an inference. steps: of the denoising. min_period, max_period: of
+    the time's embedding. vlm_layers: how many the model takes of those in the file, None for all.
+    expert_layers: None where as many. vlm: name of the model that the prefix was made of.
+    relative: whether actions are relative to the state. action_names: where stated.
     """
 
     source: Path

@@ -64,7 +64,7 @@ class LetterboxPath:
         return F.pad(pixels.clamp(0, 1), bars)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return a uint8 RGB image `[H, W, 3]` as a uint8 square; one that is it stays as it is."""
+        """Return a uint8 RGB image `[H, W, 3]` as a uint8 square."""
         square = self.square(image)[0].permute(1, 2, 0)
         return square.mul_(255).round_().to(torch.uint8).contiguous().numpy()
 
