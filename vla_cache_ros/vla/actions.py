@@ -100,6 +100,10 @@ class Statistics:
 
         Raises InputError if it is absent, of another length or not finite.
         """
+        return self.proprio.normalize(self.checked(state)).astype(np.float32)
+
+    def checked(self, state: np.ndarray | None) -> np.ndarray:
+        """Return a raw robot state `[P]` in float64; raises InputError for one that does not fit."""
         if self.proprio is None:
             raise CheckpointError(
                 f"statistics of {self.key}: expected the key 'proprio', found none"
@@ -116,7 +120,7 @@ class Statistics:
             raise InputError(f'proprio: expected [{wanted}] numbers, found {found}')
         if not np.isfinite(state).all():
             raise InputError(f'proprio: expected finite numbers, found {np.asarray(state)}')
-        return self.proprio.normalize(state).astype(np.float32)
+        return state
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,9 @@ class FolderStatistics(Statistics):
 
     def normalize_proprio(self, state: np.ndarray | None) -> np.ndarray:
         """Map a raw state `[P]` to what the model takes, in float32 throughout as LeRobot does."""
-        super().normalize_proprio(state)
-        return self.proprio.normalize(np.asarray(state, np.float32))
+        return self.proprio.normalize(self.checked(state).astype(np.float32))
 
     def _offset(self, state: np.ndarray | None) -> np.ndarray | float:
         if self.relative is None:
             return 0.0
-        if state is None:
-            raise ValueError('state: expected one, since actions are relative to it, found none')
-        return np.where(self.relative, np.asarray(state, np.float64)[: len(self.relative)], 0.0)
+        return np.where(self.relative, self.checked(state)[: len(self.relative)], 0.0)
