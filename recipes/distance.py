@@ -21,6 +21,7 @@ from vla_cache_ros.training.batches import batch_inputs
 from vla_cache_ros.training.gate_report import Answers
 from vla_cache_ros.training.gate_report import answers
 from vla_cache_ros.training.gate_report import summary
+from vla_cache_ros.training.masked import FlowStart
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.recordings import Recordings
@@ -28,7 +29,6 @@ from vla_cache_ros.training.sensitivity import sensitivity
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
-from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 # Where between the cached (0) and the new (1) keys and values the effect is measured.
 KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}
@@ -46,7 +46,8 @@ def run_distance(
     """
     Print and write the distance of each gate at each reuse over the first held-out recordings.
 
-    gates: as for `vla-cache evaluate`, or one of KNOWING. Distances are those of the first
+    gates: as for `vla-cache evaluate`, or one of KNOWING, `NAME@STEPS` with the effects through so
+    many steps of a flow. Distances are those of the first
     `execute_steps` actions, normalised, per cached step; a recording's first step is full.
     """
     held_out = Recordings(data)
@@ -58,8 +59,11 @@ def run_distance(
     rows = []
     for gate in gates:
         for reuse in reuses:
-            if gate in KNOWING:
-                found = knowing_answers(vla, held_out, runs, reuse, KNOWING[gate], execute_steps)
+            name, _, steps = gate.partition('@')
+            if name in KNOWING:
+                found = knowing_answers(
+                    vla, held_out, runs, reuse, KNOWING[name], execute_steps, int(steps or 1)
+                )
             else:
                 policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
                 policy.images = vla.images
@@ -84,27 +88,35 @@ def knowing_answers(
     reuse: float,
     at: float,
     executed: int,
+    flow_steps: int = 1,
 ) -> Answers:
     """Return what a chooser answers that knows the effects, measured at `at`."""
-    noise = torch.Generator().manual_seed(0)
+    signs = torch.Generator().manual_seed(0)
     actions, reuses = [], []
     for run in runs:
         cache = StaleCache()
         for place, frame in enumerate(run):
             inputs = batch_inputs(vla, recordings, np.array([frame]))
-            full = torch.ones(1, vla.config.cameras * PATCHES_PER_IMAGE)
+            start = through = None
+            if vla.config.flow is not None:  # from the noise that a policy begins with
+                noise = vla.model.action_head.noise(0, place)[None]
+                start = FlowStart(noise, vla.config.flow.steps)
+                through = FlowStart(noise, flow_steps)
+            full = torch.ones(1, vla.config.cameras * vla.config.tokens)
             if not place:
                 with torch.no_grad():
                     masked_step(vla.model, *inputs, full, cache)
                 continue
             effects = sum(
-                sensitivity(vla.model, inputs, cache, noise, at, executed=executed)[0]
+                sensitivity(vla.model, inputs, cache, signs, at, executed=executed, start=through)[
+                    0
+                ]
                 for _ in range(4)
             )
             mask = torch.zeros_like(full)
             mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
             with torch.no_grad():
-                found = masked_step(vla.model, *inputs, mask, cache)
+                found = masked_step(vla.model, *inputs, mask, cache, start=start)
             actions.append(found[0].numpy())
             reuses.append(1 - float(mask.mean()))
     return np.stack(actions), np.array(reuses)

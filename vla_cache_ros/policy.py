@@ -26,6 +26,7 @@ from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.caching.instructions import GateInstruction
 from vla_cache_ros.caching.instructions import Instructions
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
@@ -33,12 +34,13 @@ from vla_cache_ros.threads import Threads
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
-from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
+from vla_cache_ros.vla.flow.guidance import Guidance
+from vla_cache_ros.vla.flow.guidance import RealTimeChunking
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.quantized import DTYPES
 
@@ -62,6 +64,8 @@ class Policy:
         seed: int = 0,
         recorder: Recorder | None = None,
         threads: int = 0,
+        flow_steps: int | None = None,
+        chunking: RealTimeChunking | None = None,
     ) -> None:
         """
         Join a model and a gate; see `from_pretrained` for the arguments.
@@ -80,7 +84,9 @@ class Policy:
             'decoding': decoding,
             'seed': seed,
             'images': vla.images,
+            'flow_steps': flow_steps,
         }
+        self._chunking = chunking or RealTimeChunking()
         gpu = vla.model.like.device.type == 'cuda'
         if (gpu or recorder) and capture:
             self._engine = RecordedEngine(vla.model, recorder=recorder, **self._options)
@@ -91,8 +97,8 @@ class Policy:
         self.cache = self._engine.cache
         self._threads = Threads(threads) if self._engine.device.type == 'cpu' else None
         self._shapes: tuple[tuple[int, ...], ...] = ()
-        self._instructions = Instructions(vla.prompt_ids, self._engine.check_text)
-        self._instructed: tuple[Gate | None, str] = (None, '')
+        self._instructions = Instructions(vla.prompt_ids, self._engine.check_prompt)
+        self._instruction = GateInstruction(vla.model.embed_text, self._engine.device)
 
     @classmethod
     def from_pretrained(
@@ -109,6 +115,8 @@ class Policy:
         reuse_towers: bool | None = None,
         threads: int = 0,
         images: Mapping[str, Any] | None = None,
+        flow_steps: int | None = None,
+        chunking: RealTimeChunking | None = None,
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -133,6 +141,8 @@ class Policy:
         threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
         images: in place of what the checkpoint states of its image path: fields of
             `vla.image_path.ImagePath` -> a value, or a sequence with one for each camera.
+        flow_steps: of an action expert's denoising, the checkpoint's own number if None.
+        chunking: how such a chunk is held to the rest of the last one, LeRobot's defaults if None.
 
         Raises ValueError: unknown gate, device, dtype or decoding, reuse or threads out of range,
             no learned gate there.
@@ -154,12 +164,15 @@ class Policy:
                 name,
                 reuse=reuse,
                 seed=seed,
-                layers=vla.config.decoder().num_hidden_layers,
+                layers=(layers := vla.config.decoder().num_hidden_layers),
+                asking=layers - bool(vla.config.flow),  # nothing is asked in a prefix's last
                 folder=folder,
                 fingerprint=vla.fingerprint,
                 cameras=vla.config.cameras,
+                tokens=vla.config.tokens,
             )
-        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads)
+        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads,
+                   flow_steps=flow_steps, chunking=chunking)  # fmt: skip
 
     @property
     def family(self) -> str:
@@ -240,9 +253,15 @@ class Policy:
         self._engine.prepare()
         self.cache.invalidate(Invalidation.EPISODE_RESET)
 
-    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+    def act(
+        self, observation: Observation, rest: np.ndarray | None = None, delay: int = 0
+    ) -> tuple[ActionChunk, StepReport]:
         """
         Return the next actions and a report of the step.
+
+        rest: `[L, A]`, what of the last chunk is still to be executed, which the actions of an
+        expert are held to (real-time chunking). delay: how many of them will have been executed
+        when this returns.
 
         An instruction that is new costs nothing where attention is causal (text is recomputed at
         every step) and a full step where it is bidirectional.
@@ -252,16 +271,18 @@ class Policy:
         """
         begin = time.perf_counter()
         with self._on_threads():
-            return self._act(observation, begin)
+            return self._act(observation, begin, self._guidance(observation, rest, delay))
 
-    def _act(self, observation: Observation, begin: float) -> tuple[ActionChunk, StepReport]:
+    def _act(
+        self, observation: Observation, begin: float, guidance: Guidance | None
+    ) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
         pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
-        pixel_values = self._engine.encode(pixels)
-        self._instruct(observation.instruction, ids)
+        pixel_values = self._engine.encode(pixels, observation.images)
+        self._instruction.give(self.gate, observation.instruction, ids)
         preprocessed = time.perf_counter()
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
@@ -275,18 +296,14 @@ class Policy:
 
         step = self.cache.step
         result = self._engine.step(
-            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features
-        )
-        chunk = self._chunk(result.normalized)
-        report = StepReport(
-            step=step,
-            gate=self.gate.name,
-            reuse=result.reuse,
-            active=result.active,
-            ages=result.ages,
-            refresh=result.refresh,
-            passes=result.passes,
-            latency_ms={
+            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features,
+            observation.instruction, guidance,
+        )  # fmt: skip
+        chunk = self._chunk(result.normalized, observation.proprio)
+        report = result.report(
+            step,
+            self.gate.name,
+            {
                 'preprocess': 1e3 * (preprocessed - begin),
                 'gate': 1e3 * (planned - looked),
                 **result.latency_ms,
@@ -295,11 +312,14 @@ class Policy:
         )
         return chunk, report
 
-    def shadow(self, observation: Observation, step: int) -> ActionChunk:
+    def shadow(
+        self, observation: Observation, step: int, rest: np.ndarray | None = None, delay: int = 0
+    ) -> ActionChunk:
         """
         Return what recomputing everything gives, and leave episode, gate and counters alone.
 
-        step: index of the step that it is compared with: a diffusion head's noise depends on it.
+        step: index of the step that it is compared with: a head's noise depends on it. rest,
+        delay: those of that step.
         The first call allocates a second cache; shapes are not recorded for it on a GPU.
 
         Raises InputError and NonFiniteOutputError, as `act` does.
@@ -311,38 +331,40 @@ class Policy:
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
-        values = self._shadow.encode(pixels)
+        values = self._shadow.encode(pixels, observation.images)
+        guidance = self._guidance(observation, rest, delay)
         with self._on_threads():
-            result = self._shadow.step(pixels, values, ids, proprio, plan)
-        return self._chunk(result.normalized)
+            result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
+        return self._chunk(result.normalized, observation.proprio)
 
     def _on_threads(self) -> AbstractContextManager[None]:
         return nullcontext() if self._threads is None else self._threads.step()
 
-    def _chunk(self, normalized: np.ndarray) -> ActionChunk:
-        epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
-        return ActionChunk(self.statistics.action.denormalize(normalized, epsilon), normalized)
+    def _chunk(self, normalized: np.ndarray, state: np.ndarray | None) -> ActionChunk:
+        return ActionChunk(self.statistics.to_actions(normalized, state), normalized)
 
-    def _instruct(self, instruction: str, ids: list[int]) -> None:
-        """Give a new instruction to a gate that sees language; the others are not asked."""
-        instructed = (self.gate, instruction)
-        if instructed == self._instructed or not getattr(self.gate, 'language_dim', 0):
-            return
-        prompt = torch.tensor(ids, device=self._engine.device)
-        with torch.no_grad():
-            self.gate.instruct(self._vla.model.embed_text(prompt).float().mean(0))
-        self._instructed = instructed
+    def _guidance(
+        self, observation: Observation, rest: np.ndarray | None, delay: int
+    ) -> Guidance | None:
+        """Return what pulls an expert's chunk to the rest of the last one, None without either."""
+        flow = self._vla.config.flow
+        if flow is None or rest is None or not len(rest):
+            return None
+        left = torch.from_numpy(self.statistics.to_normalized(rest, observation.proprio))
+        return self._chunking.guide(left, delay, flow.chunk, flow.action_size)
 
     def _check(
         self, observation: Observation
     ) -> tuple[list[int], tuple[tuple[int, ...], ...], np.ndarray | None]:
         """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
-        check_images(observation.images, self.num_images)
+        check_images(observation.images, self.num_images, self._vla.camera_names)
         proprio = None
         if self.proprio_size:
             proprio = self.statistics.normalize_proprio(observation.proprio)  # [P]
+        flow = self._vla.config.flow
+        state = proprio if flow and flow.state_in_prompt else None
         return (
-            self._instructions.ids(observation.instruction),
+            self._instructions.ids(observation.instruction, state),
             tuple(image.shape for image in observation.images),
             proprio,
         )

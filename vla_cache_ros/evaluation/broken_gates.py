@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates import Gate
-from vla_cache_ros.caching.layout import PATCHES_PER_IMAGE
 from vla_cache_ros.types import StepPlan
 
-Sabotage = Callable[[StepPlan], np.ndarray]
+Sabotage = Callable[[StepPlan, int], np.ndarray]
 
 
-def _lowest(plan: StepPlan) -> np.ndarray:
+def _lowest(plan: StepPlan, _: int) -> np.ndarray:
     """Return as many tokens `[V]` as the gate chose, those that it scores lowest."""
     if plan.scores is None:
         raise ValueError('--broken inverted: expected a gate that scores tokens')
@@ -28,15 +27,15 @@ def _lowest(plan: StepPlan) -> np.ndarray:
     return active
 
 
-def _last_camera_kept(plan: StepPlan) -> np.ndarray:
+def _last_camera_kept(plan: StepPlan, tokens: int) -> np.ndarray:
     active = plan.active.copy()
-    active[-PATCHES_PER_IMAGE:] = False
+    active[-tokens:] = False
     return active
 
 
 BROKEN: dict[str, Sabotage] = {
     'inverted': _lowest,
-    'stuck': lambda plan: np.zeros_like(plan.active),
+    'stuck': lambda plan, _: np.zeros_like(plan.active),
     'frozen-camera': _last_camera_kept,
 }
 
@@ -44,9 +43,9 @@ BROKEN: dict[str, Sabotage] = {
 class BrokenGate:
     """Plan as a gate does, but recompute other tokens than it chose, age limit or not."""
 
-    def __init__(self, gate: Gate, kind: str) -> None:
-        """kind: one of BROKEN."""
-        self._gate = gate
+    def __init__(self, gate: Gate, kind: str, tokens: int = 256) -> None:
+        """kind: one of BROKEN. tokens: visual tokens of a camera."""
+        self._gate, self._tokens = gate, tokens
         self._sabotage = BROKEN[kind]
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
@@ -58,4 +57,4 @@ class BrokenGate:
         if plan.refresh:
             return plan
         # a token that is nowhere would be missing, not outdated
-        return replace(plan, active=self._sabotage(plan) | ~cache.present, layers=())
+        return replace(plan, active=self._sabotage(plan, self._tokens) | ~cache.present, layers=())

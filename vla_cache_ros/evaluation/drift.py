@@ -199,7 +199,8 @@ def run_drift(asked: DriftTrial) -> dict[str, Any]:
         asked.checkpoint, gate=asked.gate, reuse=asked.reuse, seed=seed
     )
     if broken is not None:
-        policy.gate = BrokenGate(policy.gate, broken)
+        tokens = policy.cache.present.size // policy.num_images
+        policy.gate = BrokenGate(policy.gate, broken, tokens)
     seeds = range(seed, seed + asked.episodes)
     figures: dict[str, Any] = {
         'checkpoint': asked.checkpoint,

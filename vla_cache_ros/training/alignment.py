@@ -15,9 +15,11 @@ from torch import Tensor
 import torch.nn.functional as F
 from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.caching.patches import PATCH
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.training.batches import batch_pixels
 from vla_cache_ros.training.batches import batch_prompts
+from vla_cache_ros.training.batches import gate_pictures
 from vla_cache_ros.training.batches import prompt_embedding
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.training.teacher import Teacher
@@ -43,7 +45,8 @@ def align_to_attention(
         run = recordings.training[rng.integers(len(recordings.training))]
         now = int(rng.integers(1, len(run)))
         then = int(rng.integers(0, now))
-        seen = recordings.frames.images(run[[then, now - 1, now]])
+        size = PATCH * network.config.grid
+        seen = gate_pictures(recordings, run[[then, now - 1, now]], size)
         motion = MotionInput()
         motion.remember(seen[1])
         ages = np.full(network.config.tokens, now - then)

@@ -12,8 +12,10 @@ from torch import Tensor
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
 from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateNetwork
+from vla_cache_ros.caching.patches import PATCH
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.caching.provenance import Provenance
+from vla_cache_ros.training.batches import gate_pictures
 from vla_cache_ros.training.recordings import Recordings
 
 REQUESTS = tuple(round(0.3 + 0.05 * i, 2) for i in range(12))  # 0.30 to 0.85
@@ -70,7 +72,8 @@ def walk(
             gate.instruct(language[recordings.instruction(run[0])])
         past = Provenance(network.config.tokens)
         for frame in run:
-            images = recordings.frames.images(np.array([frame]))[0]
+            size = PATCH * network.config.grid
+            images = gate_pictures(recordings, np.array([frame]), size)[0]
             past.commit(gate.plan(images, past).active, patchify(images))
     return np.stack(gate.heard)
 

@@ -29,7 +29,7 @@ class Frames:
         """
         Read every shard whose .npz exists, or one part of them (one process of several).
 
-        encode maps images uint8 [N, cams, 224, 224, 3] to what is kept of them, once per shard;
+        encode maps images uint8 [N, cams, H, W, 3] to what is kept of them, once per shard;
         the folder encoded keeps the results for the next run.
         Raises FileNotFoundError when there is none.
         """
@@ -65,7 +65,7 @@ class Frames:
         return len(self._shard)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images of some frames, uint8 [indices, cams, 224, 224, 3] or encoded."""
+        """Return the images of some frames, uint8 [indices, cams, H, W, 3] or encoded."""
         return np.stack([self._images[self._shard[i]][self._row[i]] for i in indices])
 
 

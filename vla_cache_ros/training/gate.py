@@ -12,6 +12,7 @@ curve. Each of several processes takes its own recordings. Source: arXiv 2602.00
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+import math
 from pathlib import Path
 import time
 from typing import Any
@@ -72,6 +73,7 @@ class GateTrainer:
         config = GateConfig(
             cameras=vla.config.cameras,
             language_dim=vla.config.hidden_dim if training.language else 0,
+            grid=math.isqrt(vla.config.tokens),
         )
         torch.manual_seed(training.seed)
         self.network = GateNetwork(config)  # on the CPU, so that a seed means the same everywhere
@@ -133,8 +135,13 @@ class GateTrainer:
 
     def _begin_with(self, folder: Path) -> None:
         """Take the weights of a trained gate; raises ValueError where it was made otherwise."""
-        model = {'fingerprint': self.vla.fingerprint, 'cameras': self.network.config.cameras}
-        network = load_gate_folder(folder, **model).network
+        config = self.vla.config
+        network = load_gate_folder(
+            folder,
+            fingerprint=self.vla.fingerprint,
+            cameras=config.cameras,
+            tokens=config.tokens,
+        ).network
         if network.config != self.network.config:
             raise ValueError(
                 f'{folder}: expected a gate of {self.network.config}, found {network.config}'
@@ -244,7 +251,8 @@ class GateTrainer:
             return None
         with self.accelerator.main_process_first():
             # other gates of these recordings find the answers there
-            return Teacher(self.vla, self.recordings, self.out.resolve().parent)
+            folder, steps = self.out.resolve().parent, self.training.flow_steps
+            return Teacher(self.vla, self.recordings, folder, steps)
 
     def _walk(self) -> Walks | None:
         """Return what stage I learns from, made by all processes together; None without it."""
@@ -259,6 +267,7 @@ class GateTrainer:
             self.accelerator.num_processes,
             labelled=self.training.loss == 'demonstrations',
             executed=self.training.execute_steps,
+            flow_steps=self.training.flow_steps,
         )
         self.accelerator.wait_for_everyone()
         walks.load(self.training.relative)

@@ -47,7 +47,8 @@ def before_and_after(
     `default_reuse`.
     """
     folders = {BEFORE: vla.folder / FOLDER, AFTER: gate}
-    model = {'fingerprint': vla.fingerprint, 'cameras': vla.config.cameras}
+    config = vla.config
+    model = {'fingerprint': vla.fingerprint, 'cameras': config.cameras, 'tokens': config.tokens}
     saved = {n: load_gate_folder(f, **model) for n, f in folders.items() if f.is_dir()}
     default, language = saved[AFTER].default_reuse, instruction_embeddings(vla, recordings)
     learned = {n: _recalibrated(gate, recordings, language) for n, gate in saved.items()}

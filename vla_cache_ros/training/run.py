@@ -69,7 +69,7 @@ def train_on_bags(
     place = own_device(accelerator, device)
     vla = model_to_train_through(checkpoint, unnorm_key, place, images)
     source = replace(source, paths=vla.images.walked)
-    needs_state = vla.model.proprio_projector is not None
+    needs_state = vla.config.proprio_dim > 0
     if needs_state:
         source.topics.layout.check(vla.config.proprio_dim)
     with accelerator.main_process_first():
@@ -137,7 +137,7 @@ def model_to_train_through(
     """
     vla = load_checkpoint(checkpoint, device=str(device), images=images)
     found = None
-    if vla.config.head is not None:
+    if vla.config.head is not None and vla.config.flow is None:
         found = f'the head of {vla.family}'
     elif vla.model.action_head is None and vla.config.oft is not None:
         found = 'tokens in chunks'
@@ -145,8 +145,8 @@ def model_to_train_through(
         found = 'FiLM, whose towers depend on the instruction'
     if found:
         raise ValueError(
-            f'{checkpoint}: expected an L1 action head or action tokens one after the other, and '
-            f'towers without FiLM, found {found}'
+            f'{checkpoint}: expected an L1 action head, action tokens one after the other or '
+            f'a flow, and towers without FiLM, found {found}'
         )
     key = vla.statistics(unnorm_key).key
     return replace(vla, norm_stats={key: vla.norm_stats[key]})

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.training.masked import FlowStart
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.settings import EXECUTED
@@ -34,6 +35,7 @@ def sensitivity(
     labels: Tensor | None = None,
     action_tokens: Tensor | None = None,
     executed: int = EXECUTED,
+    start: FlowStart | None = None,
 ) -> tuple[Tensor, Tensor]:
     """
     Return the square of each token's effect `[B, V]`, up to a factor, and the actions `[B, E, A]`.
@@ -43,12 +45,13 @@ def sensitivity(
     chunks `[B, C, A]`; the effect is then that on the L1 distance to them. Without labels it is
     that on one random direction of the executed actions, unbiased for all of them but noisy.
     action_tokens: `[B, A]` of a model that has such, whose one action is the mean over its bins.
-    executed: E, how many actions of a chunk count.
+    executed: E, how many actions of a chunk count. start: of a flow model's chunks, whose effects
+    pass through as many steps.
     """
     tokens = cache.keys[0].shape[2]
     mask = torch.full((len(inputs[0]), tokens), at, device=inputs[0].device, requires_grad=True)
     # towers take their mask as binary: everything is recomputed there
-    output = masked_step(model, *inputs, mask, replace(cache), action_tokens)
+    output = masked_step(model, *inputs, mask, replace(cache), action_tokens, start)
     if model.action_head is None:
         output = expected_actions(model.config, output)  # [B, 1, A]
     output = output[:, :executed]  # [B, E, A]

@@ -51,6 +51,8 @@ class GateTraining(Settings):
     """Share of the tokens that an episode's first step computes; 0.75, with bags 1."""
     execute_steps: Count = EXECUTED
     """Actions of a chunk that the robot carries out; the others do not count."""
+    flow_steps: Count = 1
+    """Denoising steps that effects pass through, of a model that denoises actions by a flow."""
     seed: Index = 0
     """Seed of everything random."""
     # torchrun takes --start for an option of its own

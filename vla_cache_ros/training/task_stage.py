@@ -18,6 +18,8 @@ from vla_cache_ros.action_distance import action_distance
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.training.batches import batch_inputs
 from vla_cache_ros.training.batches import batch_labels
+from vla_cache_ros.training.batches import flow_start
+from vla_cache_ros.training.batches import gate_pictures
 from vla_cache_ros.training.loop import mean_over_processes
 from vla_cache_ros.training.predictor_losses import Regressed
 from vla_cache_ros.training.predictor_losses import Relaxed
@@ -72,7 +74,9 @@ class TaskStage:
             return self._predictor.choose(logits, self.price, noise)
 
         inputs = batch_inputs(self._vla, self._recordings, rows)
-        taken = unroll.step(self._recordings.frames.images(rows), inputs, begins, choose)
+        seen = gate_pictures(self._recordings, rows, self._vla.config.picture_size)
+        start = flow_start(self._vla, rows, self._training.flow_steps)
+        taken = unroll.step(seen, inputs, begins, choose, start)
         gated = taken.gated
         if not len(gated):
             return taken.output.sum() * 0, (np.nan,) * 4

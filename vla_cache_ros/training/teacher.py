@@ -8,16 +8,21 @@ gate.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.batches import batch_inputs
+from vla_cache_ros.training.batches import flow_start
 from vla_cache_ros.training.frames import save_whole
+from vla_cache_ros.training.masked import denoise
+from vla_cache_ros.training.masked import FlowStart
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla import decoder
@@ -36,9 +41,16 @@ class Teacher:
     pay to each visual token, mean over rows and heads, sum over layers.
     """
 
-    def __init__(self, vla: LoadedVLA, recordings: Recordings, folder: Path) -> None:
-        """Read the answers from a file of this model and these recordings, or make it."""
-        file = folder / f'teacher-{vla.fingerprint[:12]}-{recordings.digest}.npz'
+    def __init__(
+        self, vla: LoadedVLA, recordings: Recordings, folder: Path, flow_steps: int = 1
+    ) -> None:
+        """
+        Read the answers from a file of this model and these recordings, or make it.
+
+        flow_steps: in which a flow model's actions are denoised.
+        """
+        kind = f'teacher-flow{flow_steps}' if vla.config.flow else 'teacher'
+        file = folder / f'{kind}-{vla.fingerprint[:12]}-{recordings.digest}.npz'
         if file.exists():
             answers = np.load(file, allow_pickle=False)
             self.actions, self.attention = answers['actions'], answers['attention']
@@ -48,8 +60,9 @@ class Teacher:
         for start in tqdm(range(0, count, BATCH), unit='batch', desc='dense model', mininterval=5):
             rows = np.arange(start, min(start + BATCH, count))
             inputs = batch_inputs(vla, recordings, rows)
+            start = flow_start(vla, rows, flow_steps)
             with torch.inference_mode():
-                answer, attention = dense_step(vla.model, *inputs)
+                answer, attention = dense_step(vla.model, *inputs, start)
             actions.append(answer.cpu().numpy())
             attentions.append(attention.cpu().numpy())
         self.actions, self.attention = np.concatenate(actions), np.concatenate(attentions)
@@ -86,9 +99,16 @@ def dense_step(
     ids: Tensor,
     ids_mask: Tensor,
     proprio: Tensor | None,
+    start: FlowStart | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return action chunks `[B, C, A]` and the attention `[B, V]` of text and action rows."""
+    """
+    Return action chunks `[B, C, A]` and the attention `[B, V]` of text and action rows.
+
+    start: of a flow model's chunks, whose text rows alone ask.
+    """
     visual = model.project(model.vision_features(pixel_values))
+    if start is not None:
+        return _dense_flow(model, visual, ids, ids_mask, proprio, start)
     hidden = model.chunk_embeds(visual, ids, proprio)
     positions, key_mask, read = model.chunk_rows(hidden.shape[1], ids, ids_mask)
     llama, tokens = model.language_model.model, visual.shape[1]
@@ -112,3 +132,37 @@ def dense_step(
         total = total + torch.einsum('bhrv,br->bv', attention[..., 1 : 1 + tokens], weight)
     hidden = llama.norm(hidden).gather(1, read[..., None].expand(-1, -1, hidden.shape[-1]))
     return model.action_head(hidden), total
+
+
+def _dense_flow(
+    model: VLAModel,
+    visual: Tensor,
+    ids: Tensor,
+    ids_mask: Tensor,
+    proprio: Tensor | None,
+    start: FlowStart,
+) -> tuple[Tensor, Tensor]:
+    """Return what `dense_step` does, of projected tokens `[B, V, D]`."""
+    tokens, layers = visual.shape[1], model.language_model.model.layers
+    text = slice(tokens, tokens + ids.shape[1])
+    asking: list[tuple[Tensor, tuple[Tensor, ...]]] = []
+
+    def note(_: nn.Module, rows: tuple[Tensor], given: dict[str, Any]) -> None:
+        asking.append((rows[0][:, text], tuple(t[:, text] for t in given['position_embeddings'])))
+
+    hooks = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
+    try:
+        memory = model.prefix(visual, ids, ids_mask, proprio)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    seen = memory.mask.clone()
+    if model.config.flow.state_slot:
+        seen[..., -1] = -torch.inf
+    weight = ids_mask / ids_mask.sum(1, keepdim=True)
+    total = 0
+    # what the last layer's rows attend to, nobody reads
+    for layer, (rows, rotary), keys in zip(layers[:-1], asking, memory.keys, strict=False):
+        attention = decoder.attention_weights(layer, rows, rotary, seen, keys)
+        total = total + torch.einsum('bhrv,br->bv', attention[..., :tokens], weight)
+    return denoise(model, memory, proprio, start), total

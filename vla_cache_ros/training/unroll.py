@@ -26,6 +26,7 @@ from vla_cache_ros.caching.provenance import Provenance
 from vla_cache_ros.caching.selection import budget_size
 from vla_cache_ros.caching.selection import select
 from vla_cache_ros.training.batches import prompt_embedding
+from vla_cache_ros.training.masked import FlowStart
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.relaxation import soft_mask
@@ -80,13 +81,15 @@ class Unroll:
         inputs: tuple[Tensor, Tensor, Tensor, Tensor | None],
         begins: Sequence[bool],
         choose: Choice,
+        start: FlowStart | None = None,
     ) -> Unrolled:
         """
         Run one step of every stream.
 
-        images: uint8 `[B, cams, 224, 224, 3]`. inputs: pixel values, prompt ids with their mask,
-        states. begins: whether a stream's recording begins here; everything is recomputed then.
-        choose: turns ratio logits into (index taken, weights); some are then taken at random.
+        images: that gates see, uint8 `[B, cams, S, S, 3]`. inputs: pixel values, prompt ids with
+        their mask, states. begins: whether a stream's recording begins here; everything is
+        recomputed then. choose: turns ratio logits into (index taken, weights); some are then
+        taken at random. start: of a flow model's chunks.
         """
         gated = np.flatnonzero(~np.asarray(begins))
         planes = self._planes(images, begins)
@@ -112,7 +115,7 @@ class Unroll:
             index = torch.from_numpy(gated).to(self._device)
             soft = soft_mask(scores, weights, self._budgets)
             mask = mask.index_copy(0, index, straight_through(mask[index], soft))
-        output = masked_step(self._model, *inputs, mask, self._cache)
+        output = masked_step(self._model, *inputs, mask, self._cache, start=start)
         for past, image, produced in zip(self._past, images, hard, strict=True):
             past.commit(produced, patchify(image))
         return Unrolled(output, gated, logits, weights, taken, own)
@@ -124,7 +127,7 @@ class Unroll:
         return torch.where(own, chosen, random.to(chosen)), own
 
     def _planes(self, images: np.ndarray, begins: Sequence[bool]) -> list[np.ndarray]:
-        """Return what the gate sees of each stream that continues, `[cams, 7, 112, 112]`."""
+        """Return what the gate sees of each stream that continues, `[cams, 7, S, S]`."""
         found = []
         for stream, begin in enumerate(begins):
             if begin:

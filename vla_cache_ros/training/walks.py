@@ -16,6 +16,8 @@ from vla_cache_ros.caching.gates.motion_input import MotionInput
 from vla_cache_ros.caching.patches import patchify
 from vla_cache_ros.training.batches import batch_inputs
 from vla_cache_ros.training.batches import batch_labels
+from vla_cache_ros.training.batches import flow_start
+from vla_cache_ros.training.batches import gate_pictures
 from vla_cache_ros.training.frames import save_whole
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
@@ -52,15 +54,18 @@ class Walks:
         world: int,
         labelled: bool = False,
         executed: int = EXECUTED,
+        flow_steps: int = 1,
     ) -> None:
         """
         Make those of this process's pieces that are missing; `load` reads everybody's.
 
         labelled: whether effects are those on the distance to the recordings' own actions.
-        executed: actions of a chunk that count.
+        executed: actions of a chunk that count. flow_steps: that the effects pass through, of a
+        flow model.
         """
-        self._recordings = recordings
+        self._recordings, self._size = recordings, vla.config.picture_size
         kind = 'demonstrations' if labelled else 'distill'
+        kind += f'-flow{flow_steps}' if vla.config.flow else ''
         folder /= f'walks-{kind}-{executed}-{vla.fingerprint[:12]}-{recordings.digest}'
         folder.mkdir(parents=True, exist_ok=True)
         self._files = [folder / f'{piece:04d}.npz' for piece in range(pieces)]
@@ -68,7 +73,7 @@ class Walks:
         missing = [p for p in range(rank, pieces, world) if not self._files[p].exists()]
         dense_tokens = DenseTokens(vla, recordings) if vla.model.action_head is None else None
         for piece in tqdm(missing, unit='piece', desc='walks', disable=rank > 0):
-            found = walk(vla, recordings, piece, labelled, executed, dense_tokens)
+            found = walk(vla, recordings, piece, labelled, executed, dense_tokens, flow_steps)
             save_whole(self._files[piece], **found)
 
     def load(self, relative: bool) -> None:
@@ -88,11 +93,11 @@ class Walks:
         self.typical = float(np.sqrt(self.effects.sum(1)).mean()) / 2
 
     def planes(self, sample: int) -> np.ndarray:
-        """Return what the gate would have seen, float16 `[cams, 7, 112, 112]`; it is kept."""
+        """Return what the gate would have seen, float16 `[cams, 7, S, S]`; it is kept."""
         if sample not in self._planes:
             frame, ages = self.frames[sample], self.ages[sample].astype(np.int64)
             sources = np.unique([0, 1, *ages])
-            images = self._recordings.frames.images(frame - sources)  # [sources, cams, ...]
+            images = gate_pictures(self._recordings, frame - sources, self._size)
             patches = np.stack([patchify(image) for image in images])  # [sources, V, 588]
             place = np.searchsorted(sources, ages)
             motion = MotionInput()
@@ -109,11 +114,12 @@ def walk(
     labelled: bool,
     executed: int,
     dense_tokens: DenseTokens | None = None,
+    flow_steps: int = 1,
 ) -> dict[str, np.ndarray]:
     """
     Return the samples of some streams: what `Walks` holds, effects not yet scaled.
 
-    dense_tokens: what a model with action tokens is fed.
+    dense_tokens: what a model with action tokens is fed. flow_steps: of a flow model.
     """
     rng = np.random.default_rng((seed, STREAMS))
     noise = torch.Generator().manual_seed(seed)
@@ -125,7 +131,8 @@ def walk(
         frames, begins = np.array([s[0] for s in step]), [s[1] for s in step]
         inputs = batch_inputs(vla, recordings, frames)
         tokens = dense_tokens(frames) if dense_tokens else None
-        patches = np.stack([patchify(image) for image in recordings.frames.images(frames)])
+        seen = gate_pictures(recordings, frames, vla.config.picture_size)
+        patches = np.stack([patchify(image) for image in seen])
         recompute = np.ones(patches.shape[:2], dtype=bool)  # [B, V]
         if ages is None:
             ages, produced = np.zeros(recompute.shape, dtype=np.int8), patches.copy()
@@ -135,6 +142,7 @@ def walk(
             squares, actions = sensitivity(
                 vla.model, inputs, cache, noise,
                 labels=labels, action_tokens=tokens, executed=executed,
+                start=flow_start(vla, frames, flow_steps),
             )  # fmt: skip
             effects, weights = squares.cpu().numpy(), precision(actions).cpu().numpy()
             for row in np.flatnonzero(~np.array(begins)):

@@ -14,7 +14,9 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+import math
 from pathlib import Path
+import re
 from typing import Any
 
 import torch
@@ -35,6 +37,9 @@ PATCH = 14
 PATCHES_PER_IMAGE = (IMAGE_SIZE // PATCH) ** 2
 STOP_ID = 2
 ACTION_HEADS = ('l1', 'discrete', 'diffusion')
+
+# Of a flow model, what LeRobot keeps in float32: what states, actions and times go through.
+_EXACT = r'proprio_projector\.|action_head\.(action_|time_|state_|.*\bdense\.)'
 
 # Several times the largest that is published: modules take memory before any weight is read.
 _TEXT = {
@@ -136,6 +141,11 @@ class VLAConfig:
         return self.towers[0].tokens
 
     @property
+    def picture_size(self) -> int:
+        """Return the pixels, each way, of the picture that a gate sees: 14 for each token."""
+        return PATCH * math.isqrt(self.tokens)
+
+    @property
     def channels(self) -> int:
         """Return the channels of one preprocessed image: three for each tower."""
         return 3 * len(self.towers)
@@ -196,9 +206,13 @@ class VLAConfig:
         """Return whether the instruction modulates the vision towers."""
         return self.oft is not None and self.oft.film
 
-    def head_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Return what a head's weights are kept in; one that denoises step by step is exact."""
-        return dtype if self.head is None or self.flow else torch.float32
+    def weight_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """Return what a weight is kept in; what denoises step by step is exact."""
+        if self.flow is not None:
+            exact = bool(re.match(_EXACT, name))
+        else:
+            exact = self.head is not None and name.startswith('action_head.')
+        return torch.float32 if exact else dtype
 
     def decoder(self) -> LlamaConfig | GemmaConfig:
         """

@@ -17,6 +17,7 @@ from vla_cache_ros.caching.gates.base import Gate
 from vla_cache_ros.caching.gates.dense import DenseGate
 from vla_cache_ros.caching.gates.every import EveryGate
 from vla_cache_ros.caching.gates.gate_folder import load_gate_folder
+from vla_cache_ros.caching.gates.gate_folder import TOKENS
 from vla_cache_ros.caching.gates.learned import FixedLearnedGate
 from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.motion import MotionGate
@@ -75,9 +76,11 @@ def make_gate(
     recovery: float = DEFAULT_RECOVERY,
     seed: int = 0,
     layers: int = 32,
+    asking: int | None = None,
     folder: str | Path | None = None,
     fingerprint: str = '',
     cameras: int = 2,
+    tokens: int = TOKENS,
 ) -> Gate:
     """
     Return the gate of that name.
@@ -89,18 +92,20 @@ def make_gate(
     max_age: steps that a token may be reused before it is recomputed.
     recovery: share of the cached tokens that is recomputed at random, 0 to 1.
     seed: start of the gate's random numbers, taken up again at every `reset()`.
-    layers: number of decoder layers; only vla-cache's schedule depends on it.
-    folder: where a learned gate is; only those need it and the two below.
+    layers: number of decoder layers; only vla-cache's schedule depends on it and on the next.
+    asking: of them, those whose text rows attend, the first ones; None: all.
+    folder: where a learned gate is; only those need it and what is below.
     fingerprint: of the model's weights.
     cameras: images that the model takes.
+    tokens: visual tokens of a camera.
 
     Raises ValueError: unknown name or a value out of range; the message lists what is accepted.
     Raises CheckpointError: (a ValueError) what is wrong with the folder, or that there is none.
     """
     split_gate(name, reuse)
     if name in LEARNED:
-        saved = load_gate_folder(folder, fingerprint=fingerprint, cameras=cameras)
+        saved = load_gate_folder(folder, fingerprint=fingerprint, cameras=cameras, tokens=tokens)
         return LEARNED[name](saved, reuse, max_age, recovery, seed)
-    return RULES[name].make(
-        reuse=reuse, max_age=max_age, recovery=recovery, seed=seed, layers=layers
-    )
+    if name == VlaCacheGate.name:
+        return VlaCacheGate(reuse, max_age, recovery, seed, layers, asking)
+    return RULES[name].make(reuse=reuse, max_age=max_age, recovery=recovery, seed=seed)

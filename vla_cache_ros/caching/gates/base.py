@@ -43,7 +43,7 @@ class Gate(Protocol):
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """
-        Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
+        Return the plan for images `[cams, S, S, 3]` uint8 against the episode cache.
 
         A cache that is not valid gets a plan that recomputes everything and says why.
         """
@@ -112,10 +112,8 @@ class BudgetGate(SeededGate):
     """
 
     @classmethod
-    def make(
-        cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
-    ) -> Self:
-        """Return the gate from the parameters that all gates share; `layers` has no effect."""
+    def make(cls, reuse: float | None, max_age: int, recovery: float, seed: int) -> Self:
+        """Return the gate from the parameters that all gates share."""
         return cls(DEFAULT_REUSE if reuse is None else reuse, max_age, recovery, seed)
 
     def scores(self, patches: np.ndarray, cache: EpisodeCache) -> np.ndarray:
@@ -123,7 +121,7 @@ class BudgetGate(SeededGate):
         raise NotImplementedError
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
-        """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""
+        """Return the plan for images `[cams, S, S, 3]` uint8 against the episode cache."""
         patches = patchify(pixels)
         if not cache.valid:
             return full_plan(len(patches), refresh_reason(cache))

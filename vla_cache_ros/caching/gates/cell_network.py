@@ -9,6 +9,8 @@ the convolutions become products with tall, narrow matrices. Knows neither train
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,13 +18,10 @@ from torch.nn import functional
 from vla_cache_ros.caching.gates.motion_input import FLOW_SCALE
 from vla_cache_ros.caching.gates.motion_input import Motion
 from vla_cache_ros.caching.gates.motion_input import scaled_age
-from vla_cache_ros.caching.gates.motion_input import SIDE
 from vla_cache_ros.caching.gates.network import CELL
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.gates.network import LOGIT_BOUND
-from vla_cache_ros.caching.gates.network import TOKENS
 
-GRID = SIDE // CELL  # tokens, along a side
 AREA = CELL * CELL
 COLOUR, FLOW, CHANGE = 3 * AREA, 2 * AREA, AREA  # values of a cell
 AGE = COLOUR + FLOW + CHANGE  # where it stands in a row
@@ -30,6 +29,7 @@ VALUES = AGE + 1
 # OpenBLAS, which numpy brings along, takes no second thread for a product up to this size:
 # waiting for a core that another process holds costs more than the whole network.
 LARGEST_PRODUCT = 2**18  # multiply-adds
+LINES = 16  # that rows are first reduced to
 
 
 class CellNetwork:
@@ -41,7 +41,7 @@ class CellNetwork:
 
     def __init__(self, network: GateNetwork) -> None:
         self.config = config = network.config
-        width = config.width
+        width, self._tokens = config.width, config.grid**2  # of a camera
         trunk = network.trunk
         stem = _array(trunk.stem.weight).transpose(2, 3, 1, 0)  # [7, 7, channels, width]
         colour, flow, change, age = np.split(stem, (3, 5, 6), axis=2)
@@ -51,14 +51,14 @@ class CellNetwork:
         self._stem = np.concatenate(rows).astype(np.float32)  # [values, width]
         # colour is 2 / 255 of a grey level, minus 1
         self._shift = _array(trunk.stem.bias) - colour.sum((0, 1, 2))  # [width]
-        self._camera = _array(trunk.camera).repeat(TOKENS, 0)  # [V, width]
+        self._camera = _array(trunk.camera).repeat(self._tokens, 0)  # [V, width]
         self._film = trunk.film
         # by row of the kernel: depth times [3, 1, 3 * width, width]
         self._blocks = [
             _array(block.weight).transpose(2, 3, 1, 0).reshape(3, 1, 3 * width, width)
             for block in trunk.blocks
         ]
-        shape = (TOKENS, width)
+        shape = (self._tokens, width)
         self._biases = [np.array(np.broadcast_to(_array(b.bias), shape)) for b in trunk.blocks]
         self._selector = _array(network.selector.weight).reshape(width, 1)
         self._selector_bias = _array(network.selector.bias)
@@ -70,22 +70,23 @@ class CellNetwork:
 
     def _allocate(self, width: int) -> None:
         """Make buffers for one camera: those of several would not stay in a core's own cache."""
-        self._colour = np.empty((TOKENS, COLOUR), dtype=np.uint8)
+        grid, tokens = self.config.grid, self._tokens
+        self._colour = np.empty((tokens, COLOUR), dtype=np.uint8)
         self._colour_lines = _cell_lines(self._colour, 0, 3)
-        self._cells = np.empty((TOKENS, VALUES), dtype=np.float32)
+        self._cells = np.empty((tokens, VALUES), dtype=np.float32)
         self._flow_lines = _cell_lines(self._cells, COLOUR, 2)
         self._change_lines = _cell_lines(self._cells, COLOUR + FLOW, 1)
 
         # zeros left and right of the cells, then above and below them
-        self._padded = np.zeros((GRID, GRID + 2, width), dtype=np.float32)
+        self._padded = np.zeros((grid, grid + 2, width), dtype=np.float32)
         three = np.dtype(f'V{3 * width * self._padded.itemsize}')  # neighbours, side by side
-        self._windows = np.ndarray((GRID, GRID), three, self._padded, 0, self._padded.strides[:2])
-        self._neighbours = np.zeros((GRID + 2, GRID), dtype=three)
-        # the kernel's rows begin one line of cells after the other: [3, n, 256 / n, 3 * width]
+        self._windows = np.ndarray((grid, grid), three, self._padded, 0, self._padded.strides[:2])
+        self._neighbours = np.zeros((grid + 2, grid), dtype=three)
+        # the kernel's rows begin one line of cells after the other: [3, n, tokens / n, 3 * width]
         line, item = self._neighbours.strides
-        count = _rows(3 * width, width)
+        count = _rows(tokens, 3 * width, width)
         self._kernel_rows = np.ndarray(
-            (3, TOKENS // count, count, 3 * width),
+            (3, tokens // count, count, 3 * width),
             np.float32,
             self._neighbours,
             strides=(line, count * item, item, self._padded.itemsize),
@@ -109,10 +110,10 @@ class CellNetwork:
         hidden = np.empty((self.config.tokens, self.config.width), dtype=np.float32)
         age = scaled_age(ages)
         for camera in range(self.config.cameras):
-            rows = slice(camera * TOKENS, (camera + 1) * TOKENS)
+            rows = slice(camera * self._tokens, (camera + 1) * self._tokens)
             self._fill_cells(motion, camera, age[rows])
             self._run_trunk(self._scaled_shift[rows], hidden[rows])
-        scores = hidden.reshape(-1, GRID, hidden.shape[1]) @ self._selector  # [V / 16, 16, 1]
+        scores = hidden.reshape(-1, self.config.grid, hidden.shape[1]) @ self._selector
         weight, bias, last_weight, last_bias = self._predictor
         mean = _over_rows(np.add, hidden) / len(hidden)
         summary = np.concatenate([mean, _over_rows(np.maximum, hidden)])  # [2 * width]
@@ -132,10 +133,10 @@ class CellNetwork:
         self._cells[:, AGE] = age
 
     def _run_trunk(self, shift: np.ndarray, hidden: np.ndarray) -> None:
-        """Write the features of the cells that are laid out to hidden `[256, width]`."""
+        """Write the features of the cells that are laid out to hidden `[grid ** 2, width]`."""
         _multiply(self._cells, self._scaled_stem, hidden)
         hidden += shift
-        grid = hidden.reshape(GRID, GRID, -1)
+        grid = hidden.reshape(*self._windows.shape, -1)
         for weight, bias in zip(self._blocks, self._biases, strict=True):
             np.maximum(grid, 0, out=self._padded[:, 1:-1])
             self._neighbours[1:-1] = self._windows
@@ -152,38 +153,37 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _cell_lines(cells: np.ndarray, column: int, channels: int) -> np.ndarray:
     """
-    Return a view `[16, 7, 16]` of a camera's cells, shaped as its image is: lines of 7 pixels.
+    Return a view `[grid, 7, grid]` of a camera's cells, shaped as its image is: lines of 7 pixels.
 
-    cells: `[256, values]`. column: where a cell's picture begins in its row. An element is one
-    whole line of a cell: numpy copies those several times faster than their values.
+    cells: `[grid ** 2, values]`. column: where a cell's picture begins in its row. An element is
+    one whole line of a cell: numpy copies those several times faster than their values.
     """
-    row, item = cells.strides
+    grid, (row, item) = math.isqrt(len(cells)), cells.strides
     line = CELL * channels * item
     return np.ndarray(
-        (GRID, CELL, GRID),
+        (grid, CELL, grid),
         np.dtype(f'V{line}'),
         cells,
         offset=column * item,
-        strides=(GRID * row, line, row),
+        strides=(grid * row, line, row),
     )
 
 
 def _over_rows(operation: np.ufunc, rows: np.ndarray) -> np.ndarray:
     """Reduce rows `[V, width]` to `[width]`, most of it over long lines: faster in numpy."""
-    lines = operation.reduce(rows.reshape(GRID, -1))
+    lines = operation.reduce(rows.reshape(LINES, -1))
     return operation.reduce(lines.reshape(-1, rows.shape[1]))
 
 
-def _rows(inner: int, width: int) -> int:
-    """Return how many rows, a power of two up to 256, are multiplied at once."""
-    rows = TOKENS
+def _rows(rows: int, inner: int, width: int) -> int:
+    """Return how many of so many rows, a power of two, are multiplied at once."""
     while rows > 1 and rows * inner * width > LARGEST_PRODUCT:
         rows //= 2
     return rows
 
 
 def _multiply(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
-    """Write the product of `[256, inner]` and `[inner, width]` to out `[256, width]`."""
-    rows = _rows(*right.shape)
+    """Write the product of `[rows, inner]` and `[inner, width]` to out `[rows, width]`."""
+    rows = _rows(len(left), *right.shape)
     blocks = (len(left) // rows, rows)
     np.matmul(left.reshape(*blocks, -1), right, out=out.reshape(*blocks, -1))

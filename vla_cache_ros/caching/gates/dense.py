@@ -25,9 +25,7 @@ class DenseGate:
     probe_layers: tuple[int, ...] = ()
 
     @classmethod
-    def make(
-        cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
-    ) -> Self:
+    def make(cls, reuse: float | None, max_age: int, recovery: float, seed: int) -> Self:
         """Return the gate; the shared parameters are checked, but have no effect on it."""
         check_parameters(reuse, max_age, recovery)
         return cls()
@@ -36,7 +34,7 @@ class DenseGate:
         """Forget nothing: there is nothing to forget."""
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
-        """Return the plan that recomputes all tokens of images `[cams, 224, 224, 3]`."""
+        """Return the plan that recomputes all tokens of images `[cams, S, S, 3]`."""
         cameras, height, width, _ = pixels.shape
         tokens = cameras * (height // PATCH) * (width // PATCH)
         return full_plan(tokens, '' if cache.valid else refresh_reason(cache))

@@ -31,10 +31,8 @@ class EveryGate(AskedGate):
     blind = True
 
     @classmethod
-    def make(
-        cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
-    ) -> Self:
-        """Return the gate; recovery is checked, but like seed and layers has no effect on it."""
+    def make(cls, reuse: float | None, max_age: int, recovery: float, seed: int) -> Self:
+        """Return the gate; recovery is checked, but like the seed has no effect on it."""
         check_parameters(reuse, max_age, recovery)
         return cls(DEFAULT_REUSE if reuse is None else reuse, max_age)
 
@@ -48,7 +46,7 @@ class EveryGate(AskedGate):
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """
-        Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
+        Return the plan for images `[cams, S, S, 3]` uint8 against the episode cache.
 
         A full step whose turn it is names no reason: the gate chose it.
         """

@@ -25,12 +25,12 @@ from safetensors.torch import save_file
 import torch
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
-from vla_cache_ros.caching.gates.network import TOKENS
 from vla_cache_ros.vla.files import weights
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.files.json_file import read_json
 
 FORMAT = 2
+TOKENS = 256  # of a camera, where nothing else is said
 FOLDER = 'gate'  # within a checkpoint
 WEIGHTS = 'gate.safetensors'
 DESCRIPTION = 'gate.json'
@@ -150,21 +150,24 @@ def find_gate(folder: str | Path | None) -> Path:
     return Path(folder)
 
 
-def load_gate_folder(folder: str | Path | None, *, fingerprint: str, cameras: int) -> SavedGate:
+def load_gate_folder(
+    folder: str | Path | None, *, fingerprint: str, cameras: int, tokens: int = TOKENS
+) -> SavedGate:
     """
     Load a gate for a model of this fingerprint and number of cameras, ready for inference.
 
-    Raises CheckpointError (a ValueError), one line that names the file and what is wrong with it.
+    tokens: visual tokens of a camera. Raises CheckpointError (a ValueError), one line that names
+    the file and what is wrong with it.
     """
     folder = find_gate(folder)
     with weights.unchanged(folder, (DESCRIPTION, WEIGHTS)):
-        return _load(folder, fingerprint, cameras)
+        return _load(folder, fingerprint, cameras, cameras * tokens)
 
 
-def _load(folder: Path, fingerprint: str, cameras: int) -> SavedGate:
+def _load(folder: Path, fingerprint: str, cameras: int, tokens: int) -> SavedGate:
     path = folder / DESCRIPTION
     content = _read_description(path)
-    for key, wanted in (('cameras', cameras), ('tokens', cameras * TOKENS)):
+    for key, wanted in (('cameras', cameras), ('tokens', tokens)):
         if content[key] != wanted:
             raise CheckpointError(
                 f'{path}: made for another number of {key}: expected {wanted}, '
@@ -177,8 +180,9 @@ def _load(folder: Path, fingerprint: str, cameras: int) -> SavedGate:
         )
     try:
         config = _config(content['config'])
-        if config.cameras != cameras:
-            raise ValueError(f'config.cameras: expected {cameras}, found {config.cameras}')
+        for key, wanted in (('cameras', cameras), ('tokens', tokens)):
+            if getattr(config, key) != wanted:
+                raise ValueError(f'config.{key}: expected {wanted}, found {getattr(config, key)}')
         network = _network(config, folder / WEIGHTS)
         calibration = {float(k): _number('bias', v) for k, v in content['calibration'].items()}
         default, first = (_number(k, content[k]) for k in ('default_reuse', 'first_share'))

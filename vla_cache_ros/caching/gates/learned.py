@@ -78,7 +78,7 @@ class FixedLearnedGate(BudgetGate):
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
         """
-        Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache.
+        Return the plan for images `[cams, S, S, 3]` uint8 against the episode cache.
 
         An episode's first step computes the first share, the second the rest too. Everything is
         recomputed on a cache that is invalid later on, as after a gap, when the arm may be at

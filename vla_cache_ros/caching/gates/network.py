@@ -17,10 +17,9 @@ from torch import nn
 from torch import Tensor
 from torch.nn import functional
 from vla_cache_ros.caching.gates.motion_input import CHANNELS
-from vla_cache_ros.caching.gates.motion_input import SIDE
 
 CELL = 7  # pixels at half size: one visual token
-TOKENS = (SIDE // CELL) ** 2  # per camera
+GRIDS = (8, 16)  # tokens along a side: pictures of 112 and of 224 pixels
 LOGIT_BOUND = 4.0  # a predictor that is certain takes no more gradient
 _BOUNDS = {'cameras': (1, 64), 'width': (1, 1024), 'depth': (0, 64), 'language_dim': (0, 16384)}
 
@@ -32,7 +31,8 @@ class GateConfig:
 
     cameras: images a step. width: channels of the trunk. depth: residual blocks. ratios: shares of
     the visual tokens that a step may reuse, rising. language_dim: length of the instruction's
-    embedding, 0 for a gate that sees no language. Raises ValueError for a value out of range.
+    embedding, 0 for a gate that sees no language. grid: tokens along a picture's side. Raises
+    ValueError for a value out of range.
     """
 
     cameras: int = 2
@@ -40,6 +40,7 @@ class GateConfig:
     depth: int = 3
     ratios: tuple[float, ...] = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
     language_dim: int = 0
+    grid: int = 16
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -47,6 +48,8 @@ class GateConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f'{name}: expected {least} to {most}, found {value!r}')
+        if self.grid not in GRIDS:
+            raise ValueError(f'grid: expected one of {GRIDS}, found {self.grid!r}')
         ratios = self.ratios
         rising = all(low < high for low, high in pairwise(ratios))
         if not ratios or not rising or not (ratios[0] >= 0 and ratios[-1] <= 1):
@@ -58,11 +61,11 @@ class GateConfig:
     @property
     def tokens(self) -> int:
         """Return the number of visual tokens, V."""
-        return self.cameras * TOKENS
+        return self.cameras * self.grid**2
 
 
 class Trunk(nn.Module):
-    """Map planes `[B, cams, 7, 112, 112]` to features `[B * cams, width, 16, 16]`."""
+    """Map planes `[B, cams, 7, S, S]` to features `[B * cams, width, grid, grid]`."""
 
     def __init__(self, config: GateConfig) -> None:
         super().__init__()
@@ -81,7 +84,7 @@ class Trunk(nn.Module):
     def forward(self, inputs: Tensor, language: Tensor | None) -> Tensor:
         """Return the features; language `[B, language_dim]` modulates all cells alike."""
         batch, cameras = inputs.shape[:2]
-        hidden = self.stem(inputs.flatten(0, 1))  # [B * cams, width, 16, 16]
+        hidden = self.stem(inputs.flatten(0, 1))  # [B * cams, width, grid, grid]
         hidden = hidden.contiguous(memory_format=torch.channels_last)  # faster from here on
         shift = self.camera.repeat(batch, 1)  # [B * cams, width]
         if self.film is not None:
@@ -123,13 +126,14 @@ class GateNetwork(nn.Module):
         """
         Return score logits `[B, V]` (high = recompute) and ratio logits `[B, ratios]`.
 
-        inputs: float32 `[B, cams, 7, 112, 112]` from `MotionInput`. language: `[B, language_dim]`,
-        given exactly if the configuration has one. Raises ValueError for another shape.
+        inputs: float32 `[B, cams, 7, S, S]` from `MotionInput`, S = 7 * grid. language:
+        `[B, language_dim]`, given exactly if the configuration has one. Raises ValueError for
+        another shape.
         """
         self._check(inputs, language)
-        features = self.trunk(inputs, language)  # [B * cams, width, 16, 16]
+        features = self.trunk(inputs, language)  # [B * cams, width, grid, grid]
         scores = self.selector(features).reshape(len(inputs), -1)  # [B, V]
-        cells = features.movedim(1, -1)  # [B * cams, 16, 16, width]
+        cells = features.movedim(1, -1)  # [B * cams, grid, grid, width]
         cells = cells.reshape(len(inputs), -1, self.config.width)  # [B, V, width]
         summary = torch.cat([cells.mean(1), cells.amax(1)], dim=1)  # [B, 2 * width]
         logits = self.predictor(summary)
@@ -137,7 +141,8 @@ class GateNetwork(nn.Module):
 
     def _check(self, inputs: Tensor, language: Tensor | None) -> None:
         config = self.config
-        wanted = [len(inputs), config.cameras, CHANNELS, SIDE, SIDE]
+        side = CELL * config.grid
+        wanted = [len(inputs), config.cameras, CHANNELS, side, side]
         if list(inputs.shape) != wanted:
             raise ValueError(f'gate inputs: expected {wanted}, found {list(inputs.shape)}')
         found = None if language is None else list(language.shape)

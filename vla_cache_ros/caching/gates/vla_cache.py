@@ -10,7 +10,8 @@ reuses the share 1 - min-max entropy of its attention, upward steps damped by 0.
 layers 2, 6, 9 and 11 and the reused set only grows; layers 0 and 1 run in full.
 
 A decoder of L < 32 layers has layer l at max(1, round(l * L / 32)): layer 0 always runs in full,
-changes that fall together are one. Camera budgets are pooled, so a still camera gives its share.
+changes that fall together are one. Camera budgets are pooled, so a still camera gives its share,
+and are in proportion where a camera has fewer tokens than 256.
 
 Faults of the published code that are not inherited:
 - patches are compared with the pixels that produced the cached keys and values, never with the
@@ -25,8 +26,6 @@ tokens and do not bound them, and the shares of all layers are shifted alike so 
 layers is the target (at most what the full layers leave): how gates are compared at equal reuse.
 """
 
-from typing import Self
-
 import numpy as np
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.gates.base import DEFAULT_MAX_AGE
@@ -39,7 +38,7 @@ from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.selection import due
 from vla_cache_ros.types import StepPlan
 
-PUBLISHED_LAYERS = 32
+PUBLISHED_LAYERS, PUBLISHED_TOKENS = 32, 256  # the latter of a camera
 CHANGE_LAYERS = (2, 6, 9, 11)
 RELEVANCE_LAYER = 15
 STATIC_SIMILARITY = 0.996
@@ -60,24 +59,20 @@ class VlaCacheGate(SeededGate):
         recovery: float = DEFAULT_RECOVERY,
         seed: int = 0,
         layers: int = PUBLISHED_LAYERS,
+        asking: int | None = None,
     ) -> None:
+        """layers: of the decoder. asking: those of them whose text rows attend; None: all."""
         super().__init__(reuse, max_age, recovery, seed)
         self.layers = layers
         # a decoder of one layer has none: its only layer always runs in full
         changes = {scaled_layer(layer, layers) for layer in CHANGE_LAYERS}
-        self.change_layers = tuple(sorted(layer for layer in changes if layer < layers))
-        self.relevance_layer = min(scaled_layer(RELEVANCE_LAYER, layers), layers - 1)
-        self.probe_layers = tuple(range(layers))  # min-max runs over the entropy of all layers
-
-    @classmethod
-    def make(
-        cls, reuse: float | None, max_age: int, recovery: float, seed: int, layers: int
-    ) -> Self:
-        """Return the gate from the parameters that all gates share."""
-        return cls(reuse, max_age, recovery, seed, layers)
+        asking = layers if asking is None else asking
+        self.change_layers = tuple(sorted(layer for layer in changes if layer < asking))
+        self.relevance_layer = min(scaled_layer(RELEVANCE_LAYER, layers), asking - 1)
+        self.probe_layers = tuple(range(asking))  # min-max runs over the entropy of all layers
 
     def plan(self, pixels: np.ndarray, cache: EpisodeCache) -> StepPlan:
-        """Return the plan for images `[cams, 224, 224, 3]` uint8 against the episode cache."""
+        """Return the plan for images `[cams, S, S, 3]` uint8 against the episode cache."""
         patches = patchify(pixels)
         tokens = len(patches)
         if not cache.valid:
@@ -93,10 +88,12 @@ class VlaCacheGate(SeededGate):
         similar_first = np.lexsort((chance, ages, -similarity))  # [V] token numbers
         static_top, relevant_top = ONE_CAMERA if len(pixels) == 1 else PER_CAMERA
         static = np.zeros(tokens, dtype=bool)
-        static[similar_first[: static_top * len(pixels)]] = True
+        static[similar_first[: static_top * tokens // PUBLISHED_TOKENS]] = True
         static &= similarity >= STATIC_SIMILARITY
         relevant = np.zeros(tokens, dtype=bool)
-        relevant[np.argsort(-relevance, kind='stable')[: relevant_top * len(pixels)]] = True
+        relevant[
+            np.argsort(-relevance, kind='stable')[: relevant_top * tokens // PUBLISHED_TOKENS]
+        ] = True
 
         forced = self._forced(ages, similar_first)  # [V] bool
         rank_class = np.where(static, relevant.astype(int), 2)[similar_first]
