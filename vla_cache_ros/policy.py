@@ -26,6 +26,7 @@ from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
 from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.caching.instructions import GateInstruction
 from vla_cache_ros.caching.instructions import Instructions
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
@@ -39,6 +40,8 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import check_dtype
+from vla_cache_ros.vla.flow.guidance import Guidance
+from vla_cache_ros.vla.flow.guidance import RealTimeChunking
 from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.quantized import DTYPES
 
@@ -62,6 +65,8 @@ class Policy:
         seed: int = 0,
         recorder: Recorder | None = None,
         threads: int = 0,
+        flow_steps: int | None = None,
+        chunking: RealTimeChunking | None = None,
     ) -> None:
         """
         Join a model and a gate; see `from_pretrained` for the arguments.
@@ -80,7 +85,9 @@ class Policy:
             'decoding': decoding,
             'seed': seed,
             'images': vla.images,
+            'flow_steps': flow_steps,
         }
+        self._chunking = chunking or RealTimeChunking()
         gpu = vla.model.like.device.type == 'cuda'
         if (gpu or recorder) and capture:
             self._engine = RecordedEngine(vla.model, recorder=recorder, **self._options)
@@ -91,8 +98,8 @@ class Policy:
         self.cache = self._engine.cache
         self._threads = Threads(threads) if self._engine.device.type == 'cpu' else None
         self._shapes: tuple[tuple[int, ...], ...] = ()
-        self._instructions = Instructions(vla.prompt_ids, self._engine.check_text)
-        self._instructed: tuple[Gate | None, str] = (None, '')
+        self._instructions = Instructions(vla.prompt_ids, self._engine.check_prompt)
+        self._instruction = GateInstruction(vla.model.embed_text, self._engine.device)
 
     @classmethod
     def from_pretrained(
@@ -109,6 +116,8 @@ class Policy:
         reuse_towers: bool | None = None,
         threads: int = 0,
         images: Mapping[str, Any] | None = None,
+        flow_steps: int | None = None,
+        chunking: RealTimeChunking | None = None,
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -133,6 +142,8 @@ class Policy:
         threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
         images: in place of what the checkpoint states of its image path: fields of
             `vla.image_path.ImagePath` -> a value, or a sequence with one for each camera.
+        flow_steps: of an action expert's denoising, the checkpoint's own number if None.
+        chunking: how such a chunk is held to the rest of the last one, LeRobot's defaults if None.
 
         Raises ValueError: unknown gate, device, dtype or decoding, reuse or threads out of range,
             no learned gate there.
@@ -161,7 +172,8 @@ class Policy:
                 cameras=vla.config.cameras,
                 tokens=vla.config.tokens,
             )
-        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads)
+        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads,
+                   flow_steps=flow_steps, chunking=chunking)  # fmt: skip
 
     @property
     def family(self) -> str:
@@ -182,6 +194,11 @@ class Policy:
     def chunk(self) -> int:
         """Return the number of actions that one inference gives."""
         return self._vla.config.chunk
+
+    @property
+    def takes_rest(self) -> bool:
+        """Say whether `act` makes use of what is left of the last chunk."""
+        return self._vla.config.flow is not None
 
     @property
     def proprio_size(self) -> int:
@@ -237,9 +254,15 @@ class Policy:
         self._engine.prepare()
         self.cache.invalidate(Invalidation.EPISODE_RESET)
 
-    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+    def act(
+        self, observation: Observation, rest: np.ndarray | None = None, delay: int = 0
+    ) -> tuple[ActionChunk, StepReport]:
         """
         Return the next actions and a report of the step.
+
+        rest: `[L, A]`, what of the last chunk is still to be executed, which the actions of an
+        expert are held to (real-time chunking). delay: how many of them will have been executed
+        when this returns.
 
         An instruction that is new costs nothing where attention is causal (text is recomputed at
         every step) and a full step where it is bidirectional.
@@ -249,16 +272,18 @@ class Policy:
         """
         begin = time.perf_counter()
         with self._on_threads():
-            return self._act(observation, begin)
+            return self._act(observation, begin, self._guidance(observation, rest, delay))
 
-    def _act(self, observation: Observation, begin: float) -> tuple[ActionChunk, StepReport]:
+    def _act(
+        self, observation: Observation, begin: float, guidance: Guidance | None
+    ) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
         pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
-        pixel_values = self._engine.encode(pixels)
-        self._instruct(observation.instruction, ids)
+        pixel_values = self._engine.encode(pixels, observation.images)
+        self._instruction.give(self.gate, observation.instruction, ids)
         preprocessed = time.perf_counter()
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
@@ -272,18 +297,14 @@ class Policy:
 
         step = self.cache.step
         result = self._engine.step(
-            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features
-        )
+            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features,
+            observation.instruction, guidance,
+        )  # fmt: skip
         chunk = self._chunk(result.normalized)
-        report = StepReport(
-            step=step,
-            gate=self.gate.name,
-            reuse=result.reuse,
-            active=result.active,
-            ages=result.ages,
-            refresh=result.refresh,
-            passes=result.passes,
-            latency_ms={
+        report = result.report(
+            step,
+            self.gate.name,
+            {
                 'preprocess': 1e3 * (preprocessed - begin),
                 'gate': 1e3 * (planned - looked),
                 **result.latency_ms,
@@ -292,11 +313,14 @@ class Policy:
         )
         return chunk, report
 
-    def shadow(self, observation: Observation, step: int) -> ActionChunk:
+    def shadow(
+        self, observation: Observation, step: int, rest: np.ndarray | None = None, delay: int = 0
+    ) -> ActionChunk:
         """
         Return what recomputing everything gives, and leave episode, gate and counters alone.
 
-        step: index of the step that it is compared with: a diffusion head's noise depends on it.
+        step: index of the step that it is compared with: a head's noise depends on it. rest,
+        delay: those of that step.
         The first call allocates a second cache; shapes are not recorded for it on a GPU.
 
         Raises InputError and NonFiniteOutputError, as `act` does.
@@ -308,9 +332,10 @@ class Policy:
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
-        values = self._shadow.encode(pixels)
+        values = self._shadow.encode(pixels, observation.images)
+        guidance = self._guidance(observation, rest, delay)
         with self._on_threads():
-            result = self._shadow.step(pixels, values, ids, proprio, plan)
+            result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
         return self._chunk(result.normalized)
 
     def _on_threads(self) -> AbstractContextManager[None]:
@@ -320,15 +345,15 @@ class Policy:
         epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
         return ActionChunk(self.statistics.action.denormalize(normalized, epsilon), normalized)
 
-    def _instruct(self, instruction: str, ids: list[int]) -> None:
-        """Give a new instruction to a gate that sees language; the others are not asked."""
-        instructed = (self.gate, instruction)
-        if instructed == self._instructed or not getattr(self.gate, 'language_dim', 0):
-            return
-        prompt = torch.tensor(ids, device=self._engine.device)
-        with torch.no_grad():
-            self.gate.instruct(self._vla.model.embed_text(prompt).float().mean(0))
-        self._instructed = instructed
+    def _guidance(
+        self, observation: Observation, rest: np.ndarray | None, delay: int
+    ) -> Guidance | None:
+        """Return what pulls an expert's chunk to the rest of the last one, None without either."""
+        flow = self._vla.config.flow
+        if flow is None or rest is None or not len(rest):
+            return None
+        left = torch.from_numpy(self.statistics.action.normalize(rest))
+        return self._chunking.guide(left, delay, flow.chunk, flow.action_size)
 
     def _check(
         self, observation: Observation
@@ -338,8 +363,10 @@ class Policy:
         proprio = None
         if self.proprio_size:
             proprio = self.statistics.normalize_proprio(observation.proprio)  # [P]
+        flow = self._vla.config.flow
+        state = proprio if flow and flow.state_in_prompt else None
         return (
-            self._instructions.ids(observation.instruction),
+            self._instructions.ids(observation.instruction, state),
             tuple(image.shape for image in observation.images),
             proprio,
         )

@@ -155,7 +155,7 @@ def test_tokens_of_a_parallel_model_are_decoded_in_one_pass_or_refused(monkeypat
     engine = SlotEngine(model)
     result = run(engine, pixels)
     assert result.normalized.shape == (8, 7) and result.passes == 0
-    assert np.array_equal(result.normalized.ravel(), engine.tokens.decode(result.tokens))
+    assert np.array_equal(result.normalized.ravel(), engine.words.tokens.decode(result.tokens))
     assert np.array_equal(run(SlotEngine(model), pixels).tokens, result.tokens)
     said = model.logits
     monkeypatch.setattr(model, 'logits', lambda hidden: said(hidden) * float('nan'))

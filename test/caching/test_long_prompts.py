@@ -69,11 +69,11 @@ def test_recorded_steps_take_a_longer_prompt_too(model, prepared):
 def test_a_prompt_beyond_the_models_positions_is_refused_with_the_number(model):
     engine = SlotEngine(model)
     most = 2048 - engine.layout.text.start
-    engine.check_text(most)
+    engine.check_prompt(1 + most)
     with pytest.raises(InputError, match=f'1 to {most} tokens, found {most + 1}; shorten it'):
-        engine.check_text(most + 1)
+        engine.check_prompt(2 + most)
     with pytest.raises(InputError, match='found 0'):
-        engine.check_text(0)
+        engine.check_prompt(1)
 
 
 def test_the_longest_prompt_of_all_runs(oft):
@@ -92,14 +92,14 @@ def test_an_instruction_is_encoded_once_and_checked_before_it_is_kept():
         return [1, *(ord(letter) for letter in text)]
 
     def check(tokens):
-        if tokens > 3:
+        if tokens > 4:
             raise InputError(f'instruction: {tokens} tokens')
 
     instructions = Instructions(encode, check)
     assert [instructions.ids('abc') for _ in range(2)] == [[1, 97, 98, 99]] * 2
     assert encoded == ['abc']
     for _ in range(2):
-        with pytest.raises(InputError, match='4 tokens'):
+        with pytest.raises(InputError, match='5 tokens'):
             instructions.ids('abcd')
     assert instructions.ids('abc') == [1, 97, 98, 99] and encoded == ['abc', 'abcd', 'abcd']
     with pytest.raises(InputError, match='expected text, found bytes'):

@@ -68,7 +68,7 @@ def test_every_variant_acts_on_every_observation(vla):
             for one, plain in zip(found, samples[variants[0]], strict=True):
                 np.testing.assert_allclose(one.normalized, plain.normalized, atol=1e-5)
         # the first step is full whatever the share
-        assert {sum(s.patches) for s in found if not s.step} == {256 * cameras}
+        assert {sum(s.active) for s in found if not s.step} == {256 * cameras}
     half = next(v for v in variants if v.gate == 'learned-fixed' and v.reuse == 0.5)
     assert [s.reuse for s in samples[half]] == [0.0, 0.5, 0.5] * 2
     second = next(v for v in variants if v.gate == 'every')

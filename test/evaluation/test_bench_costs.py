@@ -39,7 +39,7 @@ def test_a_tower_counts_as_by_hand():
 
 
 def test_a_decoder_counts_as_by_hand():
-    step = StepWork(patches=(), visual=200, entering=300, fixed=70, visible=582)
+    step = StepWork(active=(), visual=200, entering=300, fixed=70, visible=582)
     assert costs().projector(300).macs == 300 * (16 * 32 + 32 * 32)
     prefill = 4 * (270 * LINEAR + 2 * 270 * 582 * 32)
     assert costs().prefill(step).macs == prefill + 8 * 32 + 32 * 32

@@ -78,13 +78,13 @@ def test_the_floor_is_that_of_the_work_that_was_done():
 
 
 def test_a_full_refresh_runs_the_towers_whole():
-    partial = sample(0, 1.0, patches=(256, 100), refresh='first_step')
+    partial = sample(0, 1.0, active=(256, 100), refresh='first_step')
     work = step_work(FIXED, partial, costs())
     assert tuple(work.patches) == (256, 256) and work.visual == work.entering == 356
 
 
 def test_a_guess_of_six_tokens_is_part_of_the_prefill_and_of_every_pass():
-    step = sample(1, 1.0, patches=(256,), passes=2)
+    step = sample(1, 1.0, active=(256,), passes=2)
     jacobi = step_work(Variant('dense', decoding=JACOBI), step, costs(causal=True))
     greedy = step_work(Variant('dense', decoding=GREEDY), step, costs(causal=True))
     assert jacobi.rows == 256 + 16 + 6 + 12 and greedy.rows == 256 + 16 + 2
@@ -123,7 +123,7 @@ def test_equal_tokens_are_counted_for_a_causal_model():
 def test_a_draft_that_changes_a_cached_token_is_a_failure():
     def steps(value):
         actions = np.full((1, 7), value)
-        return [sample(i, 9.0, patches=(256,), normalized=actions) for i in (0, 1)]
+        return [sample(i, 9.0, active=(256,), normalized=actions) for i in (0, 1)]
 
     samples = {
         Variant('hf', capture=False, decoding=GREEDY): steps(0.0),

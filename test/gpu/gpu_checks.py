@@ -52,6 +52,8 @@ class Check:
 def small(name: str) -> VLAConfig:
     """Return a published shape with every size cut down, towers of both makes included."""
     config = SHAPES[name]
+    if config.flow is not None:
+        return _small_flow(config)
     towers = tuple(
         TowerConfig.from_timm(
             tower.timm_id, {'embed_dim': 64, 'depth': 3, 'num_heads': 2, 'mlp_ratio': 2.0}
@@ -70,6 +72,24 @@ def small(name: str) -> VLAConfig:
     }
     head = None if config.head is None else replace(config.head, width=48, depth=2, num_heads=4)
     return replace(config, towers=towers, text=text, pad_token_id=0, head=head)
+
+
+def _small_flow(config: VLAConfig) -> VLAConfig:
+    tower = replace(config.towers[0], embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.0)
+    keys = 2 if config.flow.smolvla else 1
+    text = {
+        **config.text,
+        'hidden_size': 64,
+        'intermediate_size': 96,
+        'num_hidden_layers': 4,
+        'num_attention_heads': 4,
+        'num_key_value_heads': keys,
+        'head_dim': 16,
+        'vocab_size': 1088,
+    }
+    heads = {'num_heads': 4, 'kv_heads': keys, 'head_dim': 16, 'depth': 4}
+    head = replace(config.head, width=48, inner=80, chunk=8, steps=3, **heads)
+    return replace(config, towers=(tower,), text=text, head=head)
 
 
 def check_all(

@@ -91,7 +91,7 @@ def seen(policy, observations):
     pixels, encoded = [], []
     plan, encode = policy.gate.plan, policy._engine.encode
     policy.gate.plan = lambda image, cache: pixels.append(image) or plan(image, cache)
-    policy._engine.encode = lambda image: encoded.append(image) or encode(image)
+    policy._engine.encode = lambda image, _: encoded.append(image) or encode(image)
     state = policy.statistics.proprio.low if policy.proprio_size else None
     policy.reset()
     for observation in observations:

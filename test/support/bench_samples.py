@@ -36,7 +36,7 @@ def sample(step, total, actions=None, **changes):
         'latency_ms': {**laps, 'total': total},
         'reuse': 0.0,
         'refresh': '' if step else 'first_step',
-        'patches': (256, 256),
+        'active': (256, 256),
         'passes': 0,
         'normalized': np.zeros((8, 7)) if actions is None else actions,
     }

@@ -16,14 +16,14 @@ from vla_cache_ros.vla.files.errors import InputError
 def check_inputs(
     layout: SlotLayout, config: VLAConfig, pixels: np.ndarray, proprio: np.ndarray | None
 ) -> None:
-    """Raise InputError unless pixels are uint8 `[cams, 224, 224, 3]` and proprio is `[P]`."""
-    wanted = [layout.cameras, 224, 224, 3]
+    """Raise InputError unless pixels are uint8 `[cams, S, S, 3]` and proprio is `[P]`."""
+    wanted = [layout.cameras, config.picture_size, config.picture_size, 3]
     if pixels.dtype != np.uint8 or list(pixels.shape) != wanted:
         raise InputError(
             f'images: expected uint8 {wanted}, found {pixels.dtype} {list(pixels.shape)}'
         )
-    if layout.proprio:
-        wanted, found = [config.oft.proprio_dim], None if proprio is None else proprio.shape
+    if config.proprio_dim:
+        wanted, found = [config.proprio_dim], None if proprio is None else proprio.shape
         if found is None or list(found) != wanted:
             raise InputError(f'proprio: expected {wanted} numbers, found {found}')
 

@@ -17,7 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.vla.actions import ActionTokens
+from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
+
+DECODINGS = ('jacobi', 'greedy')
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,40 @@ def jacobi(said: Said, guess: list[int], count: int, proceed: Continue) -> tuple
         # of token certain - 1 no row has been computed yet, nor of those guessed after it
         said = proceed(tokens[certain - 1 : count - 1], certain - 1)
         passes += 1
+
+
+class ActionWords:
+    """
+    Turn what a model says into actions, and guess what it will say next.
+
+    guesses: how many tokens of an action are guessed, 0 where they are not. guess: what the next
+    action's are taken for, all but the last; only the number of passes depends on it.
+    """
+
+    def __init__(self, config: VLAConfig, count: int, decoding: str) -> None:
+        """Take the number of tokens and how they are decoded; raises ValueError if unknown."""
+        if decoding not in DECODINGS:
+            raise ValueError(f'decoding: expected one of {", ".join(DECODINGS)}, got {decoding!r}')
+        self._oft, self._count = config.oft, count
+        self.tokens = ActionTokens(config.action_vocab_end, config.n_action_bins)
+        parallel = config.decodes_tokens and decoding == 'jacobi'
+        self.guesses = count - 1 if parallel else 0
+        self.guess = self.still()
+
+    def still(self) -> list[int]:
+        """Return the guess that the robot stands still."""
+        return self.tokens.encode(np.zeros(self.guesses)).tolist()
+
+    def read(self, said: Said, proceed: Continue) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return the normalised actions `[C, A]`, the token ids and the number of passes."""
+        if self._oft is not None:
+            said.check(len(said.tokens))
+            tokens = np.array(said.tokens)
+            actions = self.tokens.decode(tokens)
+            return actions.reshape(self._oft.chunk, self._oft.action_dim), tokens, 0
+        if self.guesses:
+            tokens, passes = jacobi(said, self.guess, self._count, proceed)
+            self.guess = tokens[:-1].tolist()
+        else:
+            tokens, passes = greedy(said, self._count, proceed)
+        return self.tokens.decode(tokens)[None], tokens, passes

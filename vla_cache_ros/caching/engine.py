@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from vla_cache_ros.caching.checks import check_encoded
 from vla_cache_ros.caching.checks import check_inputs
-from vla_cache_ros.caching.decoding import Continue
-from vla_cache_ros.caching.decoding import greedy
-from vla_cache_ros.caching.decoding import jacobi
+from vla_cache_ros.caching.decoding import ActionWords
 from vla_cache_ros.caching.decoding import Said
+from vla_cache_ros.caching.denoising import Denoiser
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.layout import SlotLayout
@@ -35,12 +34,10 @@ from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import StepPlan
-from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
+from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import VLAModel
-
-DECODINGS = ('jacobi', 'greedy')
 
 
 class SlotEngine:
@@ -54,8 +51,8 @@ class SlotEngine:
     is busy with them while the CPU runs the gate. capture: run fused layers; False runs those of
     transformers. decoding: of a causal model's action tokens, `jacobi` or `greedy`: the same
     tokens. seed: with the index of the step it fixes a head's noise. images: what normalises
-    pixels, the published constants if None. guess: what Jacobi decoding takes the next action's
-    tokens for, all but the last; only the number of passes depends on it.
+    pixels, the published constants if None. flow_steps: of an expert, the checkpoint's own number
+    if None.
     """
 
     def __init__(
@@ -68,14 +65,13 @@ class SlotEngine:
         decoding: str = 'jacobi',
         seed: int = 0,
         images: ImagePreprocessor | None = None,
+        flow_steps: int | None = None,
     ) -> None:
-        if decoding not in DECODINGS:
-            raise ValueError(f'decoding: expected one of {", ".join(DECODINGS)}, got {decoding!r}')
         self.model = model
         self.config = model.config
         self.images = images or ImagePreprocessor.for_towers(model.config.towers)
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
-        self.tokens = ActionTokens(model.config.action_vocab_end, model.config.n_action_bins)
+        self.words = ActionWords(model.config, self.layout.actions, decoding)
         weight = model.like
         self.device = weight.device
         self.cache = EpisodeCache(
@@ -83,26 +79,28 @@ class SlotEngine:
             model.language_model.config,
             weight.detach(),
             model.vision_backbone.cache(self.layout.cameras),
+            model.config.flow.crossed_layers if model.config.flow else (),
         )
         gpu = self.device.type == 'cuda'
         self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
         self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
+        self._denoiser: Denoiser | None = None
+        if model.config.flow:
+            self._denoiser = Denoiser(model, self.cache, flow_steps)
         self._clock: StageClock | None = None  # of a step that `look` began
-        parallel = model.config.decodes_tokens and decoding == 'jacobi'
-        self._guesses = self.layout.actions - 1 if parallel else 0
         self.seed = seed
-        self.guess: list[int] = self.still()
-        self._ids: tuple[int, ...] = ()  # the prompt of the last step
+        self._instruction: object = None  # of the last step
         self._prompt: PromptSlots | None = None  # the last one, also where no step followed
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
-    def encode(self, pixels: np.ndarray) -> Tensor:
+    def encode(self, pixels: np.ndarray, images: Sequence[np.ndarray] = ()) -> Tensor:
         """
-        Return what `look` and `step` take for images uint8 `[cams, 224, 224, 3]`.
+        Return what `look` and `step` take for pictures uint8 `[cams, S, S, 3]`.
 
-        Here `pixel_values` float32 `[1, cams * channels, 224, 224]`.
+        images: the cameras' own, of which those were made. Here the result is `pixel_values`
+        float32 `[1, cams * channels, H, W]`.
         """
-        return self.images.normalize(pixels)
+        return self.images.normalize(pixels, images)
 
     def step(
         self,
@@ -113,16 +111,20 @@ class SlotEngine:
         plan: StepPlan,
         probe_layers: Sequence[int] = (),
         features: Tensor | None = None,
+        instruction: object = None,
+        guidance: Guidance | None = None,
     ) -> StepResult:
         """
         Run one control step.
 
-        pixels: uint8 `[cams, 224, 224, 3]`, kept as provenance. pixel_values: the same images as
+        pixels: uint8 `[cams, S, S, 3]`, kept as provenance. pixel_values: the same images as
         `encode` returns them. ids: the prompt from BOS to the blank.
         proprio: normalised `[P]`, None if the model takes none. plan: which visual tokens to
         recompute; all are if the cache is not valid (unless the plan was made for an empty one) or
         the instruction is new to bidirectional attention. probe_layers: whose attention from text
         to visual tokens goes to `cache.attention`. features: what `look` returned for the images.
+        instruction: what the prompt says, where a state in it makes each another; the ids if None.
+        guidance: of an expert's chunk, by what is left of the last one.
 
         Raises InputError, without touching the cache, for inputs that do not fit the model, and
         NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
@@ -133,18 +135,18 @@ class SlotEngine:
         present = cache.present if cache.valid else None
         check_plan(plan, self.layout.visual_tokens, len(cache.layers), present)
         prompt = self.prompt(ids)
-        if self._ids != prompt.ids:
+        instruction = prompt.ids if instruction is None else instruction
+        if self._instruction != instruction:
             if self.config.bidirectional and cache.valid:
                 cache.invalidate(Invalidation.NEW_INSTRUCTION)
-            self._ids = prompt.ids
+            self._instruction = instruction
         first = not cache.valid
         if first and (plan.layers or not plan.refresh):  # it counts on what is cached
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
         cache.valid = False  # until the step has succeeded
         try:
-            return self._run(
-                pixels, pixel_values, prompt, proprio, plan, first, tuple(probe_layers), features
-            )
+            return self._run(pixels, pixel_values, prompt, proprio, plan, first,
+                             tuple(probe_layers), features, guidance)  # fmt: skip
         except NonFiniteOutputError:
             cache.invalidate(Invalidation.NON_FINITE_OUTPUT)
             raise
@@ -153,22 +155,29 @@ class SlotEngine:
             raise
 
     def _encoded_shape(self) -> list[int]:
-        return [1, self.layout.cameras * self.config.channels, 224, 224]
+        size = self.config.image_size
+        return [1, self.layout.cameras * self.config.channels, size, size]
 
-    def check_text(self, tokens: int) -> None:
-        """Raise InputError for more tokens after BOS than the model has positions for."""
+    def check_prompt(self, count: int) -> None:
+        """Raise InputError for a prompt of more ids than the model takes, BOS included."""
         positions = self.model.language_model.config.max_position_embeddings
         most = max(TEXT_CAPACITY, positions - self.layout.text.start)
-        self.layout.check_text(tokens, most)
+        if self.config.flow:
+            most = self.config.flow.prompt_tokens
+        self.layout.check_text(count - self.layout.lead, most)
 
     def prompt(self, ids: Sequence[int]) -> PromptSlots:
         """Return the slots of a prompt, those of the last one if it is the same; see `_grow`."""
         wanted = tuple(int(i) for i in ids)
         if self._prompt is None or self._prompt.ids != wanted:
-            self.check_text(len(wanted) - 1)
-            if len(wanted) - 1 > self.layout.text_capacity:
-                self._grow(self.layout.with_text(len(wanted) - 1))
-            self._prompt = PromptSlots.build(self.model, self.layout, wanted, self._guesses)
+            self.check_prompt(len(wanted))
+            text, before = len(wanted) - self.layout.lead, self._prompt
+            if text > self.layout.text_capacity:
+                self._grow(self.layout.with_text(text))
+            elif before and self.config.flow and before.text == text:
+                self._prompt = before.reworded(self.model, wanted)
+                return self._prompt
+            self._prompt = PromptSlots.build(self.model, self.layout, wanted, self.words.guesses)
         return self._prompt
 
     def _grow(self, layout: SlotLayout) -> None:
@@ -187,6 +196,7 @@ class SlotEngine:
         first: bool,
         probe_layers: tuple[int, ...],
         features: Tensor | None,
+        guidance: Guidance | None,
     ) -> StepResult:
         if features is None and plan.active.any():
             features = self.look(pixel_values, prompt.ids)
@@ -196,8 +206,8 @@ class SlotEngine:
         clock.lap('wait')  # of the towers, for the gate
         patches = patchify(pixels)
         absent = ~(plan.active | self.cache.present)  # [V]
-        if self._guesses and first:
-            self.guess = self.still()
+        if first:
+            self.words.guess = self.words.still()
         normalized, tokens, passes = self._compute(
             StepInputs(
                 pixel_values=pixel_values,
@@ -209,6 +219,7 @@ class SlotEngine:
                 features=features,
                 absent=absent,
                 clock=clock,
+                guidance=guidance,
             )
         )
         clock.lap('decode')
@@ -242,6 +253,10 @@ class SlotEngine:
             prompt, embeds, rows, plan, step.probe_layers, prompt.read, self._unseen
         )
         step.clock.lap('decoder')
+        if self._denoiser is not None:
+            unseen = None if self._unseen is None else self._unseen[: prompt.used]
+            given = step.proprio, self.seed, step.guidance
+            return self._denoiser.act(prompt.used, prompt.behind, unseen, *given), None, 0
         return self._decode(prompt, hidden)
 
     def _laps(self, clock: StageClock) -> dict[str, float]:
@@ -260,10 +275,11 @@ class SlotEngine:
         embeds = prompt.embeds
         if self.layout.proprio:
             state = torch.from_numpy(np.asarray(proprio, dtype=np.float32))[None]
-            embeds[1] = self.model.proprio_projector(state.to(self.device, embeds.dtype))[0]
-        if self._guesses:
-            guess = torch.tensor(self.guess, device=self.device)
-            embeds[1 : 1 + self._guesses] = self.model.embed_text(guess)
+            state = self.model.embed_state(state.to(self.device, embeds.dtype))
+            embeds[self.layout.lead] = state[0]
+        if guesses := self.words.guesses:
+            guess = torch.tensor(self.words.guess, device=self.device)
+            embeds[1 : 1 + guesses] = self.model.embed_text(guess)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
         skip = 0 if first or self.config.bidirectional else 1
         return embeds[skip:], prompt.rows[skip:]
@@ -290,10 +306,6 @@ class SlotEngine:
 
     def _images(self, pixel_values: Tensor) -> Tensor:
         return pixel_values.to(self.device, self.cache.dtype)
-
-    def still(self) -> list[int]:
-        """Return the guess that the robot stands still."""
-        return self.tokens.encode(np.zeros(self._guesses)).tolist()
 
     def _active_features(self, step: StepInputs) -> Tensor:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
@@ -332,18 +344,4 @@ class SlotEngine:
             hidden = self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen)
             return Said.of(model.logits(hidden))
 
-        return self._said(said, proceed)
-
-    def _said(self, said: Said, proceed: Continue) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """Return actions `[C, A]`, tokens and passes of a discrete model."""
-        oft = self.config.oft
-        if oft is not None:
-            said.check(len(said.tokens))
-            tokens = np.array(said.tokens)
-            return self.tokens.decode(tokens).reshape(oft.chunk, oft.action_dim), tokens, 0
-        if self._guesses:
-            tokens, passes = jacobi(said, self.guess, self.layout.actions, proceed)
-            self.guess = tokens[:-1].tolist()
-        else:
-            tokens, passes = greedy(said, self.layout.actions, proceed)
-        return self.tokens.decode(tokens)[None], tokens, passes
+        return self.words.read(said, proceed)

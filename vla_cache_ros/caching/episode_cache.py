@@ -18,7 +18,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 from transformers import Cache
-from transformers import LlamaConfig
+from transformers import PreTrainedConfig
 from transformers.cache_utils import CacheLayerMixin
 from vla_cache_ros.caching.attention import Attention
 from vla_cache_ros.caching.layout import SlotLayout
@@ -99,12 +99,18 @@ class EpisodeCache(Provenance):
     """
     Hold keys, values and provenance of one episode.
 
-    layers: per decoder layer. towers: keys and values inside the vision towers. attention: the
-    last probe, or None. invalidations: how often each cause came.
+    layers: per decoder layer. crossed: what an expert's crossed layers read in place of a decoder
+    layer's keys and values, by its index. towers: keys and values inside the vision towers.
+    attention: the last probe, or None. invalidations: how often each cause came.
     """
 
     def __init__(
-        self, layout: SlotLayout, config: LlamaConfig, like: Tensor, towers: Sequence[Tensor]
+        self,
+        layout: SlotLayout,
+        config: PreTrainedConfig,
+        like: Tensor,
+        towers: Sequence[Tensor],
+        crossed: Sequence[int] = (),
     ) -> None:
         super().__init__(layout.visual_tokens)
         head_dim = getattr(config, 'head_dim', None)
@@ -114,6 +120,7 @@ class EpisodeCache(Provenance):
         self.layers = [
             SlotLayer(shape, self.window, like) for _ in range(config.num_hidden_layers)
         ]
+        self.crossed = {index: SlotLayer(shape, self.window, like) for index in crossed}
         self.kv = Cache(layers=self.layers)
         self.towers = list(towers)
         self.dtype = like.dtype
@@ -142,7 +149,7 @@ class EpisodeCache(Provenance):
 
     def grow(self, slots: int, kept: int) -> None:
         """Give every layer so many slots; the first `kept` hold what they held."""
-        for layer in self.layers:
+        for layer in self._all_layers():
             layer.grow(slots, kept)
 
     def memory_bytes(self) -> int:
@@ -151,5 +158,9 @@ class EpisodeCache(Provenance):
 
     def _buffers(self) -> Iterator[Tensor]:
         yield from self.towers
-        for layer in self.layers:
+        for layer in self._all_layers():
             yield from (layer.keys, layer.values)
+
+    def _all_layers(self) -> Iterator[SlotLayer]:
+        yield from self.layers
+        yield from self.crossed.values()

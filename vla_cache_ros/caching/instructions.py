@@ -1,36 +1,63 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn instructions into prompts that fit the model, for the thread that acts and any other."""
+"""Turn instructions into prompts that fit the model, and tell them gates that see language."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 import threading
+from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
 from vla_cache_ros.vla.files.errors import InputError
+
+
+class GateInstruction:
+    """Give an instruction that is new to a gate that sees language; the others are not asked."""
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        """Take what maps ids `[T]` on a device to embeddings `[T, D]`."""
+        self._embed, self._device = embed, device
+        self._given: tuple[object, str] = (None, '')
+
+    @torch.no_grad()
+    def give(self, gate: Any, instruction: str, ids: list[int]) -> None:
+        """Give the mean of the prompt's embeddings."""
+        given = (gate, instruction)
+        if given == self._given or not getattr(gate, 'language_dim', 0):
+            return
+        gate.instruct(self._embed(torch.tensor(ids, device=self._device)).float().mean(0))
+        self._given = given
 
 
 class Instructions:
     """Encode instructions one at a time, as a tokenizer asks, and remember the last."""
 
-    def __init__(self, encode: Callable[[str], list[int]], check: Callable[[int], None]) -> None:
+    def __init__(self, encode: Callable[..., list[int]], check: Callable[[int], None]) -> None:
         """
         Take what makes a prompt of an instruction, and what says whether it is too long.
 
-        encode: returns ids from BOS to the blank. check: of so many tokens after BOS, raises
-        InputError.
+        encode: returns all ids, of an instruction and of a state where one is given. check: of so
+        many ids, raises InputError.
         """
         self._encode, self._check = encode, check
         self._lock = threading.Lock()
-        self._last: tuple[str, list[int]] | None = None
+        self._last: tuple[tuple[str, bytes], list[int]] | None = None
 
-    def ids(self, instruction: str) -> list[int]:
-        """Return the ids of the prompt; raises InputError for one that the model cannot take."""
+    def ids(self, instruction: str, state: np.ndarray | None = None) -> list[int]:
+        """
+        Return the ids of the prompt; raises InputError for one that the model cannot take.
+
+        state: normalised, where the prompt holds it.
+        """
         if not isinstance(instruction, str):
             raise InputError(f'instruction: expected text, found {type(instruction).__name__}')
         with self._lock:
-            if self._last is None or self._last[0] != instruction:
-                ids = self._encode(instruction)
-                self._check(len(ids) - 1)
-                self._last = instruction, ids
+            asked = instruction, b'' if state is None else state.tobytes()
+            if self._last is None or self._last[0] != asked:
+                ids = self._encode(instruction, *(() if state is None else (state,)))
+                self._check(len(ids))
+                self._last = asked, ids
             return self._last[1]

@@ -38,6 +38,14 @@ class Layers(Protocol):
         """
 
 
+def write_crossed(model: VLAModel, cache: EpisodeCache, index: int) -> None:
+    """Bring what an expert's crossed layer reads up to date, for the rows just written."""
+    if index in cache.crossed:
+        layer, rows = cache.layers[index], cache.window.rows
+        new = layer.keys[:, :, rows], layer.values[:, :, rows]
+        cache.crossed[index].update(*model.action_head.cross(index, *new))
+
+
 class FusedLayers:
     """Run `vla.fused`'s layers; pointwise: their passes between the products."""
 

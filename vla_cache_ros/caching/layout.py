@@ -3,7 +3,7 @@
 """
 Give every token of the decoder a slot, an address that is fixed for the whole episode.
 
-    bos | one span for each camera | proprio? | actions | stop? | text, padded | spare
+    bos? | one span for each camera | proprio? | actions | stop? | text, padded | spare
 
 The text stands last so that its padding is a tail: cutting it off needs no mask. The spare slot
 takes what no one shall see. Rotary positions
@@ -23,7 +23,6 @@ from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import InputError
 
 TEXT_CAPACITY = 64  # of a prompt as long as a published instruction's; a longer one gets more
-BOS = 0
 ALIGNMENT = 32  # slots; fused kernels want masks and strides in multiples of 8 at the least
 
 
@@ -34,6 +33,8 @@ class SlotLayout:
 
     cameras: images at each step. actions: action slots. proprio, stop: whether there is one slot
     for the robot state and one for the stop token. text_capacity: longest prompt, without BOS.
+    tokens: of each camera. lead: slots before the cameras, one for BOS where the prompt does not
+    stand behind them as a whole. state_last: whether the state's position is after the text.
     """
 
     cameras: int
@@ -41,6 +42,9 @@ class SlotLayout:
     proprio: bool = False
     stop: bool = False
     text_capacity: int = TEXT_CAPACITY
+    tokens: int = PATCHES_PER_IMAGE
+    lead: int = 1
+    state_last: bool = False
 
     @classmethod
     def for_model(
@@ -49,9 +53,22 @@ class SlotLayout:
         """
         Return the layout of a model; `action_dim` counts the tokens of one that decodes such.
 
-        A causal model with a head has no action slots: the head reads the last of the text.
+        A causal model with a head has no action slots: the head reads the last of the text. Nor
+        has one whose expert reads the slots.
         """
-        oft = config.oft
+        oft, flow = config.oft, config.flow
+        if flow is not None:
+            # a state in words makes each prompt another length
+            capacity = flow.prompt_tokens if flow.state_in_prompt else text_capacity
+            return cls(
+                cameras=flow.num_images,
+                actions=0,
+                proprio=flow.state_slot,
+                text_capacity=capacity,
+                tokens=config.tokens,
+                lead=0,
+                state_last=flow.state_slot,
+            )
         if oft is None:
             actions = action_dim if config.decodes_tokens else 0
             return cls(cameras=1, actions=actions, text_capacity=text_capacity)
@@ -66,17 +83,17 @@ class SlotLayout:
     @property
     def visual_tokens(self) -> int:
         """Return the number of visual slots over all cameras."""
-        return self.cameras * PATCHES_PER_IMAGE
+        return self.cameras * self.tokens
 
     @property
     def visual(self) -> range:
         """Return the visual slots, camera after camera, each in raster order."""
-        return range(1, 1 + self.visual_tokens)
+        return range(self.lead, self.lead + self.visual_tokens)
 
     def camera(self, index: int) -> range:
         """Return the slots of one camera."""
-        start = 1 + index * PATCHES_PER_IMAGE
-        return range(start, start + PATCHES_PER_IMAGE)
+        start = self.lead + index * self.tokens
+        return range(start, start + self.tokens)
 
     @property
     def proprio_slots(self) -> range:
@@ -129,10 +146,11 @@ class SlotLayout:
         """
         Return the rotary position of each slot in use, int64 `[used(tokens)]`.
 
-        The order is the reference's: bos, images, proprio, text, actions, stop.
+        The order is the reference's: bos, images, proprio, text, actions, stop; `state_last` puts
+        proprio at the end.
         """
         self.check_text(tokens)
-        before = self.action_slots.start
+        before = (self.proprio_slots if self.state_last else self.action_slots).start
         tail = self.text.start - before  # actions and stop
         positions = np.arange(self.used(tokens))
         positions[before : self.text.start] += tokens

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from vla_cache_ros.caching.layout import BOS
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.vla.config import STOP_ID
 from vla_cache_ros.vla.model import VLAModel
@@ -26,16 +26,19 @@ class PromptSlots:
     """
     Hold what depends on the instruction alone; L is the number of slots in use.
 
-    ids: the prompt from BOS to the blank. rows: the slots `[F]` besides the visual ones that a
+    ids: the prompt from BOS on. text: how many of them stand behind the images. rows: the slots
+    `[F]` besides the visual ones that a
     step recomputes, BOS first and text last. embeds: their embeddings `[F, D]`, zeros for proprio
     and actions. slots: `rows` on the host. read, and reads on the
     host: the rows that actions are read from, counted from the end: the last of the text, then the
-    action slots that predict another one. cos, sin: `[L, head_dim]`. mask:
-    `[L, L]`, added to the scores, None when all slots see each other. film: of each tower, see
+    action slots that predict another one; none where an expert reads the slots. cos, sin: `[L,
+    head_dim]`. mask: `[L, L]`, added to the scores, None when all slots see each other. behind:
+    the tables `[1, rows, head_dim]` of an expert's rows. film: of each tower, see
     `VLAModel.modulation`.
     """
 
     ids: tuple[int, ...]
+    text: int
     used: int
     slots: np.ndarray
     rows: Tensor
@@ -45,12 +48,13 @@ class PromptSlots:
     cos: Tensor
     sin: Tensor
     mask: Tensor | None
+    behind: tuple[Tensor, Tensor] | None
     film: tuple[Tensor, ...]
 
-    @property
-    def text(self) -> int:
-        """Return the number of text slots in use: the prompt without BOS."""
-        return len(self.ids) - 1
+    def reworded(self, model: VLAModel, ids: Sequence[int]) -> PromptSlots:
+        """Return the slots of another prompt, behind the images and of the same length."""
+        words = model.embed_text(torch.tensor(ids, device=self.embeds.device))  # [T, D]
+        return replace(self, ids=tuple(ids), embeds=torch.cat([self.embeds[: -self.text], words]))
 
     @classmethod
     def build(
@@ -61,11 +65,11 @@ class PromptSlots:
 
         guesses: action tokens that a step of a causal model computes along with the prompt.
         """
-        text = len(ids) - 1
+        text, flow = len(ids) - layout.lead, model.config.flow
         positions = torch.from_numpy(layout.positions(text))  # [L]
         weight = model.like
         device = weight.device
-        slots, after = [BOS], 0  # rows between those that are read and the text
+        slots, after = [*range(layout.lead)], 0  # rows between those that are read and the text
         if model.config.bidirectional:
             slots += [*layout.proprio_slots, *layout.action_slots, *layout.stop_slots]
             guesses, after = layout.actions - 1, 2  # the last action slot and the stop
@@ -73,22 +77,33 @@ class PromptSlots:
             slots += layout.action_slots[:guesses]
         embedded = model.embed_text(torch.tensor([*ids, STOP_ID], device=device))  # [T + 1, D]
         embeds = weight.new_zeros(len(slots) + text, len(weight))
-        embeds[0] = embedded[0]
-        embeds[len(slots) :] = embedded[1:-1]
+        embeds[: layout.lead] = embedded[: layout.lead]
+        embeds[len(slots) :] = embedded[layout.lead : -1]
         if layout.stop:
             embeds[len(slots) - 1] = embedded[-1]
         reads = (-1, *(row - guesses - after - text for row in range(guesses)))
         positions = positions.to(device)
-        cos, sin = model.language_model.model.rotary_emb(embeds, position_ids=positions[None])
-        mask = None
+        rotary = model.language_model.model.rotary_emb
+        cos, sin = rotary(embeds, position_ids=positions[None])
+        mask = behind = None
+        if flow is not None:
+            last = len(positions) + torch.arange(model.action_head.rows, device=device)
+            reads, behind = (), rotary(embeds, position_ids=last[None])
+        if layout.state_last:
+            state = layout.proprio_slots.start
+            mask = weight.new_zeros(len(positions), len(positions))
+            mask[:, state] = torch.finfo(weight.dtype).min
+            mask[state, state] = 0
         if not model.config.bidirectional:
             later = positions[None, :] > positions[:, None]  # [L, L]
             mask = weight.new_zeros(later.shape)
             mask.masked_fill_(later, torch.finfo(weight.dtype).min)
         slots = np.array([*slots, *layout.text[:text]])
-        rows, read = torch.from_numpy(slots).to(device), torch.tensor(reads, device=device)
+        rows = torch.from_numpy(slots).to(device)
+        read = torch.tensor(reads, dtype=torch.long, device=device)
         return cls(
             ids=tuple(ids),
+            text=text,
             used=len(positions),
             slots=slots,
             rows=rows,
@@ -98,6 +113,7 @@ class PromptSlots:
             cos=cos[0],
             sin=sin[0],
             mask=mask,
+            behind=behind,
             film=tuple(one.detach() for one in model.modulation(ids)),
         )
 

@@ -20,12 +20,14 @@ import torch
 from torch import Tensor
 from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.decoding import summary
+from vla_cache_ros.caching.denoising import Denoiser
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.graphs import GraphRecorder
 from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.caching.graphs import Work
 from vla_cache_ros.caching.layers import FusedLayers
+from vla_cache_ros.caching.layers import write_crossed
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.staging import Staging
@@ -62,16 +64,23 @@ class RecordedEngine(SlotEngine):
         self._fused = FusedLayers(model, self.cache, self._pointwise)
         # what the head reads: rows that stand last
         self._reads = self.layout.actions if model.config.bidirectional else 1
+        if self._denoiser is not None:
+            self._denoiser = Denoiser(
+                model, self.cache, options.get('flow_steps'), self._pointwise
+            )
         if model.config.decodes_tokens:
             self._reads = SMALL  # in the prefill too, so that one head graph serves both
-        self._levels = torch.from_numpy(self.images.levels).to(self.device, like.dtype)
+        self._levels: Tensor | None = None
+        if not model.config.flow:
+            self._levels = torch.from_numpy(self.images.levels).to(self.device, like.dtype)
         self._hidden = like.new_zeros(self._reads, model.config.hidden_dim)
         zeros = model.like.new_zeros(1, model.config.hidden_dim)
         self._film = [torch.zeros_like(one) for one in model.vision_backbone.modulation(zeros)]
         self._before: np.ndarray = np.empty(0, dtype=np.int64)  # fixed slots that are not read
         self._read: np.ndarray = np.empty(0, dtype=np.int64)  # those that are, in order
         self._prepared = False
-        pixels = {'pixels': (np.uint8, (self.layout.cameras, 224, 224, 3))}
+        kind = np.float32 if model.config.flow else np.uint8
+        pixels = {'pixels': (kind, tuple(self._encoded_shape()))}
         self._pixels = Staging(pixels, self.device)
         self._make_buffers()
 
@@ -96,7 +105,7 @@ class RecordedEngine(SlotEngine):
         self._cos = like.new_zeros(layout.size, like.shape[3])
         self._sin = torch.zeros_like(self._cos)
         self._mask = None
-        if not config.bidirectional:
+        if not config.bidirectional or layout.state_last:
             self._mask = like.new_zeros(layout.size, layout.size)
         plan = {
             'rows': (np.int64, (bucket(layout.size),)),
@@ -108,24 +117,36 @@ class RecordedEngine(SlotEngine):
         noise = None if head is None else head.noise(0, 0)
         if noise is not None:
             plan['noise'] = (np.float32, tuple(noise.shape))
+        if self._denoiser is not None:
+            plan |= self._denoiser.fields
+            tables = like.new_zeros(2, 1, self.model.action_head.rows, like.shape[3])
+            self._behind = tables[0], tables[1]
         self._plan = Staging(plan, self.device)
         self._plan.host['rows'].fill(layout.spare)
         out = (2, self._reads) if head is None else (config.chunk, config.action_dim)
         self._out = Staging({'out': (np.float32, out)}, self.device)
 
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the images as they are, uint8 `[cams, 224, 224, 3]`: the GPU normalises them."""
-        return pixels
+    def encode(self, pixels: np.ndarray, images: Sequence[np.ndarray] = ()) -> np.ndarray | Tensor:
+        """
+        Return the pictures as they are, uint8 `[cams, 224, 224, 3]`: the GPU normalises them.
+
+        A flow model's are resized in float32, and go up as the CPU makes them.
+        """
+        return super().encode(pixels, images) if self.config.flow else pixels
 
     def _encoded_shape(self) -> list[int]:
+        if self.config.flow:
+            return super()._encoded_shape()
         return [self.layout.cameras, 224, 224, 3]
 
-    def _images(self, pixel_values: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(pixel_values).to(self.device)
+    def _images(self, pixel_values: np.ndarray | Tensor) -> Tensor:
+        pixels = torch.as_tensor(pixel_values).to(self.device)
         return self._normalized(pixels).flatten(0, 1)[None]
 
     def _normalized(self, pixels: Tensor) -> Tensor:
-        """Map uint8 `[cams, 224, 224, 3]` to `[cams, channels, 224, 224]`, as the CPU does."""
+        """Map what `encode` returns to `[cams, channels, H, W]`, as the CPU does."""
+        if self._levels is None:
+            return pixels[0].unflatten(0, (self.layout.cameras, -1)).to(self.cache.dtype)
         planes = pixels.permute(0, 3, 1, 2).long()  # [cams, 3, 224, 224]
         return torch.cat(
             [
@@ -199,7 +220,9 @@ class RecordedEngine(SlotEngine):
             host['proprio'][0] = step.proprio
         if 'noise' in host:
             host['noise'][:] = self.model.action_head.noise(self.seed, self.cache.step).numpy()
-        host['tokens'][: self._guesses] = self.guess[: self._guesses]
+        if self._denoiser is not None and self._denoiser.stage(host, step.guidance):
+            self._graphs.pop(HEAD, None)  # it holds a number that has changed
+        host['tokens'][: self.words.guesses] = self.words.guess
         self._plan.send()
         self._graph(size, lambda: self._decoder_rows(size))()
         step.clock.lap('decoder')
@@ -211,11 +234,11 @@ class RecordedEngine(SlotEngine):
         layout, device = self.layout, self._plan.device
         if layout.proprio:
             state = device['proprio'].to(self._embeds.dtype)
-            self._embeds[layout.proprio_slots.start] = self.model.proprio_projector(state)[0]
-        if self._guesses:
+            self._embeds[layout.proprio_slots.start] = self.model.embed_state(state)[0]
+        if self.words.guesses:
             start = layout.action_slots.start
-            said = self.model.embed_text(device['tokens'][: self._guesses])
-            self._embeds[start : start + self._guesses] = said
+            said = self.model.embed_text(device['tokens'][: self.words.guesses])
+            self._embeds[start : start + self.words.guesses] = said
         self._recompute(device['rows'][:size], slice(size - self._reads, size))
 
     def _pass(self) -> None:
@@ -235,12 +258,18 @@ class RecordedEngine(SlotEngine):
         hidden = self._embeds[rows]
         for index in range(last + 1):
             hidden = self._fused(index, hidden, rotary, mask, read if index == last else None)
+            write_crossed(self.model, self.cache, index)
+        if self._denoiser is not None:
+            return
         norm = self.model.language_model.model.norm
         self._hidden.copy_(self._pointwise.rms_norm(hidden, norm.weight, norm.variance_epsilon))
 
     def _head(self) -> None:
         out = self._out.device['out']
-        if self.model.action_head is None:
+        if self._denoiser is not None:
+            given = self._plan.device
+            out.copy_(self._denoiser.staged(self.layout.size, self._behind, given))
+        elif self.model.action_head is None:
             out.copy_(summary(self.model.logits(self._hidden)))
         else:
             noise = self._plan.device.get('noise')
@@ -253,8 +282,8 @@ class RecordedEngine(SlotEngine):
         out = self._out.fetch()['out']
         if self.model.action_head is not None:
             return out.astype(np.float64), None, 0
-        rows = self.layout.actions if self.config.oft is not None else 1 + self._guesses
-        return self._said(Said.unpack(out[:, -rows:]), self._proceed)
+        rows = self.layout.actions if self.config.oft is not None else 1 + self.words.guesses
+        return self.words.read(Said.unpack(out[:, -rows:]), self._proceed)
 
     def _proceed(self, tokens: list[int], index: int) -> Said:
         host = self._plan.ready()
@@ -272,13 +301,20 @@ class RecordedEngine(SlotEngine):
         """Copy what depends on the instruction, if it is new."""
         if prompt is self._loaded:
             return
-        self._loaded, used = prompt, prompt.used
-        self._cos[:used], self._sin[:used] = prompt.cos, prompt.sin
-        if self._mask is not None:
-            self._mask[:used, :used] = prompt.mask
+        before, self._loaded, used = self._loaded, prompt, prompt.used
+        if before is None or before.cos is not prompt.cos:
+            self._cos[:used], self._sin[:used] = prompt.cos, prompt.sin
+            if self._mask is not None:
+                self._mask[:used, :used] = prompt.mask
+            if prompt.behind is not None:
+                for buffer, table in zip(self._behind, prompt.behind, strict=True):
+                    buffer.copy_(table)
         for buffer, film in zip(self._film, prompt.film, strict=True):
             buffer.copy_(film)
         self._embeds[prompt.rows] = prompt.embeds
+        self._before, self._read = prompt.slots, prompt.slots[:0]
+        if not prompt.reads:
+            return
         is_read = np.isin(prompt.slots, prompt.slots[list(prompt.reads)])
         self._before, self._read = prompt.slots[~is_read], prompt.slots[list(prompt.reads)]
 
@@ -290,7 +326,7 @@ class RecordedEngine(SlotEngine):
         self._plan.send()
         if not self.reuse_towers:
             self._graph(LOOK, self._look)
-        for size in range(bucket(self._reads), bucket(self.layout.size) + 1, BUCKET):
+        for size in range(bucket(max(1, self._reads)), bucket(self.layout.size) + 1, BUCKET):
             self._graph(size, lambda size=size: self._decoder_rows(size))
         if self.config.decodes_tokens:
             self._graph(PASS, self._pass)

@@ -5,8 +5,8 @@ Recompute chosen slots against the episode cache: the one primitive behind every
 
 A dense step recomputes all slots, a cached step the active ones, a decoded token one. Each layer
 writes the rows' keys and values into their slots and attends to every visible slot: when causal
-those at no higher position, in OpenVLA-OFT all. Knows neither why a slot is active nor what an
-action means.
+those at no higher position, in OpenVLA-OFT and flow models all. Knows neither why a slot is
+active nor what an action means.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vla_cache_ros.caching.attention import Attention
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.layers import FusedLayers
 from vla_cache_ros.caching.layers import ReferenceLayers
+from vla_cache_ros.caching.layers import write_crossed
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.types import StepPlan
@@ -31,7 +32,7 @@ class SlotDecoder:
     def __init__(
         self, model: VLAModel, layout: SlotLayout, cache: EpisodeCache, capture: bool
     ) -> None:
-        self._llama = model.language_model.model
+        self._model, self._text = model, model.language_model.model
         self._layout = layout
         self._cache = cache
         self._layers = (FusedLayers if capture else ReferenceLayers)(model, cache)
@@ -72,11 +73,12 @@ class SlotDecoder:
             before = hidden
             wanted = read + len(rows) if index == last and read is not None else None
             hidden = self._layers(index, hidden, rotary, mask, wanted)
+            write_crossed(self._model, cache, index)
             if index in probe_layers:
                 probes[index] = self._text_attention(index, prompt, before, tables, mask)
         if probes:
             cache.attention = Attention.gather(probes)
-        return self._llama.norm(hidden)
+        return self._text.norm(hidden)
 
     def _kept(self, rows: Tensor, active: np.ndarray) -> Tensor:
         """Return the indices of the rows that are active or not visual."""
@@ -96,7 +98,7 @@ class SlotDecoder:
         """Return the attention `[heads, text, V]` of the text rows, which stand last."""
         text, visual = prompt.text, self._layout.visual
         weights = decoder.attention_weights(
-            self._llama.layers[index],
+            self._text.layers[index],
             hidden[None, -text:],
             (rotary[0][:, -text:], rotary[1][:, -text:]),
             None if mask is None else mask[:, :, -text:],

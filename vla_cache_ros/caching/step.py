@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -12,6 +13,8 @@ from torch import Tensor
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.stopwatch import StageClock
 from vla_cache_ros.types import StepPlan
+from vla_cache_ros.types import StepReport
+from vla_cache_ros.vla.flow.guidance import Guidance
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class StepInputs:
 
     pixel_values: images as the engine encodes them. first: whether the cache holds nothing.
     features: what `look` returned, None where towers wait for the plan. absent: bool `[V]`, tokens
-    that no row may see. clock: of the stages. The rest is as `SlotEngine.step` takes it.
+    that no row may see. clock: of the stages. guidance: of an expert's chunk. The rest is as
+    `SlotEngine.step` takes it.
     """
 
     pixel_values: Tensor | np.ndarray
@@ -33,6 +37,7 @@ class StepInputs:
     features: Tensor | None
     absent: np.ndarray
     clock: StageClock
+    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,16 @@ class StepResult:
     refresh: str
     latency_ms: dict[str, float] = field(default_factory=dict)
     passes: int = 0
+
+    def report(self, step: int, gate: str, latency_ms: Mapping[str, float]) -> StepReport:
+        """Tell of the step, its index, the gate's name and how long each part took."""
+        return StepReport(
+            step=step,
+            gate=gate,
+            reuse=self.reuse,
+            active=self.active,
+            ages=self.ages,
+            refresh=self.refresh,
+            passes=self.passes,
+            latency_ms=latency_ms,
+        )

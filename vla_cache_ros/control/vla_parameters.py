@@ -9,6 +9,7 @@ Knows neither ROS (declaration.py brings them to a node) nor what they are used 
 from dataclasses import dataclass
 from operator import lt
 
+from vla_cache_ros.control.chunk_parameters import ChunkParameters
 from vla_cache_ros.control.gripper_parameters import GripperParameters
 from vla_cache_ros.control.image_parameters import ImageParameters
 from vla_cache_ros.control.joint_parameters import joint_contradiction
@@ -16,7 +17,7 @@ from vla_cache_ros.control.parameters import parameter
 
 
 @dataclass(frozen=True)
-class VLAParameters(GripperParameters, ImageParameters):
+class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
@@ -125,27 +126,6 @@ class VLAParameters(GripperParameters, ImageParameters):
         'joint outputs: what the numbers before the gripper are, absolute (targets in rad) or '
         'delta (changes in rad over 1/control_frequency)',
         pattern='absolute|delta',
-    )
-    execution: str = parameter(
-        'synchronous',
-        'synchronous (the arm waits while the policy infers), asynchronous (the next chunk is '
-        'inferred while this one plays, and joins at the action that is due) or ensembled '
-        '(asynchronous, and the actions of all chunks for the same instant are averaged)',
-        pattern='synchronous|asynchronous|ensembled',
-    )
-    ensemble_decay: float = parameter(
-        0.1,
-        'ensembled: a chunk older by one inference weighs exp(-ensemble_decay) times as much',
-        bounds=(0.0, 10.0),
-    )
-    join_blend: float = parameter(
-        0.0,
-        'asynchronous: time over which a chunk takes over from the one before; 0: at once',
-        's',
-        (0.0, 2.0),
-    )
-    execute_steps: int = parameter(
-        1, 'actions of a chunk that are executed before the next observation', bounds=(1, 100)
     )
     degrade: bool = parameter(
         True,

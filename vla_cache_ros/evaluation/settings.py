@@ -112,7 +112,13 @@ class Benchmark(Settings):
     checkpoint: str | None = None
     """`tabletop` (the default), a folder, or a hub id."""
     shape: str | None = None
-    """Or openvla-7b, openvla-oft-7b, cogact-7b: random weights, 16 GB."""
+    """Or openvla-7b, openvla-oft-7b, cogact-7b (16 GB), pi05, pi0 (7 GB), smolvla (1 GB): random
+    weights."""
+    cameras: Annotated[int, Bounds(1)] | None = None
+    """Of a shape, in place of two."""
+    empty_cameras: Index = 0
+    """Cameras that the plain loop of smolvla, pi0 or pi05 computes and no one sees, as LeRobot
+    does for those that a checkpoint has and a robot lacks."""
     steps: Annotated[int, Bounds(2)] | None = None
     """Timed steps of every variant, an episode's first not among them; 60, for a shape 4."""
     reuse: tuple[Share, ...] = ()

@@ -20,6 +20,7 @@ import re
 from typing import Any
 import warnings
 
+import numpy as np
 from safetensors.torch import save_file
 import torch
 from vla_cache_ros.vla import decoder
@@ -106,7 +107,7 @@ class LoadedVLA:
         known = f'{self.family}, {config.cameras} camera{plural}, {state}, {head}{film}'
         return f'{known}; images: {self.images}'
 
-    def prompt_ids(self, instruction: str) -> list[int]:
+    def prompt_ids(self, instruction: str, state: np.ndarray | None = None) -> list[int]:
         """Return the prompt's token ids, from BOS to the blank and what a head has after it."""
         if self.tokenizer is None:
             raise CheckpointError(f'{self.folder}: expected tokenizer files, found none')

@@ -163,11 +163,12 @@ class ImagePreprocessor:
             **({KEY: written_paths(self.paths)} if self.paths else {}),
         }
 
-    def normalize(self, pixels: np.ndarray) -> Tensor:
+    def normalize(self, pixels: np.ndarray, images: Sequence[np.ndarray] = ()) -> Tensor:
         """
         Map uint8 `[cams, 224, 224, 3]` to `pixel_values` float32 `[1, cams * channels, 224, 224]`.
 
-        Each camera gives three channels for each tower, in the towers' order.
+        Each camera gives three channels for each tower, in the towers' order. images: what the
+        pixels were made of, which is not looked at here.
         """
         channels = len(self.levels)
         values = np.empty((len(pixels), channels, IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)

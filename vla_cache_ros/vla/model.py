@@ -177,7 +177,7 @@ class VLAModel(nn.Module):
         self, keys: Sequence[Tensor], values: Sequence[Tensor]
     ) -> dict[int, tuple[Tensor, Tensor]]:
         """Return the keys and values of the crossed layers of a flow model's expert."""
-        layers = [i for i in range(len(keys)) if self.config.flow.crossed(i)]
+        layers = self.config.flow.crossed_layers
         return {i: self.action_head.cross(i, keys[i], values[i]) for i in layers}
 
     def decode(

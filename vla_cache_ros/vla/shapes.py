@@ -26,7 +26,11 @@ from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.families.cogact import BASES
 from vla_cache_ros.vla.families.cogact import CogactConfig
 from vla_cache_ros.vla.files.memory import check_room
+from vla_cache_ros.vla.flow.published import FLOW_SHAPES
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.lerobot.letterbox import Letterbox
+from vla_cache_ros.vla.lerobot.letterbox import LetterboxPath
+from vla_cache_ros.vla.lerobot.prompts import BINS
 from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import lighten
@@ -36,6 +40,7 @@ from vla_cache_ros.vla.quantized import scale_name
 _SCALE = 0.02  # deviation of the weights, as before training
 _BLOCK = 2**20 + 7  # prime to the sizes of matrices: no two rows start alike
 _PROMPT = 35  # tokens with BOS and blank, as long as a published instruction's
+_TASK, _TASK_AND_STATE = 20, 60  # tokens of a flow model's prompt, and with eight numbers in it
 
 
 def _openvla(oft: OftConfig | None) -> VLAConfig:
@@ -55,6 +60,7 @@ SHAPES: dict[str, VLAConfig] = {
     ),
     'openvla-7b': _openvla(None),
     'openvla-oft-7b': _openvla(OftConfig(num_images=2)),
+    **FLOW_SHAPES,
 }
 
 
@@ -64,16 +70,31 @@ class RandomVLA(LoadedVLA):
 
     prompt: tuple[int, ...] = ()
 
-    def prompt_ids(self, instruction: str) -> list[int]:
-        """Return the ids of the prompt, from BOS to the blank."""
-        return list(self.prompt)
+    def prompt_ids(self, instruction: str, state: np.ndarray | None = None) -> list[int]:
+        """Return the ids of the prompt, which ends in a state where one is given."""
+        if state is None:
+            return list(self.prompt)
+        # a token for each digit, and for the blank before
+        words = ''.join(f' {number:03d}' for number in np.digitize(state, BINS))
+        return [*self.prompt[: len(self.prompt) - len(words)], *map(ord, words)]
 
 
-def shape_config(name: str) -> VLAConfig:
-    """Return the published sizes of that name; raises ValueError listing the known ones."""
+def shape_config(name: str, cameras: int | None = None) -> VLAConfig:
+    """
+    Return the published sizes of that name; cameras: in place of as many as it has.
+
+    Raises ValueError listing the known names, or for a model of one camera.
+    """
     if name not in SHAPES:
         raise ValueError(f'shape: expected one of {", ".join(SHAPES)}, got {name!r}')
-    return SHAPES[name]
+    config = SHAPES[name]
+    if cameras in (None, config.cameras):
+        return config
+    if config.flow:
+        return replace(config, head=replace(config.flow, num_images=cameras))
+    if config.oft:
+        return config.with_oft(replace(config.oft, num_images=cameras))
+    raise ValueError(f'cameras: expected 1 for {name}, got {cameras}')
 
 
 def parameter_count(config: VLAConfig) -> int:
@@ -92,7 +113,7 @@ def random_vla(
     name: str = 'random',
 ) -> RandomVLA:
     """
-    Build a model of these sizes; norms and layer scales are one, biases zero.
+    Build a model of these sizes; norms and layer scales hold ones, biases zeros.
 
     Every tensor is allocated once, in `dtype` (a head in the one that it is kept in), so that the
     largest model needs no more memory than its weights. Raises CheckpointError where that does not
@@ -126,17 +147,23 @@ def random_vla(
             source = blocks[light[key]].values[0] if key in light else floats
             _tile(_bits(tensor).view(-1), _bits(source).roll(start))
         state[key] = tensor
-    _speak_actions(_bits(state['language_model.lm_head.weight']), config)
+    if config.flow is None:
+        _speak_actions(_bits(state['language_model.lm_head.weight']), config)
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
-    ids = np.random.default_rng(seed).integers(3, config.action_vocab_end - 256, _PROMPT - 1)
+    flow, count, images = config.flow, _PROMPT, ImagePreprocessor.for_towers(config.towers)
+    if flow is not None:
+        count = _TASK_AND_STATE if flow.state_in_prompt else _TASK
+        path = LetterboxPath(config.image_size, flow.smolvla)
+        images = Letterbox((path,), config.picture_size)
+    ids = np.random.default_rng(seed).integers(3, config.action_vocab_end - 256, count - 1)
     return RandomVLA(
         folder=Path(name),
         family=config.family,
         model=model,
         config=config,
-        images=ImagePreprocessor.for_towers(config.towers),
+        images=images,
         norm_stats=_statistics(config),
         tokenizer=None,
         fingerprint='',

@@ -24,6 +24,7 @@ from vla_cache_ros.evaluation.bench.report import write_bench
 from vla_cache_ros.evaluation.bench.roofline import best
 from vla_cache_ros.evaluation.bench.roofline import measure
 from vla_cache_ros.evaluation.bench.sampling import take_turns
+from vla_cache_ros.evaluation.bench.sampling import text_tokens
 from vla_cache_ros.evaluation.bench.summary import beside
 from vla_cache_ros.evaluation.bench.summary import summarize
 from vla_cache_ros.evaluation.bench.variants import Variant
@@ -84,9 +85,9 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
     listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
     actors, memory = _start(listed, vla, saved or variants.untrained_gate(vla), first, device)
 
-    text = len(vla.prompt_ids(first[0].instruction)) - 1
-    compute = compute_dtype(DTYPES[dtype], device)
-    costs = Costs(vla.config, compute, len(vla.statistics().action), DTYPES[dtype])
+    text = text_tokens(vla, first[0].instruction)
+    compute, empty = compute_dtype(DTYPES[dtype], device), asked.empty_cameras
+    costs = Costs(vla.config, compute, len(vla.statistics().action), DTYPES[dtype], empty)
     weight_bytes = sum(p.nbytes for p in vla.model.parameters())
     rates = functools.partial(
         measure, vla.config, costs.layout.used(text), weight_bytes, DTYPES[dtype], device

@@ -20,8 +20,6 @@ from itertools import pairwise
 
 import torch
 from vla_cache_ros.caching.layout import SlotLayout
-from vla_cache_ros.vla.config import PATCH
-from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
 
@@ -47,14 +45,16 @@ class StepWork:
     """
     Say what one step computed.
 
-    patches: active patches per camera. visual: visual rows of the decoder, mean over its layers.
-    entering: those of its first layer. fixed: rows that are not visual. visible: slots that a row
-    may see. passes: decoder passes after the prefill. rows_a_pass: rows of each of them, at most.
-    probed: text rows whose attention is computed again at every layer. read: rows whose output of
-    the last layer is wanted, where the others get keys and values only; None where all get all.
+    active: visual tokens per camera whose patches the towers compute. visual: visual rows of the
+    decoder, mean over its layers. entering: those of its first layer. fixed: rows that are not
+    visual. visible: slots that a row may see. passes: decoder passes after the prefill.
+    rows_a_pass: rows of each of them, at most. probed: text rows whose attention is computed again
+    at every layer. read: rows whose output of the last layer is wanted, where the others get keys
+    and values only; None where all get all. plain: whether an expert computes at every one of its
+    steps what does not change from one to the next.
     """
 
-    patches: Sequence[int]
+    active: Sequence[int]
     visual: float
     entering: int
     fixed: int
@@ -63,6 +63,7 @@ class StepWork:
     rows_a_pass: int = 1
     probed: int = 0
     read: int | None = None
+    plain: bool = False
 
     @property
     def rows(self) -> float:
@@ -74,7 +75,8 @@ class Costs:
     """
     Count the work of steps of one model.
 
-    dtype: of what is computed with. held: of the weights, if another.
+    dtype: of what is computed with. held: of the weights, if another. empty_cameras: that the
+    plain loop of a flow model computes besides.
     """
 
     def __init__(
@@ -83,23 +85,32 @@ class Costs:
         dtype: torch.dtype,
         action_dim: int,
         held: torch.dtype | None = None,
+        empty_cameras: int = 0,
     ) -> None:
         self.config = config
         self.llama = config.decoder()
         self.size, self.held = dtype.itemsize, (held or dtype).itemsize
         self.layout = SlotLayout.for_model(config, action_dim)
+        self._empty = empty_cameras
 
     def stages(self, step: StepWork) -> dict[str, Work]:
         """Return the work of a step for each of `STAGES`; the projector counts as decoder."""
         return {
-            'vision': self.vision(step.patches),
+            'vision': self.vision(step.active),
             'decoder': self.projector(step.entering) + self.prefill(step),
             'decode': self.decode(step),
         }
 
-    def vision(self, patches: Sequence[int]) -> Work:
-        """Return the work of all towers for so many active patches per camera."""
-        busy = [count for count in patches if count]
+    def plain_flow(self) -> StepWork:
+        """Return what the plain loop of a flow model computes, padding and all."""
+        flow, tokens = self.config.flow, self.config.tokens
+        cameras = self.config.cameras + self._empty
+        visual, fixed = cameras * tokens, flow.prompt_tokens + int(flow.state_slot)
+        return StepWork((tokens,) * cameras, visual, visual, fixed, visual + fixed, plain=True)
+
+    def vision(self, active: Sequence[int]) -> Work:
+        """Return the work of all towers for so many active tokens per camera."""
+        busy = [count for count in active if count]
         if not busy:
             return Work()
         return sum((self._tower(tower, busy) for tower in self.config.towers), Work())
@@ -107,7 +118,7 @@ class Costs:
     def projector(self, rows: int) -> Work:
         """Return the work of projecting patch features."""
         config, width = self.config, self.config.hidden_dim
-        sizes = [config.vision_dim, width, width]
+        sizes = [config.vision_dim, width] + ([] if config.flow else [width])
         if config.fused:
             sizes.insert(1, 4 * config.vision_dim)
         return self._chain(rows, sizes)
@@ -124,6 +135,8 @@ class Costs:
             # the scores alone: no values are read or mixed
             probe += self._attention(step.probed, step.visible, width, width) * 0.5
             work += probe * layers
+        if self.config.flow:
+            return work + self._linear(int(self.config.flow.state_slot), self.config.flow.state_size, width)
         if self.layout.proprio:
             oft = self.config.oft
             work += self._chain(1, [oft.proprio_dim, width, width])
@@ -132,6 +145,8 @@ class Costs:
     def decode(self, step: StepWork) -> Work:
         """Return the work from the last hidden states to the action."""
         oft, width = self.config.oft, self.llama.hidden_size
+        if self.config.flow is not None:
+            return self.expert(step)
         if self.config.head is not None:
             products = (self._linear(*sizes) for sizes in self.config.head.products(width))
             return sum(products, Work())
@@ -147,16 +162,51 @@ class Costs:
             oft.chunk, [oft.action_dim * width, width, width, width, oft.action_dim]
         )
 
+    def expert(self, step: StepWork) -> Work:
+        """Return the work of denoising a chunk, and of what crossed layers make of the prefix."""
+        flow = self.config.flow
+        keys, width = flow.kv_heads * flow.head_dim, flow.width
+        crossed = sum(map(flow.crossed, range(flow.depth)))
+        project = self._linear(step.visual + step.fixed, keys, keys) * 2 * crossed
+        state = self._linear(int(flow.state_row), flow.state_size, width)
+        if not step.plain:
+            # pi0's state is a row that no other one changes: it passes once
+            first = state + self._pass(step, 1) if flow.state_row else Work()
+            after = int(flow.state_row)
+            return project + first + self._pass(step, flow.chunk, after) * flow.steps
+        if flow.adaptive:
+            again = self._linear(1, width, 3 * width) * (2 * flow.depth + 1)
+            again += self._chain(1, [width, width, width])
+        else:
+            again = self._linear(flow.chunk, width, width)  # the time's half of a product
+        rows = flow.chunk + int(flow.state_row)
+        return (project + state + self._pass(step, rows) + again) * flow.steps
+
+    def _pass(self, step: StepWork, rows: int, before: int = 0) -> Work:
+        """Return the work of the expert on rows; most see the prefix, those before, each other."""
+        flow = self.config.flow
+        keys, queries = flow.kv_heads * flow.head_dim, flow.num_heads * flow.head_dim
+        products = [*flow.products(self.llama.hidden_size)]
+        once = products[: len(products) // flow.steps]
+        work = sum((self._linear(rows, *sizes) for _, *sizes in once), Work())
+        for layer in range(flow.depth):
+            own = 0 if flow.crossed(layer) else rows
+            seen = step.visible + (before + own if own else 0)
+            work += self._attention(rows, seen, queries, keys, written=own)
+        return work
+
     def _tower(self, tower: TowerConfig, busy: Sequence[int]) -> Work:
-        dim, hidden = tower.embed_dim, int(tower.embed_dim * tower.mlp_ratio)
+        dim, hidden = tower.embed_dim, tower.inner
+        busy = [count * tower.group**2 for count in busy]  # patches
         rows = sum(busy) + len(busy) * tower.prefix_tokens
         block = self._linear(rows, dim, 3 * dim) + self._linear(rows, dim, dim)
         block += self._chain(rows, [dim, hidden, dim])
         for count in busy:
             block += self._attention(
-                count + tower.prefix_tokens, PATCHES_PER_IMAGE + tower.prefix_tokens, dim, dim
+                count + tower.prefix_tokens, tower.patches + tower.prefix_tokens, dim, dim
             )
-        return self._linear(sum(busy), 3 * PATCH**2, dim) + block * (tower.depth - 1)
+        blocks = tower.depth - int(not tower.finished)
+        return self._linear(sum(busy), 3 * tower.patch**2, dim) + block * blocks
 
     def _layer(self, rows: float, visible: float, read: float | None = None) -> Work:
         """Return the work of one layer on rows; read: of them, those whose output is wanted."""
@@ -184,5 +234,5 @@ class Costs:
     ) -> Work:
         """Return the work of scores and mixing; keys and values of rows are written too."""
         written = rows if written is None else written
-        moved = 2 * seen * keys + 2 * written * keys + 2 * rows * queries
+        moved = 2 * (seen if rows else 0) * keys + 2 * written * keys + 2 * rows * queries
         return Work(2 * rows * seen * queries, self.size * moved)

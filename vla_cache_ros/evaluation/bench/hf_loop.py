@@ -4,10 +4,10 @@
 Run a model the way its users do: transformers' own loop, nothing kept.
 
 Towers whole for every image, projector, one sequence, then `generate` (OpenVLA), or one call of
-the Llama, with full attention (OFT) or causal (a head on the last token). Fused attention,
-inference mode, uncompiled. Begins and ends where `Policy.act` does and shares what surrounds the
-model with it: image path, normalisation, the prompt's ids kept while the instruction stays,
-un-normalisation. Knows no slots and no cache of episodes.
+the Llama, with full attention (OFT) or causal (a head on the last token); flow models as in
+`flow_loop`. Fused attention, inference mode, uncompiled. Begins and ends where `Policy.act` does
+and shares what surrounds the model with it: image path, normalisation, the prompt's ids kept while
+the instruction stays, un-normalisation. Knows no slots and no cache of episodes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers import GenerationConfig
 from transformers import StoppingCriteria
 from transformers import StoppingCriteriaList
 from vla_cache_ros.caching.stopwatch import StageClock
+from vla_cache_ros.evaluation.bench.flow_loop import PlainFlow
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -46,9 +47,15 @@ class _FirstToken(StoppingCriteria):
 
 
 class HFLoop:
-    """Act on observations with transformers alone; cache_bytes: keys and values of a step."""
+    """
+    Act on observations with transformers alone; cache_bytes: keys and values of a step.
 
-    def __init__(self, vla: LoadedVLA, unnorm_key: str | None = None) -> None:
+    empty_cameras: see `PlainFlow`.
+    """
+
+    def __init__(
+        self, vla: LoadedVLA, unnorm_key: str | None = None, empty_cameras: int = 0
+    ) -> None:
         self.statistics = vla.statistics(unnorm_key)
         self.cache_bytes = 0
         self._vla = vla
@@ -57,6 +64,7 @@ class HFLoop:
         self._weight = vla.model.like
         self._instruction: tuple[str, list[int]] = ('', [])
         self._step = 0
+        self._flow = PlainFlow(vla.model, empty_cameras) if vla.config.flow else None
 
     def reset(self, cause: str = 'episode_reset') -> None:
         """Start an episode: only the number of the step is forgotten."""
@@ -68,23 +76,23 @@ class HFLoop:
         begin = time.perf_counter()
         oft, model = self._config.oft, self._vla.model
         device = self._weight.device
-        if observation.instruction != self._instruction[0] or not self._instruction[1]:
-            ids = self._vla.prompt_ids(observation.instruction)
-            self._instruction = (observation.instruction, ids)
-        ids = torch.tensor([self._instruction[1]], device=device)  # [1, T]
-        proprio = None
-        if model.proprio_projector is not None:
+        proprio = state = None
+        if self._config.proprio_dim:
             state = self.statistics.normalize_proprio(np.asarray(observation.proprio))
             proprio = torch.from_numpy(state)[None].to(device, self._weight.dtype)  # [1, P]
+        ids = torch.tensor([self._prompt(observation.instruction, state)], device=device)
         pixels = self._vla.images.see(observation.images)
-        pixel_values = self._vla.images.normalize(pixels).to(device, self._weight.dtype)
+        pixel_values = self._vla.images.normalize(pixels, observation.images)
+        pixel_values = pixel_values.to(device, self._weight.dtype)
         preprocessed = time.perf_counter()
 
         clock = StageClock(device)
         features = self._see(pixel_values)  # [1, V, F]
         clock.lap('vision')
         visual = model.project(features)  # [1, V, D]
-        if self._config.head is not None:
+        if self._flow is not None:
+            normalized = self._denoise(visual, ids, proprio, clock)
+        elif self._config.head is not None:
             normalized = self._read(visual, ids, clock)
         elif oft is None:
             normalized = self._generate(visual, ids, clock)
@@ -93,7 +101,7 @@ class HFLoop:
         clock.lap('decode')
         epsilon = 0.0 if oft is None else OFT_EPSILON
         actions = self.statistics.action.denormalize(normalized, epsilon)
-        tokens = visual.shape[1]
+        tokens = self._config.cameras * self._config.tokens
         report = StepReport(
             step=self._step,
             gate=NAME,
@@ -111,8 +119,27 @@ class HFLoop:
         self._step += 1
         return ActionChunk(actions, normalized), report
 
+    def _prompt(self, instruction: str, state: np.ndarray | None) -> list[int]:
+        """Return the prompt's ids, made anew where it holds the state."""
+        if self._flow is not None and self._config.flow.state_in_prompt:
+            return self._vla.prompt_ids(instruction, state)
+        if instruction != self._instruction[0] or not self._instruction[1]:
+            self._instruction = (instruction, self._vla.prompt_ids(instruction))
+        return self._instruction[1]
+
     def _see(self, pixel_values: Tensor) -> Tensor:
-        return self._vla.model.vision_features(pixel_values)
+        see = self._vla.model.vision_features if self._flow is None else self._flow.see
+        return see(pixel_values)
+
+    def _denoise(
+        self, visual: Tensor, ids: Tensor, proprio: Tensor | None, clock: StageClock
+    ) -> np.ndarray:
+        """Run a prefix once and its expert step by step; returns normalised actions `[C, A]`."""
+        memory = self._flow.prefix(visual, ids, proprio)
+        clock.lap('decoder')
+        self.cache_bytes = sum(one.nbytes for one in (*memory.keys, *memory.values))
+        noise = self._vla.model.action_head.noise(0, self._step)
+        return self._flow.denoise(memory, noise, proprio).to('cpu', torch.float64).numpy()
 
     def _run(self, embeds: Tensor, causal: bool) -> Tensor:
         """Run the Llama on a whole sequence `[1, R, D]`."""

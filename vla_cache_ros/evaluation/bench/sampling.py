@@ -34,8 +34,9 @@ class Sample:
     """
     Hold one step of one variant.
 
-    episode, step: which observation. text: tokens of the prompt after BOS. patches: active ones
-    per camera. normalized: the actions `[C, A]`. passes: decoder passes after the prefill.
+    episode, step: which observation. text: tokens of the prompt behind the images. active: visual tokens
+    per camera that were recomputed. normalized: the actions `[C, A]`. passes: decoder passes after
+    the prefill.
     """
 
     episode: int
@@ -44,9 +45,14 @@ class Sample:
     latency_ms: Mapping[str, float]
     reuse: float
     refresh: str
-    patches: tuple[int, ...]
+    active: tuple[int, ...]
     passes: int
     normalized: np.ndarray
+
+
+def text_tokens(vla: LoadedVLA, instruction: str) -> int:
+    """Return the tokens of a prompt that stand behind the images: all, or all but BOS."""
+    return len(vla.prompt_ids(instruction)) - int(vla.config.flow is None)
 
 
 def make_sample(
@@ -58,15 +64,15 @@ def make_sample(
     report: StepReport,
 ) -> Sample:
     """Return what is kept of one step."""
-    patches = report.active.reshape(vla.config.cameras, -1).sum(1)
+    active = report.active.reshape(vla.config.cameras, -1).sum(1)
     return Sample(
         episode=episode,
         step=step,
-        text=len(vla.prompt_ids(observation.instruction)) - 1,
+        text=text_tokens(vla, observation.instruction),
         latency_ms=dict(report.latency_ms),
         reuse=report.reuse,
         refresh=report.refresh,
-        patches=tuple(int(count) for count in patches),
+        active=tuple(int(count) for count in active),
         passes=report.passes,
         normalized=chunk.normalized,
     )

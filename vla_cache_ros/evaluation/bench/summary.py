@@ -28,7 +28,6 @@ from vla_cache_ros.evaluation.bench.variants import JACOBI
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.reports.statistics import percentiles
-from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
 ROUNDING = 1e-4  # normalised units: more than float32 loses on the way, less than a bin
 
@@ -36,7 +35,9 @@ ROUNDING = 1e-4  # normalised units: more than float32 loses on the way, less th
 def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
     """Return what a step computed, from its report."""
     layout = costs.layout
-    entering, whole = sum(sample.patches), variant.gate == HF or bool(sample.refresh)
+    if costs.config.flow and variant.gate == HF:
+        return costs.plain_flow()
+    entering, whole = sum(sample.active), variant.gate == HF or bool(sample.refresh)
     fixed = layout.used(sample.text) - layout.visual_tokens
     guesses = layout.actions - 1 if variant.decoding == JACOBI else 0
     read = layout.actions
@@ -44,7 +45,7 @@ def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
         # BOS is computed once an episode, and of the action what is guessed
         fixed, read = sample.text + int(whole) + guesses, 1 + guesses
     return StepWork(
-        patches=(PATCHES_PER_IMAGE,) * layout.cameras if whole else sample.patches,
+        active=(costs.config.tokens,) * layout.cameras if whole else sample.active,
         visual=entering if whole else (1 - sample.reuse) * layout.visual_tokens,
         entering=entering,
         fixed=fixed,

@@ -162,5 +162,5 @@ class Misled(Policy):
 
     def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
         """Act as a policy does, some passes of the decoder later."""
-        self._engine.guess = self._engine.still()
+        self._engine.words.guess = self._engine.words.still()
         return super().act(observation)

@@ -107,6 +107,11 @@ class FlowConfig:
         """Return whether a layer reads the prefix alone, through projections of its own."""
         return self.smolvla and layer % CROSS_EVERY != 0
 
+    @property
+    def crossed_layers(self) -> list[int]:
+        """Return the layers that read the prefix alone."""
+        return [layer for layer in range(self.depth) if self.crossed(layer)]
+
     def build(self, hidden_dim: int) -> nn.Module:
         """Return the expert, its weights random."""
         from vla_cache_ros.vla.flow.expert import FlowExpert

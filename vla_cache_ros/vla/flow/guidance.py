@@ -20,25 +20,45 @@ SCHEDULES = ('LINEAR', 'EXP', 'ONES', 'ZEROS')
 
 
 @dataclass(frozen=True)
-class Guidance:
+class RealTimeChunking:
     """
-    Hold what of the last chunk is still to be executed, in the model's own numbers.
+    Say how a chunk is held to what is left of the last one; the defaults are LeRobot's.
 
-    left: `[L, A]`, from the action that is due when the inference begins. delay: how many of them
-    will have been executed when it ends. horizon: how many count at all. schedule: how the rest
-    fades. most: the largest weight of the pull.
+    horizon: how many actions count at all. schedule: how their weight fades. most: the largest
+    weight of the pull. Raises ValueError for a value out of range.
     """
 
-    left: Tensor
-    delay: int
     horizon: int = 10
     schedule: str = 'LINEAR'
     most: float = 10.0
 
-    def weights(self, chunk: int) -> Tensor:
-        """Return how much each action of a chunk is held to what is left, `[C]` in [0, 1]."""
-        horizon = min(self.horizon, len(self.left))
-        delay = min(self.delay, horizon)
+    def __post_init__(self) -> None:
+        if self.horizon < 1 or not self.most >= 0:
+            raise ValueError(
+                'real-time chunking: expected a horizon of at least 1 and a guidance weight of at '
+                f'least 0, got {self.horizon} and {self.most}'
+            )
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f'prefix_attention_schedule: expected one of {", ".join(SCHEDULES)}, '
+                f'got {self.schedule!r}'
+            )
+
+    def guide(self, left: Tensor, delay: int, chunk: int, size: int) -> Guidance:
+        """
+        Return the guidance of a chunk `[C, size]` by what is left of the last one, `[L, A]`.
+
+        left: in the model's own numbers, from the action that is due when the inference begins.
+        delay: how many of them will have been executed when it ends.
+        """
+        left = left[:chunk].float()
+        padded = F.pad(left, (0, size - left.shape[1], 0, chunk - len(left)))
+        return Guidance(padded, self.weights(len(left), delay, chunk), self.most)
+
+    def weights(self, left: int, delay: int, chunk: int) -> Tensor:
+        """Return how much each action of a chunk is held to the `left` ones, `[C]` in [0, 1]."""
+        horizon = min(self.horizon, left)
+        delay = min(delay, horizon)
         weights = torch.zeros(chunk)
         weights[:delay] = 1
         between = max(0, horizon - delay)
@@ -51,12 +71,18 @@ class Guidance:
             weights[delay:horizon] = fading
         return weights
 
+
+@dataclass(frozen=True)
+class Guidance:
+    """Hold where a chunk is pulled, `[C, size]`, how much by action, `[C]`, and at most."""
+
+    left: Tensor
+    weights: Tensor
+    most: float
+
     def __call__(self, x: Tensor, velocity: Tensor, time: float) -> Tensor:
-        """Return the velocity `[C, action_size]` of a chunk `x` at a time, pulled."""
-        chunk, size = x.shape
-        left = self.left.to(x)[:chunk]
-        left = F.pad(left, (0, size - left.shape[1], 0, chunk - len(left)))
-        error = (left - (x - time * velocity)) * self.weights(chunk).to(x)[:, None]
+        """Return the velocity `[C, size]` of a chunk `x` at a time, pulled."""
+        error = (self.left - (x - time * velocity)) * self.weights[:, None]
         return velocity - self.pull(time) * error
 
     def pull(self, time: float) -> float:
