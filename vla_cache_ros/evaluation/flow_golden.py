@@ -29,8 +29,9 @@ from vla_cache_ros.vla.flow.guidance import RealTimeChunking
 from vla_cache_ros.vla.flow.sampler import FlowSampler
 
 Arrays = dict[str, np.ndarray]
-NEEDED = ('state', 'noise', 'prefix_pad_masks', 'prefix_layers')
 FAMILIES = ('smolvla', 'pi0', 'pi05')
+_INPUTS = ('state', 'noise', 'prefix_layers')
+_NEEDED = (*_INPUTS, 'lang_mask', 'prefix_pad_masks')
 
 
 @torch.inference_mode()
@@ -44,16 +45,14 @@ def flow_arrays(
     Raises CheckpointError for a sample that lacks an input.
     """
     names = loaded.camera_names
-    needed = (*(f'image_{name}' for name in names), *NEEDED)
-    if missing := [name for name in needed if name not in sample]:
+    pictures = tuple(f'image_{name}' for name in names)
+    if missing := [name for name in (*pictures, *_NEEDED) if name not in sample]:
         raise CheckpointError(f'{entry.get("file")}: expected {missing}, found {[*sample]}')
     step = _Step(loaded, sample, entry)
     found = {name: np.asarray(value) for name, value in step.arrays().items()}
     wanted = {name: _real(name, value, sample, len(names)) for name, value in sample.items()}
-    return {k: v for k, v in wanted.items() if k not in needed and k not in _INPUTS}, found
-
-
-_INPUTS = ('prev_chunk_left_over',)
+    given = (*pictures, *_INPUTS, 'prev_chunk_left_over')
+    return {name: value for name, value in wanted.items() if name not in given}, found
 
 
 class _Step:
@@ -95,13 +94,13 @@ class _Step:
 
     def _inputs(self) -> dict[str, Any]:
         config, sample = self.loaded.config, self.sample
-        cameras, text = config.cameras, len(self.ids)
+        cameras = config.cameras
         pictures = self.values.unflatten(1, (cameras, 3))[0]
         features = self.model.vision_features(self.values).unflatten(1, (cameras, -1))[0]
         tower = _ungrouped(features, config.towers[0].group)
         found = {
             'lang_tokens': np.array([self.ids]),
-            'lang_mask': np.arange(sample['lang_mask'].shape[1])[None] < text,
+            'lang_mask': np.arange(sample['lang_mask'].shape[1])[None] < len(self.ids),
             'state_normalized': self.state[None],
             'image_embeds': self.model.projector(features)[:, None],
             'image_masks': np.ones((cameras, 1), bool),
@@ -118,6 +117,10 @@ class _Step:
             seen = torch.zeros(rows, rows)
         words = self.model.embed_text(torch.tensor([self.ids]))
         state = torch.from_numpy(self.state)[None]
+        texts = np.arange(self.sample['lang_mask'].shape[1]) < len(self.ids)
+        cameras = np.arange(len(self.sample.get('image_masks', self.loaded.camera_names)))
+        there = np.repeat(cameras < self.loaded.config.cameras, self.loaded.config.tokens)
+        there = np.concatenate([there, texts, [True] * self.flow.state_slot])
         parts = [self.model.project(self.model.vision_features(self.values)), words]
         if self.flow.state_slot:
             parts.append(self.model.embed_state(state)[:, None])
@@ -125,7 +128,7 @@ class _Step:
         return {
             'prefix_embs': torch.cat(parts, dim=1),
             'lang_embeds': words,
-            'prefix_pad_masks': np.ones((1, rows), bool),
+            'prefix_pad_masks': there[None],
             'prefix_att_masks': (last & self.flow.state_slot)[None],
             'prefix_position_ids': np.arange(rows)[None],
             'prefix_mask': (seen[self.order][:, self.order] == 0)[None],
@@ -208,7 +211,7 @@ def _real(
             lambda a: a[..., np.concatenate([rows, own[: a.shape[-1] - len(rows)]])],
         ),
         **dict.fromkeys(
-            ('prefix_embs', 'prefix_pad_masks', 'prefix_att_masks', 'prefix_position_ids'),
+            ('prefix_embs', 'prefix_att_masks', 'prefix_position_ids'),
             lambda a: a[:, rows],
         ),
     }.get(name)

@@ -158,8 +158,8 @@ def compare(
     Return the largest difference of each array of a sample and whether all agree.
 
     relative: what all may differ by, relative to their largest values; None leaves differences
-    absolute. An array of another shape or with a non-finite difference counts as infinitely far; one that
-    is not computed here is listed under `unchecked`.
+    absolute. An array of another shape or with a non-finite difference counts as infinitely far;
+    one that is not computed here is listed under `unchecked`.
     """
     outputs = {name: target for name, target in wanted.items() if name not in _INPUTS}
     arrays = {
