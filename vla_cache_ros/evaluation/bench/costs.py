@@ -136,7 +136,9 @@ class Costs:
             probe += self._attention(step.probed, step.visible, width, width) * 0.5
             work += probe * layers
         if self.config.flow:
-            return work + self._linear(int(self.config.flow.state_slot), self.config.flow.state_size, width)
+            return work + self._linear(
+                int(self.config.flow.state_slot), self.config.flow.state_size, width
+            )
         if self.layout.proprio:
             oft = self.config.oft
             work += self._chain(1, [oft.proprio_dim, width, width])
@@ -166,8 +168,8 @@ class Costs:
         """Return the work of denoising a chunk, and of what crossed layers make of the prefix."""
         flow = self.config.flow
         keys, width = flow.kv_heads * flow.head_dim, flow.width
-        crossed = sum(map(flow.crossed, range(flow.depth)))
-        project = self._linear(step.visual + step.fixed, keys, keys) * 2 * crossed
+        project = self._linear(step.visual + step.fixed, keys, keys) * 2
+        project *= len(flow.crossed_layers)
         state = self._linear(int(flow.state_row), flow.state_size, width)
         if not step.plain:
             # pi0's state is a row that no other one changes: it passes once
