@@ -84,6 +84,8 @@ class Towers:
     """Seed of everything random."""
     checkpoint: str | None = None
     """Whose tower to begin with, instead of random weights."""
+    model: Literal['tabletop', 'tabletop-pi'] = 'tabletop'
+    """Whose sizes the tower has; that of tabletop-pi begins as the one of tabletop."""
     env: Env = 'tabletop'
     """What the demonstrations are of."""
 
@@ -144,8 +146,10 @@ class Base:
     """Take all visual tokens at every N-th update."""
     checkpoint: str | None = None
     """Finished checkpoint to train on, instead of towers."""
-    model: Literal['tabletop', 'tabletop-openvla'] = 'tabletop'
+    model: Literal['tabletop', 'tabletop-openvla', 'tabletop-pi'] = 'tabletop'
     """Whose sizes the model has."""
+    held: Paths = ()
+    """Demonstrations not to learn from, to measure tabletop-pi on."""
     layers: int = 32
     """Decoder layers of tabletop-openvla; a run can go deeper."""
     stale: float = 0.0
@@ -158,16 +162,23 @@ class Base:
     def __call__(self) -> None:
         """Train one phase."""
         given = self.data, self.out
-        start = {'towers': self.towers, 'seed': self.seed, 'start': self.checkpoint}
-        if self.model == 'tabletop':
+        start = {'towers': self.towers, 'seed': self.seed}
+        if self.model == 'tabletop-pi':
+            from recipes.tabletop_pi.flow_base import FlowTrainer
+
+            begin = None if self.checkpoint is None else Path(self.checkpoint)
+            trainer = FlowTrainer(*given, **start, start=begin, held=self.held)
+        elif self.model == 'tabletop':
             from recipes.base import BaseTrainer
 
             domain = named_domain(self.env)
-            trainer = BaseTrainer(*given, **start, domain=domain, stale=self.stale)
+            trainer = BaseTrainer(
+                *given, **start, start=self.checkpoint, domain=domain, stale=self.stale
+            )
         else:
             from recipes.tabletop_openvla.token_base import TokenTrainer
 
-            trainer = TokenTrainer(*given, self.layers, **start)
+            trainer = TokenTrainer(*given, self.layers, **start, start=self.checkpoint)
         trainer.train(self.until, self.batch, self.keep, self.peak, self.full_every)
 
 

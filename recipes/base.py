@@ -76,16 +76,13 @@ class BaseTrainer:
         """
         self.out, self.domain, self.stale = Path(out), domain, stale
         self.out.mkdir(parents=True, exist_ok=True)
-        accelerator = join_processes()
+        self.accelerator = accelerator = join_processes()
         self.main = accelerator.is_main_process
         rank = accelerator.process_index
         self.model = self.build_model(seed)
         torch.manual_seed(seed)
         self.heads = self.build_heads()
-        self.tokenizer = build_tokenizer(domain)
-        images = ImagePreprocessor.for_towers(self.model.config.towers)
-        self.images = replace(images, paths=(domain.image_path,))
-        self.prompts = [encode_prompt(self.tokenizer, text) for text in domain.instructions]
+        self.build_inputs()
         self.phase = (0, 0)
         self._middle: Tensor | None = None
         layers = self.model.language_model.model.layers
@@ -120,9 +117,10 @@ class BaseTrainer:
         self.rng = np.random.default_rng((seed, rank, self.loop.done))
         self.generator = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
         tower = torch.cat([p.detach().flatten() for p in self.model.vision_backbone.parameters()])
-        features = self.out / f'features-{zlib.crc32(tower.numpy().tobytes()):08x}'
-        features.mkdir(exist_ok=True)
-        self.frames = Frames(directories, rank, accelerator.num_processes, self.encode, features)
+        self.features = self.out / f'features-{zlib.crc32(tower.numpy().tobytes()):08x}'
+        self.features.mkdir(exist_ok=True)
+        count = accelerator.num_processes
+        self.frames = Frames(directories, rank, count, self.encode, self.features)
         found = self.frames.table['shares'].shape[1:]
         if found != (domain.cameras, PATCHES_PER_IMAGE, len(domain.classes)):
             raise ValueError(
@@ -145,6 +143,13 @@ class BaseTrainer:
         """Return the heads that exist in training only."""
         return GroundingHeads(self.model.config.hidden_dim)
 
+    def build_inputs(self) -> None:
+        """Make the tokenizer, the prompts and the constants of pictures."""
+        self.tokenizer = build_tokenizer(self.domain)
+        images = ImagePreprocessor.for_towers(self.model.config.towers)
+        self.images = replace(images, paths=(self.domain.image_path,))
+        self.prompts = [encode_prompt(self.tokenizer, text) for text in self.domain.instructions]
+
     def grounding_layer(self) -> int:
         """Return the decoder layer whose output the training-only heads read."""
         return GROUNDING_LAYER
@@ -162,8 +167,7 @@ class BaseTrainer:
         if self.phase[1] != until:
             self.phase = (self.loop.done, until)
         begin, _ = self.phase
-        oft = self.model.config.oft
-        everything = PATCHES_PER_IMAGE * (1 if oft is None else oft.num_images)
+        everything = PATCHES_PER_IMAGE * self.model.config.cameras
 
         def step() -> tuple[Tensor, list[float]]:
             full = full_every is not None and self.loop.done % full_every == full_every - 1
@@ -220,9 +224,12 @@ class BaseTrainer:
             phase=self.phase,
         )
         if self.main:
-            save_checkpoint(
-                self.out / 'model', self.averaged, self.norm_stats, self.tokenizer, self.images
-            )
+            self.save_folder()
+
+    def save_folder(self) -> None:
+        """Write the averaged weights as a checkpoint folder."""
+        folder = self.out / 'model'
+        save_checkpoint(folder, self.averaged, self.norm_stats, self.tokenizer, self.images)
 
     def restore(self, state: dict) -> None:
         """Go on from what save() wrote."""

@@ -29,6 +29,8 @@ from recipes.patch_targets import patch_loss
 from recipes.patch_targets import PatchHead
 from recipes.patch_targets import SCALE
 from recipes.sizes import tabletop_config
+from recipes.tabletop_pi.sizes import IMAGES
+from recipes.tabletop_pi.sizes import pi_model
 
 PEAK = 1.2e-3  # learning rate
 NAMES = ('update', 'class_entropy', 'position_mm')
@@ -42,37 +44,42 @@ def train_towers(
     seed: int,
     checkpoint: str | None,
     env: str,
+    model: str = 'tabletop',
 ) -> None:
     """
     Train up to a number of updates and write OUT/towers.pt and the curve OUT/towers.csv.
 
-    checkpoint: whose tower to begin with. An interrupted run goes on from its last save.
+    checkpoint: whose tower to begin with. model: whose sizes the tower has. An interrupted run
+    goes on from its last save. Under torchrun each process draws frames of its own.
     """
     out.mkdir(parents=True, exist_ok=True)
-    domain = named_domain(env)
-    model = init_model(tabletop_config(domain.cameras), seed)
+    domain, accelerator = named_domain(env), join_processes()
+    if model == 'tabletop':
+        whole = init_model(tabletop_config(domain.cameras), seed)
+        preprocessor = ImagePreprocessor.for_towers(whole.config.towers)
+    else:
+        whole, preprocessor = pi_model(seed), IMAGES
     torch.manual_seed(seed)
-    head = PatchHead(model.config.vision_dim, len(domain.classes))
-    tower = model.vision_backbone
+    head = PatchHead(whole.config.vision_dim, len(domain.classes))
+    tower = whole.vision_backbone
     if checkpoint is not None:
         start = load_checkpoint(checkpoint, need_tokenizer=False).model.vision_backbone
         tower.load_state_dict(start.state_dict())
-    preprocessor = ImagePreprocessor.for_towers(model.config.towers)
     parameters = [*tower.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, PEAK, betas=(0.9, 0.98), weight_decay=0.02)
     state, curve = out / 'towers.pt', out / 'towers.csv'
-    loop = Loop(join_processes(), parameters, optimizer, state, curve, NAMES)
+    loop = Loop(accelerator, parameters, optimizer, state, curve, NAMES)
     if (found := saved(state)) is not None:
         tower.load_state_dict(found['towers'])
         head.load_state_dict(found['head'])
         loop.restore(found)
-    rng = np.random.default_rng((seed, loop.done))
+    rng = np.random.default_rng((seed, accelerator.process_index, loop.done))
     frames = Frames(data)
 
     def step() -> tuple[Tensor, tuple[float, float]]:
         rows = np.sort(rng.choice(len(frames), batch, replace=False))
         shares, targets, counts = batch_targets(frames.table, rows, domain)
-        features = model.vision_features(pixel_batch(frames.images(rows), preprocessor))
+        features = whole.vision_features(pixel_batch(frames.images(rows), preprocessor))
         logits, positions = head(features.view(*shares.shape[:3], features.shape[-1]))
         entropy, error = patch_loss(logits, positions, shares, targets, counts)
         return entropy + 0.5 * error, (entropy.item(), error.item() * SCALE / 3 * 1000)

@@ -17,9 +17,9 @@ PATIENT = {'inference_timeout': 60.0, 'image_timeout': 60.0, 'max_gap': 60.0}
 class SlowPolicy(FakePolicy):
     """Let something happen during every inference."""
 
-    def act(self, observation):
+    def act(self, observation, *left):
         self.meanwhile()
-        return super().act(observation)
+        return super().act(observation, *left)
 
 
 def world_with_gate(**parameters):

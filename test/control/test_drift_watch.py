@@ -34,9 +34,10 @@ def test_check_sees_the_same_observation_as_the_step_it_follows():
     world = World()
     infer(world)
     assert world.check()
-    observation, step = world.policy.shadows[-1]
+    observation, step, *left = world.policy.shadows[-1]
     assert observation is world.policy.observations[-1]
     assert step == world.done[-1][0].report.step
+    assert left == [None, 0]
     assert not world.check()
 
 

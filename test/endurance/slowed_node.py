@@ -35,9 +35,9 @@ class SlowedPolicy:
         """Return whatever else the policy has."""
         return getattr(self._policy, name)
 
-    def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
+    def act(self, observation: Observation, *left: Any) -> tuple[ActionChunk, StepReport]:  # noqa: ANN401
         """Return what the policy does, after the delay."""
-        chunk, report = self._policy.act(observation)
+        chunk, report = self._policy.act(observation, *left)
         time.sleep(self.seconds * (FIXED + 1 - report.reuse))
         return chunk, report
 

@@ -32,6 +32,8 @@ class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
+    camera_names = ()
+    takes_rest = False  # of a chunk that plays while it infers
     summary = 'fake, 2 cameras; images: as they come'
     description = {  # noqa: RUF012
         'checkpoint': 'none',
@@ -50,6 +52,7 @@ class FakePolicy:
         self.observations, self.resets, self.invalidations = [], [], {}
         self.began = []  # monotonic, s
         self.drift, self.shadow_error, self.shadows = 0.0, None, []
+        self.left = []  # what was told of the chunk before: rest and delay
 
     def check_instruction(self, instruction):
         """Raise the error that a test sets."""
@@ -59,9 +62,10 @@ class FakePolicy:
     def prepare(self):
         """Do nothing: no step is slower than another."""
 
-    def act(self, observation):
+    def act(self, observation, rest=None, delay=0):
         """Return eight times the action, after the delay, unless there is an error to raise."""
         self.observations.append(observation)
+        self.left.append((rest, delay))
         self.began.append(time.monotonic())
         time.sleep(self.delay)
         if self.error:
@@ -76,9 +80,9 @@ class FakePolicy:
         )
         return ActionChunk(actions, actions), report
 
-    def shadow(self, observation, step):
+    def shadow(self, observation, step, rest=None, delay=0):
         """Return the actions, moved by `drift` in the first number."""
-        self.shadows.append((observation, step))
+        self.shadows.append((observation, step, rest, delay))
         if self.shadow_error:
             raise self.shadow_error
         actions = np.tile(self.action, (self.chunk, 1))

@@ -10,14 +10,15 @@ knows neither the types of messages nor what a token is.
 """
 
 from collections import Counter
-from collections.abc import Callable
 import functools
 import time
-import traceback
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.control.chunking import Chunking
+from vla_cache_ros.control.chunking import Leftover
 from vla_cache_ros.control.drift_check import DriftWatch
+from vla_cache_ros.control.inference import have
 from vla_cache_ros.control.inference import infer
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
@@ -83,7 +84,9 @@ class Controller:
             decay=parameters.ensemble_decay if parameters.execution == 'ensembled' else None,
             blend=round(1e9 * parameters.join_blend),
         )
+        self._have = functools.partial(have, worker, surroundings.warn)
         self.pace = Pace(parameters, policy.gate, self._playback, self._have, surroundings.warn)
+        self._chunking = Chunking(parameters, policy, self._playback, self.pace)
         self._steering = Steering(parameters, self.inputs, self.pace)
         self.takeover = Takeover(self, surroundings)
         self._sent = self._ticked = 0  # ns, the last command and the last tick
@@ -231,13 +234,14 @@ class Controller:
         self.consider()
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return False
-        self._inference_begin = None
+        begin, self._inference_begin = self._inference_begin, None
         if outcome.error:
             self._stop(outcome.cause, outcome.error)
             self._after = outcome.frames.stamp + 1  # again, with newer images
             return False
         self.causes.clear(RETRIED)
         now = self._world.now()
+        self._chunking.note(now - begin)
         actions = check_actions(outcome.chunk.actions, self.parameters.action_size)
         changed = self.pace.note(now - outcome.began, now)
         stamp = self._start(outcome, actions, now)
@@ -301,26 +305,16 @@ class Controller:
         if self.last_image and frames.stamp - self.last_image > self.parameters.max_gap * 1e9:
             self.forget('gap_too_long')
         self.last_image, self._inference_begin = frames.stamp, now
-        self._worker.offer(functools.partial(self._think, frames, self._epoch))
+        left = self._chunking.left(frames.stamp, now)
+        self._worker.offer(functools.partial(self._think, frames, left, self._epoch))
 
-    def _think(self, frames: FrameSet, epoch: int) -> None:
+    def _think(self, frames: FrameSet, left: Leftover, epoch: int) -> None:
         """Make one inference; on the worker."""
         size = self.parameters.action_size
-        outcome = infer(self._policy, frames, epoch, self._world.now(), size)
+        outcome = infer(self._policy, frames, left, epoch, self._world.now(), size)
         self.invalidations = dict(self._policy.invalidations)
         self._outcome = outcome
         self._world.wake()
-
-    def _have(self, what: Callable[[Any], None], argument: Any) -> None:  # noqa: ANN401
-        """Have the policy do something before the next inference."""
-
-        def do() -> None:
-            try:
-                what(argument)
-            except Exception as error:  # noqa: BLE001 - the next inference will tell
-                self._world.warn(f'{argument}: {error}\n{traceback.format_exc()}')
-
-        self._worker.order(do)
 
     def _follow(self, now: int) -> int:
         """Send a person's twist, if there is one, at now (ns); the gripper stays as it is."""

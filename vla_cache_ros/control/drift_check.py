@@ -85,7 +85,7 @@ class DriftWatch:
         """Make a dense step; on the worker. Every error becomes a finding."""
         begin, apart, text = time.perf_counter(), 0.0, ''
         try:
-            dense = self._policy.shadow(outcome.observation, outcome.report.step)
+            dense = self._policy.shadow(outcome.observation, outcome.report.step, *outcome.left)
             apart = drift_distance(outcome.chunk.normalized, dense.normalized, steps)
         except BaseException as error:  # noqa: BLE001 - a check must not end the thread
             text = f'{type(error).__name__}: {error}'

@@ -12,9 +12,12 @@ import time
 import traceback
 from typing import Any
 
+from vla_cache_ros.control.chunking import Leftover
+from vla_cache_ros.control.chunking import NOTHING
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.sensing.inputs import FrameSet
+from vla_cache_ros.control.worker import Worker
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -25,7 +28,8 @@ class Outcome:
     """
     What came of one inference: a chunk and its report, or a stop cause and an error.
 
-    began: ns; what waited for another inference to end had not begun.
+    began: ns; what waited for another inference to end had not begun. left: what it was told of
+    the chunk before.
     """
 
     epoch: int
@@ -35,6 +39,7 @@ class Outcome:
     chunk: ActionChunk | None = None
     report: StepReport | None = None
     observation: Observation | None = None
+    left: Leftover = NOTHING
     cause: str = ''
     error: str = ''
 
@@ -58,21 +63,42 @@ class Surroundings:
     done: Callable[[Outcome, int, float], None]
 
 
-def infer(policy: Any, frames: FrameSet, epoch: int, now: int, size: int) -> Outcome:  # noqa: ANN401
+def have(
+    worker: Worker, warn: Callable[[str], None], what: Callable[[Any], None], argument: object
+) -> None:
+    """Have the worker call what with an argument before the next inference; warn: logs."""
+
+    def do() -> None:
+        try:
+            what(argument)
+        except Exception as error:  # noqa: BLE001 - the next inference will tell
+            warn(f'{argument}: {error}\n{traceback.format_exc()}')
+
+    worker.order(do)
+
+
+def infer(
+    policy: Any,  # noqa: ANN401
+    frames: FrameSet,
+    left: Leftover,
+    epoch: int,
+    now: int,
+    size: int,
+) -> Outcome:
     """
     Return what the policy makes of frames, from now (ns) on; every error becomes an outcome.
 
-    size: numbers that an action must have.
+    left: what it is told of the chunk that plays. size: numbers that an action must have.
     """
     cause = 'unusable_image'
     try:
         observation = frames.observation()
         cause, begin = 'inference_failed', time.perf_counter()
-        chunk, report = policy.act(observation)
+        chunk, report = policy.act(observation, *left)
         act_ms = 1e3 * (time.perf_counter() - begin)
         cause = 'unsafe_action'
         check_actions(chunk.actions, size)
-        return Outcome(epoch, frames, now, act_ms, chunk, report, observation)
+        return Outcome(epoch, frames, now, act_ms, chunk, report, observation, left)
     except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
         trace = traceback.format_exc() if cause == 'inference_failed' else ''
         return Outcome(epoch, frames, now, cause=cause, error=f'{error}\n{trace}'.strip())

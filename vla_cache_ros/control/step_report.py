@@ -11,6 +11,8 @@ from itertools import chain
 import json
 
 import numpy as np
+from vla_cache_ros.control.chunking import Leftover
+from vla_cache_ros.control.chunking import NOTHING
 from vla_cache_ros.control.sensing.inputs import FrameSet
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
@@ -27,12 +29,14 @@ def step_report(
     published: int,
     timings: Mapping[str, float],
     control: str = 'policy',
+    left: Leftover = NOTHING,
 ) -> str:
     """
     Return what one inference used, did and cost, as JSON text.
 
     published: stamp (ns) of the first command, 0 in a dry run or while a person has the arm;
-    timings: milliseconds by name; control: who has the arm, `policy` or `person`.
+    timings: milliseconds by name; control: who has the arm, `policy` or `person`; left: what the
+    inference was told of the chunk before, of which the number of actions is written.
     The active tokens are a bitmap in hexadecimal, most significant bit first, camera-major.
     """
     active = np.asarray(report.active, bool)
@@ -56,6 +60,7 @@ def step_report(
             'joint_stamps': frames.state.joint_stamps,
             'command_stamp': published,
             'actions': np.asarray(chunk.actions, float).round(9).tolist(),
+            **({} if left.rest is None else {'rest': len(left.rest), 'delay': left.delay}),
             'latency_ms': {k: round(float(v), 3) for k, v in report.latency_ms.items()},
             **{name: round(value, 3) for name, value in timings.items()},
         }

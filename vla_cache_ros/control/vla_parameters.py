@@ -9,6 +9,7 @@ Knows neither ROS (declaration.py brings them to a node) nor what they are used 
 from dataclasses import dataclass
 from operator import lt
 
+from vla_cache_ros.control.chunk_parameters import ChunkParameters
 from vla_cache_ros.control.gripper_parameters import GripperParameters
 from vla_cache_ros.control.image_parameters import ImageParameters
 from vla_cache_ros.control.joint_parameters import joint_contradiction
@@ -16,7 +17,7 @@ from vla_cache_ros.control.parameters import parameter
 
 
 @dataclass(frozen=True)
-class VLAParameters(GripperParameters, ImageParameters):
+class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
@@ -85,6 +86,19 @@ class VLAParameters(GripperParameters, ImageParameters):
         'joints of joint_states, of the arm, in the order the model and the driver take them',
         pattern='.+',
     )
+    joint_scale: tuple[float, ...] = parameter(
+        (),
+        "rad that a 1 in the model's number of each of arm_joints stands for, in state and "
+        'action, -1 to turn its sign; empty: 1, the numbers are rad',
+        'rad',
+        (-100.0, 100.0),
+    )
+    joint_offset: tuple[float, ...] = parameter(
+        (),
+        "position of each of arm_joints at which the model's number is 0; empty: 0",
+        'rad',
+        (-100.0, 100.0),
+    )
     ee_frame: str = parameter(
         '',
         'frame of the end effector in /tf, whose pose in frame_id is used; empty: '
@@ -122,30 +136,9 @@ class VLAParameters(GripperParameters, ImageParameters):
     )
     joint_actions: str = parameter(
         'absolute',
-        'joint outputs: what the numbers before the gripper are, absolute (targets in rad) or '
-        'delta (changes in rad over 1/control_frequency)',
+        'joint outputs: what the numbers of arm_joints are, absolute (targets) or delta (changes '
+        'over 1/control_frequency)',
         pattern='absolute|delta',
-    )
-    execution: str = parameter(
-        'synchronous',
-        'synchronous (the arm waits while the policy infers), asynchronous (the next chunk is '
-        'inferred while this one plays, and joins at the action that is due) or ensembled '
-        '(asynchronous, and the actions of all chunks for the same instant are averaged)',
-        pattern='synchronous|asynchronous|ensembled',
-    )
-    ensemble_decay: float = parameter(
-        0.1,
-        'ensembled: a chunk older by one inference weighs exp(-ensemble_decay) times as much',
-        bounds=(0.0, 10.0),
-    )
-    join_blend: float = parameter(
-        0.0,
-        'asynchronous: time over which a chunk takes over from the one before; 0: at once',
-        's',
-        (0.0, 2.0),
-    )
-    execute_steps: int = parameter(
-        1, 'actions of a chunk that are executed before the next observation', bounds=(1, 100)
     )
     degrade: bool = parameter(
         True,
@@ -289,7 +282,7 @@ class VLAParameters(GripperParameters, ImageParameters):
     @property
     def action_size(self) -> int:
         """Return how many numbers an action must have, the gripper's included."""
-        return (len(self.arm_joints) if self.joint_output else 6) + 1
+        return (len(self.arm_joints) if self.joint_output else 6) + self.gripper_apart
 
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
@@ -322,10 +315,17 @@ class VLAParameters(GripperParameters, ImageParameters):
                 'arm_joints',
                 'the joints that the state begins with (state_space: joints)',
             ),
+            (0 not in self.joint_scale, 'joint_scale', 'numbers other than 0'),
+            (
+                self.gripper_apart or self.joint_output,
+                'gripper_output',
+                'joint_positions or joint_trajectory as output with joint',
+            ),
         ):
             if not holds:
                 value = getattr(self, name)
-                got = list(value) if isinstance(value, tuple) else f'{value:g}'
+                got = f'{value:g}' if isinstance(value, float) else value
+                got = list(value) if isinstance(value, tuple) else got
                 return f'{name}: expected {expected}, got {got}'
         joints = joint_contradiction(self) if self.joint_output else ''
         return joints or super().contradiction()

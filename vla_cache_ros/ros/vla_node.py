@@ -313,6 +313,7 @@ class VLANode(TolerantLifecycleNode):
             published=0 if self._controller.parameters.dry_run else stamp,
             timings=timings,
             control=self._controller.takeover.who,
+            left=outcome.left,
         )
         self._reports.publish(String(data=text))
         self._views.show(outcome)

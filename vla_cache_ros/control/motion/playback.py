@@ -88,6 +88,19 @@ class Playback:
         """Say whether a chunk is being played."""
         return bool(self._chunks)
 
+    def left(self, since: int) -> np.ndarray | None:
+        """
+        Return what the newest chunk says of since (ns) and later, [L, A]; None: nothing.
+
+        It begins with the action whose time is nearest to that which begins at since.
+        """
+        if not self._chunks:
+            return None
+        chunk = self._chunks[-1]
+        first = self._index(chunk, self._playing_time(since) + self._period // 2)
+        rest = chunk.actions[max(first, 0) :]
+        return rest if len(rest) else None
+
     def due(self, now: int) -> np.ndarray | Due:
         """Return the action [A] that is due at now (ns), or what else is."""
         playing = self.playing
