@@ -87,4 +87,3 @@ def test_a_prompt_that_is_too_long_is_refused(model, given):
     long = torch.ones(1, model.config.flow.prompt_tokens + 1, dtype=torch.long)
     with pytest.raises(ValueError, match=r'prompt: expected at most \d+ tokens, got'):
         plain(model, (pixels, long, state, noise))
-
