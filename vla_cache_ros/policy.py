@@ -34,7 +34,6 @@ from vla_cache_ros.threads import Threads
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
-from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
@@ -302,7 +301,7 @@ class Policy:
             pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features,
             observation.instruction, guidance,
         )  # fmt: skip
-        chunk = self._chunk(result.normalized)
+        chunk = self._chunk(result.normalized, observation.proprio)
         report = result.report(
             step,
             self.gate.name,
@@ -338,14 +337,13 @@ class Policy:
         guidance = self._guidance(observation, rest, delay)
         with self._on_threads():
             result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
-        return self._chunk(result.normalized)
+        return self._chunk(result.normalized, observation.proprio)
 
     def _on_threads(self) -> AbstractContextManager[None]:
         return nullcontext() if self._threads is None else self._threads.step()
 
-    def _chunk(self, normalized: np.ndarray) -> ActionChunk:
-        epsilon = 0.0 if self._vla.config.oft is None else OFT_EPSILON
-        return ActionChunk(self.statistics.action.denormalize(normalized, epsilon), normalized)
+    def _chunk(self, normalized: np.ndarray, state: np.ndarray | None) -> ActionChunk:
+        return ActionChunk(self.statistics.to_actions(normalized, state), normalized)
 
     def _guidance(
         self, observation: Observation, rest: np.ndarray | None, delay: int
@@ -354,14 +352,14 @@ class Policy:
         flow = self._vla.config.flow
         if flow is None or rest is None or not len(rest):
             return None
-        left = torch.from_numpy(self.statistics.action.normalize(rest))
+        left = torch.from_numpy(self.statistics.to_normalized(rest, observation.proprio))
         return self._chunking.guide(left, delay, flow.chunk, flow.action_size)
 
     def _check(
         self, observation: Observation
     ) -> tuple[list[int], tuple[tuple[int, ...], ...], np.ndarray | None]:
         """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
-        check_images(observation.images, self.num_images)
+        check_images(observation.images, self.num_images, self._vla.camera_names)
         proprio = None
         if self.proprio_size:
             proprio = self.statistics.normalize_proprio(observation.proprio)  # [P]

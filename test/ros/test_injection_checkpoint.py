@@ -20,10 +20,10 @@ from vla_cache_ros.live.isolation import isolated_domain
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.checkpoint import PACKAGED
 from vla_cache_ros.vla.files import weights
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.files.memory import enough_memory
+from vla_cache_ros.vla.files.place import PACKAGED
 
 SUPPORT = ROOT / 'test' / 'support'
 

@@ -120,11 +120,7 @@ def fake_model(config, dtype=torch.bfloat16):
     with torch.device('meta'):
         model = VLAModel(config)
     state = {
-        name: torch.empty(
-            value.shape,
-            dtype=config.head_dtype(dtype) if name.startswith('action_head.') else dtype,
-            device='cuda',
-        )
+        name: torch.empty(value.shape, dtype=config.weight_dtype(name, dtype), device='cuda')
         for name, value in model.state_dict().items()
     }
     model.load_state_dict(state, assign=True)

@@ -32,6 +32,7 @@ class FakePolicy:
     """Move by a fixed action, or ever further; tests make it slow, wrong or failing."""
 
     num_images, chunk, proprio_size = 2, 8, 8
+    camera_names = ()
     takes_rest = False  # of a chunk that plays while it infers
     summary = 'fake, 2 cameras; images: as they come'
     description = {  # noqa: RUF012

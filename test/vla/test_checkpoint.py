@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from tiny_model import tiny_config
 from tiny_model import write_checkpoint
 import torch
-from vla_cache_ros.vla import checkpoint as checkpoint_module
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.files import place
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.model import init_model
 from vla_cache_ros.vla.model import VLAModel
@@ -251,7 +251,7 @@ def test_a_path_that_is_nothing_and_a_hub_id_that_fails_are_told_apart(monkeypat
 
 
 def test_the_packaged_name_comes_before_a_folder(monkeypatch, folder, tmp_path):
-    monkeypatch.setattr(checkpoint_module, 'PACKAGED', folder.parent)
+    monkeypatch.setattr(place, 'PACKAGED', folder.parent)
     monkeypatch.chdir(tmp_path)
     assert load_checkpoint('tiny').folder == folder
 

@@ -54,6 +54,8 @@ class BagTopics:
     finger_scale: tuple[float, ...] = ()
     finger_offset: tuple[float, ...] = ()
     arm_joints: tuple[str, ...] = ()
+    joint_scale: tuple[float, ...] = ()
+    joint_offset: tuple[float, ...] = ()
     base_frame: str = 'base_link'
     ee_frame: str = ''
     report: str = '/vla_node/step_report'
@@ -73,7 +75,12 @@ class BagTopics:
     def layout(self) -> StateLayout:
         """Return what the state is made of; raises ValueError for numbers that do not fit."""
         return StateLayout(
-            self.finger_joints, self.finger_scale, self.finger_offset, self.arm_joints
+            self.finger_joints,
+            self.finger_scale,
+            self.finger_offset,
+            self.arm_joints,
+            self.joint_scale,
+            self.joint_offset,
         )
 
     def states(self, bag: Bag) -> dict[str, str]:

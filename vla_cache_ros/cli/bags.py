@@ -32,8 +32,13 @@ class TopicOptions(Settings):
     """--bag: frame of the end effector in /tf and /tf_static."""
     arm_joint: tuple[str, ...] = ()
     """--bag: joint whose position begins the state, in place of the pose; repeat."""
+    joint_scale: tuple[float, ...] = ()
+    """--bag: rad that a 1 of the state's number stands for; repeat for each arm joint."""
+    joint_offset: tuple[float, ...] = ()
+    """--bag: position, rad, at which that number is 0; repeat for each arm joint."""
     finger_joint: tuple[str, ...] = ()
-    """--bag: finger joint that ends the state vector; repeat (finger_joint1, finger_joint2)."""
+    """--bag: finger joint that ends the state vector; repeat (finger_joint1, finger_joint2);
+    '' for none."""
     finger_scale: tuple[float, ...] = ()
     """--bag: what its position is multiplied by; repeat for each finger joint."""
     finger_offset: tuple[float, ...] = ()
@@ -53,10 +58,12 @@ class TopicOptions(Settings):
             text=self.instruction.strip(),
             joints=self.joint_topic,
             pose='/tf' if usual else self.pose_topic,
-            finger_joints=self.finger_joint or BagTopics.finger_joints,
+            finger_joints=tuple(filter(None, self.finger_joint or BagTopics.finger_joints)),
             finger_scale=self.finger_scale,
             finger_offset=self.finger_offset,
             arm_joints=self.arm_joint,
+            joint_scale=self.joint_scale,
+            joint_offset=self.joint_offset,
             base_frame=self.base_frame,
             ee_frame=self.ee_frame,
             report=report,

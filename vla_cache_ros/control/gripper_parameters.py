@@ -40,8 +40,9 @@ class GripperParameters(Parameters):
     gripper_output: str = parameter(
         'commands',
         'commands (Float64MultiArray on gripper/commands), parallel_gripper_command or '
-        'gripper_command (actions of control_msgs on gripper_cmd), or none',
-        pattern='commands|parallel_gripper_command|gripper_command|none',
+        'gripper_command (actions of control_msgs on gripper_cmd), joint (one of arm_joints, '
+        'in action and state, commanded as these are; there may be several), or none',
+        pattern='commands|parallel_gripper_command|gripper_command|joint|none',
     )
     gripper_joint: str = parameter(
         'finger_joint1', 'joint that a ParallelGripperCommand names', pattern='.+'
@@ -52,3 +53,8 @@ class GripperParameters(Parameters):
     gripper_closed_command: float = parameter(
         0.0, 'what the gripper driver is sent to close', bounds=(-1000.0, 1000.0)
     )
+
+    @property
+    def gripper_apart(self) -> bool:
+        """Say whether the last number of an action is the gripper's, and no joint's."""
+        return self.gripper_output != 'joint'

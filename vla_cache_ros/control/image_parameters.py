@@ -23,6 +23,13 @@ class ImageParameters(Parameters):
         'image topics, in the order of the cameras the checkpoint expects',
         pattern=r'[~/\w]+',
     )
+    camera_names: tuple[str, ...] = parameter(
+        (),
+        'what each of image_topics is called where the checkpoint was trained (front for '
+        'observation.images.front), to be held against its names and their order; empty: not '
+        'compared',
+        pattern=r'[\w.]+',
+    )
     image_transport: tuple[str, ...] = parameter(
         ('raw',),
         'raw (Image messages) or compressed (CompressedImage on <topic>/compressed); one for all '
@@ -73,6 +80,9 @@ class ImageParameters(Parameters):
 
     def contradiction(self) -> str:
         """Return which list does not fit the cameras, or an empty string."""
+        if len(self.camera_names) not in (0, len(self.image_topics)):
+            found = list(self.camera_names)
+            return f'camera_names: expected none, or one for each of image_topics, got {found}'
         one_or_each, turns = (1, len(self.image_topics)), self.image_rotation
         if len(self.image_transport) not in one_or_each:
             found = list(self.image_transport)

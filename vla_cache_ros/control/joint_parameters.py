@@ -15,6 +15,8 @@ def joint_contradiction(parameters: Any) -> str:  # noqa: ANN401 - VLAParameters
     for holds, name, expected in (
         (joints, 'arm_joints', f'the joints of the arm for output {parameters.output}'),
         (len(set(joints)) == count, 'arm_joints', 'each joint once'),
+        (len(parameters.joint_scale) in (0, count), 'joint_scale', f'none or {each}'),
+        (len(parameters.joint_offset) in (0, count), 'joint_offset', f'none or {each}'),
         (len(low) == count, 'joint_lower', each),
         (len(high) == count, 'joint_upper', each),
         (all(map(lt, low, high)), 'joint_lower', f'less than joint_upper ({list(high)})'),

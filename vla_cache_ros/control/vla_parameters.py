@@ -86,6 +86,19 @@ class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
         'joints of joint_states, of the arm, in the order the model and the driver take them',
         pattern='.+',
     )
+    joint_scale: tuple[float, ...] = parameter(
+        (),
+        "rad that a 1 in the model's number of each of arm_joints stands for, in state and "
+        'action, -1 to turn its sign; empty: 1, the numbers are rad',
+        'rad',
+        (-100.0, 100.0),
+    )
+    joint_offset: tuple[float, ...] = parameter(
+        (),
+        "position of each of arm_joints at which the model's number is 0; empty: 0",
+        'rad',
+        (-100.0, 100.0),
+    )
     ee_frame: str = parameter(
         '',
         'frame of the end effector in /tf, whose pose in frame_id is used; empty: '
@@ -123,8 +136,8 @@ class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
     )
     joint_actions: str = parameter(
         'absolute',
-        'joint outputs: what the numbers before the gripper are, absolute (targets in rad) or '
-        'delta (changes in rad over 1/control_frequency)',
+        'joint outputs: what the numbers of arm_joints are, absolute (targets) or delta (changes '
+        'over 1/control_frequency)',
         pattern='absolute|delta',
     )
     degrade: bool = parameter(
@@ -269,7 +282,7 @@ class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
     @property
     def action_size(self) -> int:
         """Return how many numbers an action must have, the gripper's included."""
-        return (len(self.arm_joints) if self.joint_output else 6) + 1
+        return (len(self.arm_joints) if self.joint_output else 6) + self.gripper_apart
 
     def contradiction(self) -> str:
         """Return what two values have against each other, or an empty string."""
@@ -302,10 +315,17 @@ class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
                 'arm_joints',
                 'the joints that the state begins with (state_space: joints)',
             ),
+            (0 not in self.joint_scale, 'joint_scale', 'numbers other than 0'),
+            (
+                self.gripper_apart or self.joint_output,
+                'gripper_output',
+                'joint_positions or joint_trajectory as output with joint',
+            ),
         ):
             if not holds:
                 value = getattr(self, name)
-                got = list(value) if isinstance(value, tuple) else f'{value:g}'
+                got = f'{value:g}' if isinstance(value, float) else value
+                got = list(value) if isinstance(value, tuple) else got
                 return f'{name}: expected {expected}, got {got}'
         joints = joint_contradiction(self) if self.joint_output else ''
         return joints or super().contradiction()

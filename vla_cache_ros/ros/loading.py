@@ -23,6 +23,7 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
         )
     import cv2
     from vla_cache_ros.policy import Policy  # torch: seconds to import, so not before configure
+    from vla_cache_ros.policy import RealTimeChunking
 
     # its pool gains the gate's flow 0.03 ms a camera, and waits for cores that others have
     cv2.setNumThreads(1)
@@ -36,6 +37,12 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
         unnorm_key=parameters.unnorm_key or None,
         threads=parameters.threads,
         images=parameters.image_path(),
+        flow_steps=parameters.flow_steps or None,
+        chunking=RealTimeChunking(
+            parameters.execution_horizon,
+            parameters.prefix_attention_schedule,
+            parameters.max_guidance_weight,
+        ),
     )
 
 
@@ -45,12 +52,7 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
 
     Raises ValueError when the policy does not fit the parameters or gives unusable actions.
     """
-    topics = parameters.image_topics
-    if policy.num_images != len(topics):
-        raise ValueError(
-            f'image_topics: expected {policy.num_images} for this checkpoint, '
-            f'got {len(topics)} ({", ".join(topics)})'
-        )
+    _check_cameras(policy, parameters)
     if policy.proprio_size:
         state_layout(parameters).check(policy.proprio_size)
     if parameters.execute_steps > policy.chunk:
@@ -71,13 +73,34 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
     policy.reset()
 
 
+def _check_cameras(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
+    """Raise ValueError, naming which camera belongs where, unless all are there in their order."""
+    topics = parameters.image_topics
+    names = [name.rsplit('.', 1)[-1] for name in policy.camera_names]
+    given = [name.rsplit('.', 1)[-1] for name in parameters.camera_names]
+    if given and given != names:
+        known = dict(zip(given, topics, strict=True))
+        places = [known.get(name, f'(no camera for {name})') for name in names]
+        raise ValueError(
+            f'camera_names: expected {", ".join(names) or "none"}, as this checkpoint orders its '
+            f'cameras, got {", ".join(given)}; image_topics would be {", ".join(places)}'
+        )
+    if policy.num_images != len(topics):
+        order = f' in the order {", ".join(names)}' if names else ''
+        raise ValueError(
+            f'image_topics: expected {policy.num_images}{order} for this checkpoint, '
+            f'got {len(topics)} ({", ".join(topics)})'
+        )
+
+
 def _check_size(actions: np.ndarray, parameters: VLAParameters) -> None:
     wanted, found = parameters.action_size, np.shape(actions)[-1]
     if found == wanted:
         return
-    parts = 'six of motion and the gripper'
+    parts = 'six of motion'
     if parameters.joint_output:
-        parts = f'one for each of arm_joints ({", ".join(parameters.arm_joints)}) and the gripper'
+        parts = f'one for each of arm_joints ({", ".join(parameters.arm_joints)})'
+    parts += ' and the gripper' if parameters.gripper_apart else ''
     raise ValueError(
         f'output: expected actions of {wanted} numbers for {parameters.output}, {parts}, '
         f'got {found} from this checkpoint; choose the output and arm_joints that suit it'

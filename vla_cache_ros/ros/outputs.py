@@ -40,7 +40,7 @@ class ArmOutputs:
         self._gripper = None
         if parameters.gripper_output == 'commands':
             self._gripper = GripperTopic(node, parameters)
-        elif parameters.gripper_output != 'none':
+        elif parameters.gripper_output not in ('joint', 'none'):
             self._gripper = GripperAction(node, parameters)
         self._motion = motion(node, parameters)
 

@@ -75,48 +75,35 @@ class Bounds:
         return np.clip(np.where(self.mask, scaled, values), -1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class DatasetStatistics:
-    """Hold the bounds of one data set's actions and, if it recorded any, proprioception."""
+class Statistics:
+    """
+    Convert between one data set's units and what a model takes and gives.
+
+    key: its name. action, proprio: as `Bounds`; proprio is None where the data set has none.
+    """
 
     key: str
     action: Bounds
     proprio: Bounds | None
 
-    @classmethod
-    def select(
-        cls,
-        norm_stats: Mapping[str, Any],
-        key: str | None = None,
-        normalization: str = 'bounds_q99',
-    ) -> DatasetStatistics:
-        """
-        Return the statistics of one data set; with a single one the key may be left out.
+    def to_actions(self, normalized: np.ndarray, state: np.ndarray | None = None) -> np.ndarray:
+        """Map a model's chunk `[C, A]` to actions; state: raw `[P]`, for those relative to it."""
+        raise NotImplementedError
 
-        Raises CheckpointError listing the known keys when the key is unknown or needed.
-        """
-        known = sorted(norm_stats)
-        if key is None and len(known) == 1:
-            key = known[0]
-        if key is None or key not in norm_stats:
-            raise CheckpointError(f'unnorm_key: expected one of {known}, found {key!r}')
-        entry = mapping(f'statistics of {key}', norm_stats[key])
-        if 'action' not in entry:
-            raise CheckpointError(f"statistics of {key}: expected the key 'action', found none")
-        action = Bounds.from_dict(entry['action'], f'statistics of {key}.action', normalization)
-        proprio = None
-        if entry.get('proprio'):
-            proprio = Bounds.from_dict(
-                entry['proprio'], f'statistics of {key}.proprio', normalization
-            )
-        return cls(key, action, proprio)
+    def to_normalized(self, actions: np.ndarray, state: np.ndarray | None = None) -> np.ndarray:
+        """Map actions `[L, A]` to a model's numbers, the inverse of `to_actions`."""
+        raise NotImplementedError
 
     def normalize_proprio(self, state: np.ndarray | None) -> np.ndarray:
         """
-        Map a raw robot state `[P]` to float32 in [-1, 1].
+        Map a raw robot state `[P]` to the float32 that the model takes.
 
         Raises InputError if it is absent, of another length or not finite.
         """
+        return self.proprio.normalize(self.checked(state)).astype(np.float32)
+
+    def checked(self, state: np.ndarray | None) -> np.ndarray:
+        """Return a raw robot state `[P]` in float64; raises InputError for one that does not fit."""
         if self.proprio is None:
             raise CheckpointError(
                 f"statistics of {self.key}: expected the key 'proprio', found none"
@@ -133,7 +120,62 @@ class DatasetStatistics:
             raise InputError(f'proprio: expected [{wanted}] numbers, found {found}')
         if not np.isfinite(state).all():
             raise InputError(f'proprio: expected finite numbers, found {np.asarray(state)}')
-        return self.proprio.normalize(state).astype(np.float32)
+        return state
+
+
+@dataclass(frozen=True)
+class DatasetStatistics(Statistics):
+    """
+    Hold the bounds of one data set's actions and, if it recorded any, proprioception.
+
+    epsilon: what the model's family adds to the range of actions.
+    """
+
+    key: str
+    action: Bounds
+    proprio: Bounds | None
+    epsilon: float = 0.0
+
+    def to_actions(self, normalized: np.ndarray, state: np.ndarray | None = None) -> np.ndarray:
+        """Map a model's chunk `[C, A]` to actions."""
+        return self.action.denormalize(normalized, self.epsilon)
+
+    def to_normalized(self, actions: np.ndarray, state: np.ndarray | None = None) -> np.ndarray:
+        """Map actions `[L, A]` to a model's numbers, clipped."""
+        return self.action.normalize(actions)
+
+    @classmethod
+    def select(
+        cls,
+        norm_stats: Mapping[str, Any],
+        key: str | None = None,
+        normalization: str = 'bounds_q99',
+        epsilon: float = 0.0,
+    ) -> Statistics:
+        """
+        Return the statistics of one data set; with a single one the key may be left out.
+
+        Those that `norm_stats` holds ready are returned as they are.
+
+        Raises CheckpointError listing the known keys when the key is unknown or needed.
+        """
+        known = sorted(norm_stats)
+        if key is None and len(known) == 1:
+            key = known[0]
+        if key is None or key not in norm_stats:
+            raise CheckpointError(f'unnorm_key: expected one of {known}, found {key!r}')
+        if isinstance(norm_stats[key], Statistics):
+            return norm_stats[key]
+        entry = mapping(f'statistics of {key}', norm_stats[key])
+        if 'action' not in entry:
+            raise CheckpointError(f"statistics of {key}: expected the key 'action', found none")
+        action = Bounds.from_dict(entry['action'], f'statistics of {key}.action', normalization)
+        proprio = None
+        if entry.get('proprio'):
+            proprio = Bounds.from_dict(
+                entry['proprio'], f'statistics of {key}.proprio', normalization
+            )
+        return cls(key, action, proprio, epsilon)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-import re
 from typing import Any
 import warnings
 
@@ -25,6 +24,8 @@ from safetensors.torch import save_file
 import torch
 from vla_cache_ros.vla import decoder
 from vla_cache_ros.vla.actions import DatasetStatistics
+from vla_cache_ros.vla.actions import OFT_EPSILON
+from vla_cache_ros.vla.actions import Statistics
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.families import find_family
@@ -40,7 +41,12 @@ from vla_cache_ros.vla.files.json_file import read_json
 from vla_cache_ros.vla.files.memory import check_room
 from vla_cache_ros.vla.files.memory import enough_memory
 from vla_cache_ros.vla.files.memory import short_of_memory
+from vla_cache_ros.vla.files.place import HUB_FILES
+from vla_cache_ros.vla.files.place import resolve
+from vla_cache_ros.vla.files.place import split_name
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.lerobot.letterbox import Letterbox
+from vla_cache_ros.vla.lerobot.processors import Processors
 from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.prompt import encode_prompt
 from vla_cache_ros.vla.quantized import compute_dtype
@@ -48,8 +54,6 @@ from vla_cache_ros.vla.quantized import LARGEST
 from vla_cache_ros.vla.quantized import lighten
 from vla_cache_ros.vla.tokenizer import load_tokenizer
 
-PACKAGED = Path(__file__).resolve().parent.parent / 'checkpoints'
-HUB_FILES = ['*.json', '*.safetensors', '*checkpoint.pt', 'checkpoints/*.pt', 'tokenizer.model']
 SAMPLES = 64  # byte ranges of a weight file that its fingerprint reads
 SAMPLE_BYTES = 64 * 1024
 
@@ -61,19 +65,20 @@ class LoadedVLA:
 
     family: name of one of `vla.families`. norm_stats: data set name -> statistics. tokenizer: None
     if the folder has none and none was required. fingerprint: of the weight files, another one
-    after any training.
+    after any training. processors: what LeRobot does before and after, None for other layouts.
     """
 
     folder: Path
     family: str
     model: VLAModel
     config: VLAConfig
-    images: ImagePreprocessor
+    images: ImagePreprocessor | Letterbox
     norm_stats: Mapping[str, Any]
     tokenizer: Any
     fingerprint: str
+    processors: Processors | None = None
 
-    def statistics(self, unnorm_key: str | None = None) -> DatasetStatistics:
+    def statistics(self, unnorm_key: str | None = None) -> Statistics:
         """
         Return one data set's statistics.
 
@@ -81,7 +86,8 @@ class LoadedVLA:
         """
         config = self.config
         kind = 'bounds_q99' if config.oft is None else config.oft.normalization
-        found = DatasetStatistics.select(self.norm_stats, unnorm_key, kind)
+        epsilon = 0.0 if config.oft is None else OFT_EPSILON
+        found = DatasetStatistics.select(self.norm_stats, unnorm_key, kind, epsilon)
         sizes = [('action', config.action_dim, found.action)]
         sizes.append(('proprio', config.proprio_dim or None, found.proprio))
         for name, wanted, bounds in sizes:
@@ -97,6 +103,9 @@ class LoadedVLA:
     def summary(self) -> str:
         """Return in one line what the folder is taken for, and what is done with pictures."""
         config = self.config
+        if self.processors is not None:
+            steps = f'chunks of {config.chunk} in {config.flow.steps} steps'
+            return f'{self.family}, {self.processors}, {steps}; images: {self.images}'
         head = 'action tokens'
         if config.head is not None or config.oft is not None:
             kind = 'diffusion' if config.oft is None else config.oft.action_head
@@ -107,61 +116,24 @@ class LoadedVLA:
         known = f'{self.family}, {config.cameras} camera{plural}, {state}, {head}{film}'
         return f'{known}; images: {self.images}'
 
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Return what the cameras are called, in their order; empty where nothing states it."""
+        return () if self.processors is None else self.processors.cameras
+
     def prompt_ids(self, instruction: str, state: np.ndarray | None = None) -> list[int]:
-        """Return the prompt's token ids, from BOS to the blank and what a head has after it."""
+        """
+        Return the prompt's token ids, from BOS to the blank and what a head has after it.
+
+        state: normalised `[P]`, which pi0.5 has in its prompt; without it the prompt is as long as
+        any state makes it. Raises InputError for an instruction that the model cannot take.
+        """
         if self.tokenizer is None:
             raise CheckpointError(f'{self.folder}: expected tokenizer files, found none')
+        if self.processors is not None:
+            return self.processors.prompting.ids(self.tokenizer, instruction, state)
         end = () if self.config.head is None else self.config.head.prompt_end
         return [*encode_prompt(self.tokenizer, instruction), *end]
-
-
-def split_name(name: str | Path) -> tuple[str, dict[str, Any]]:
-    """
-    Return a checkpoint's name and what is said of it behind: `runs/mine,num_images=1,chunk=25`.
-
-    The latter are fields of OftConfig. A folder that is called just so keeps its name.
-    """
-    found = re.fullmatch(r'(.+?)((?:,\w+=[^,=/]*)+)', str(name))
-    if found is None or Path(name).is_dir():
-        return str(name), {}
-    return found[1], dict(map(_setting, found[2][1:].split(',')))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, _, value = text.partition('=')
-    try:
-        return key, json.loads(value.lower())
-    except ValueError:
-        return key, value
-
-
-def resolve(name: str | Path) -> Path:
-    """
-    Return the folder of a checkpoint: a path, a packaged name (`tabletop`...) or a hub id.
-
-    What `split_name` takes off is left aside. A hub id is downloaded (data files only, no code).
-    Raises CheckpointError if none fits.
-    """
-    text, _ = split_name(name)
-    if (PACKAGED / text / 'config.json').exists() and '/' not in text:
-        return PACKAGED / text
-    if Path(text).is_dir():
-        return Path(text)
-    if re.fullmatch(r'[\w-][\w.-]*/[\w.-]+', text):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
-        from huggingface_hub.errors import HFValidationError
-
-        try:
-            return Path(snapshot_download(text, allow_patterns=HUB_FILES))
-        except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(
-                f'checkpoint {text!r}: no such folder, and as a hub id: {reason}'
-            ) from error
-    raise CheckpointError(
-        f"checkpoint: expected a folder, a hub id 'owner/name' or 'tabletop', found {text!r}"
-    )
 
 
 def load_checkpoint(
@@ -215,13 +187,14 @@ def _load(
     model = _empty(config)
     check_room(str(folder), model, dtype, device)
     shapes = {k: v.shape for k, v in model.state_dict().items()}
-    heads = {k: v for k, v in shapes.items() if k.split('.')[0] in MODULES}
+    apart = () if source.processors else MODULES
+    heads = {k: v for k, v in shapes.items() if k.split('.')[0] in apart}
     base = {k: v for k, v in shapes.items() if k not in heads}
     light, compute = model.light_weights(dtype), compute_dtype(dtype, device)
+    dtypes = {name: config.weight_dtype(name, compute) for name in shapes}
     lighten(model, light, compute)
-    state = weights.collect(base, iter(source.base), compute, source.base_name, light)
-    head_dtype = config.head_dtype(compute)
-    state.update(weights.collect(heads, iter(source.heads), head_dtype, source.heads_name, light))
+    state = weights.collect(base, iter(source.base), dtypes, source.base_name, light)
+    state.update(weights.collect(heads, iter(source.heads), dtypes, source.heads_name, light))
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
@@ -232,8 +205,9 @@ def _load(
         config=config,
         images=pictures,
         norm_stats=source.norm_stats,
-        tokenizer=load_tokenizer(folder, config, source.tokenizer) if need_tokenizer else None,
+        tokenizer=load_tokenizer(folder, source) if need_tokenizer else None,
         fingerprint=fingerprint(source.files),
+        processors=source.processors,
     )
 
 
@@ -312,9 +286,8 @@ def save_checkpoint(
     config = model.config
     images = images or ImagePreprocessor.for_towers(config.towers)
     llama = config.decoder()
-    dtypes = {name: config.head_dtype(dtype) for name in MODULES}
     state = {
-        k: v.detach().to('cpu', dtypes.get(k.split('.')[0], dtype)).contiguous()
+        k: v.detach().to('cpu', config.weight_dtype(k, dtype)).contiguous()
         for k, v in model.state_dict().items()
     }
     heads = {k: v for k, v in state.items() if k.split('.')[0] in MODULES}

@@ -16,6 +16,7 @@ from dataclasses import field
 from dataclasses import replace
 import math
 from pathlib import Path
+import re
 from typing import Any
 
 import torch
@@ -36,6 +37,9 @@ PATCH = 14
 PATCHES_PER_IMAGE = (IMAGE_SIZE // PATCH) ** 2
 STOP_ID = 2
 ACTION_HEADS = ('l1', 'discrete', 'diffusion')
+
+# Of a flow model, what LeRobot keeps in float32: what states, actions and times go through.
+_EXACT = r'proprio_projector\.|action_head\.(action_|time_|state_|.*\bdense\.)'
 
 # Several times the largest that is published: modules take memory before any weight is read.
 _TEXT = {
@@ -202,9 +206,13 @@ class VLAConfig:
         """Return whether the instruction modulates the vision towers."""
         return self.oft is not None and self.oft.film
 
-    def head_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Return what a head's weights are kept in; one that denoises step by step is exact."""
-        return dtype if self.head is None or self.flow else torch.float32
+    def weight_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """Return what a weight is kept in; what denoises step by step is exact."""
+        if self.flow is not None:
+            exact = bool(re.match(_EXACT, name))
+        else:
+            exact = self.head is not None and name.startswith('action_head.')
+        return torch.float32 if exact else dtype
 
     def decoder(self) -> LlamaConfig | GemmaConfig:
         """

@@ -27,8 +27,9 @@ from vla_cache_ros.vla.image_steps import jpeg
 from vla_cache_ros.vla.image_steps import resize
 
 KEY = 'image_path'
+ROTATIONS = (0, 90, 180, 270)  # degrees clockwise
 _CHOICES = {
-    'rotation': (0, 90, 180, 270),
+    'rotation': ROTATIONS,
     'resize_mode': ('squash', 'pad', 'crop'),
     'resize_filter': ('bicubic', 'lanczos3'),
 }

@@ -191,10 +191,15 @@ class ImagePreprocessor:
         return torch.stack(rows).numpy()
 
 
-def check_images(images: Sequence[np.ndarray], count: int) -> None:
-    """Raise InputError unless there are `count` images, each uint8 RGB `[H, W, 3]`."""
+def check_images(images: Sequence[np.ndarray], count: int, names: Sequence[str] = ()) -> None:
+    """
+    Raise InputError unless there are `count` images, each uint8 RGB `[H, W, 3]`.
+
+    names: of the cameras in their order, where they are known.
+    """
     if len(images) != count:
-        raise InputError(f'images: expected {count} (primary camera first), found {len(images)}')
+        order = ', then '.join(names) or 'primary camera first'
+        raise InputError(f'images: expected {count} ({order}), found {len(images)}')
     for index, image in enumerate(images):
         found = type(image).__name__
         if isinstance(image, np.ndarray):
@@ -202,4 +207,5 @@ def check_images(images: Sequence[np.ndarray], count: int) -> None:
             if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
                 if image.size:
                     continue
-        raise InputError(f'image {index}: expected uint8 RGB [H, W, 3], found {found}')
+        name = f' ({names[index]})' if names else ''
+        raise InputError(f'image {index}{name}: expected uint8 RGB [H, W, 3], found {found}')

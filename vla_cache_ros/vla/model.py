@@ -75,9 +75,7 @@ class VLAModel(nn.Module):
             if name in light:
                 total += tensor.numel() * light[name].itemsize + 4 * len(tensor)
             else:
-                head = name.startswith('action_head.')
-                kept = self.config.head_dtype(compute) if head else compute
-                total += tensor.numel() * kept.itemsize
+                total += tensor.numel() * self.config.weight_dtype(name, compute).itemsize
         return total
 
     @property
@@ -122,9 +120,10 @@ class VLAModel(nn.Module):
 
     def embed_state(self, state: Tensor) -> Tensor:
         """Map a normalised robot state `[B, P]` to a decoder embedding `[B, D]`."""
-        if self.config.flow is not None:
-            state = F.pad(state, (0, self.config.flow.state_size - state.shape[1]))
-        return self.proprio_projector(state)
+        if self.config.flow is None:
+            return self.proprio_projector(state)
+        state = F.pad(state.float(), (0, self.config.flow.state_size - state.shape[1]))
+        return self.proprio_projector(state).to(self.like.dtype)
 
     def prefix(
         self,

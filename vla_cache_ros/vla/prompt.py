@@ -16,10 +16,9 @@ from vla_cache_ros.vla.files.errors import InputError
 BLANK = '▁'
 
 
-def build_prompt(instruction: str) -> str:
-    """Return the prompt for an instruction; raises InputError if it holds none."""
-    text = instruction.strip()
-    if not text:
+def check_instruction(text: str) -> None:
+    """Raise InputError for an instruction without text, or with half of a character."""
+    if not text.strip():
         raise InputError('instruction: expected some text, found none')
     try:
         text.encode()
@@ -27,6 +26,12 @@ def build_prompt(instruction: str) -> str:
         raise InputError(
             f'instruction: expected characters, found a lone surrogate at {error.start}'
         ) from error
+
+
+def build_prompt(instruction: str) -> str:
+    """Return the prompt for an instruction; raises InputError if it holds none."""
+    text = instruction.strip()
+    check_instruction(text)
     return f'In: What action should the robot take to {text.lower()}?\nOut:'
 
 

@@ -132,8 +132,8 @@ def random_vla(
     scales = {scale_name(key): blocks[kind].scale for key, kind in light.items()}
     state = {}
     for key, meta in model.state_dict().items():
-        kept = config.head_dtype(compute) if key.startswith('action_head.') else compute
-        tensor = torch.empty(meta.shape, dtype=light.get(key, kept), device=device)
+        kept = light.get(key, config.weight_dtype(key, compute))
+        tensor = torch.empty(meta.shape, dtype=kept, device=device)
         if key in scales:
             state[key] = tensor.float().copy_(scales[key].expand(len(tensor)))
             continue

@@ -41,7 +41,7 @@ class JointLimiter:
         lasts: float,
     ) -> Command:
         """
-        Return the command that comes closest to a checked action [n + 1].
+        Return the command that comes closest to a checked action [n, and the gripper's number].
 
         elapsed: s since the last command; measured: positions [n], rad; lasts: s in which an
         action is made now. An absolute target is approached so that it is reached by the end of
@@ -56,12 +56,13 @@ class JointLimiter:
         low, high = np.array(parameters.joint_lower), np.array(parameters.joint_upper)
         fastest = np.array(parameters.max_joint_velocity)  # [1] or [n]
         acceleration = np.array(parameters.max_joint_acceleration)
-        if parameters.joint_actions == 'delta':
-            with np.errstate(over='ignore'):
-                wanted = np.clip(action[:-1] / lasts, -_FASTEST, _FASTEST)
-        else:
-            target = np.clip(action[:-1], low, high)
-            wanted = self._towards(target, acceleration, period, lasts)
+        with np.errstate(over='ignore'):
+            numbers = action[: len(low)] * np.array(parameters.joint_scale or (1.0,))  # rad
+            if parameters.joint_actions == 'delta':
+                wanted = np.clip(numbers / lasts, -_FASTEST, _FASTEST)
+            else:
+                target = np.clip(numbers + (parameters.joint_offset or 0.0), low, high)
+                wanted = self._towards(target, acceleration, period, lasts)
         # all joints are slowed alike, so that the way stays the same
         share = np.min(fastest / np.maximum(np.abs(wanted), fastest))
         asked = wanted * share
@@ -82,7 +83,7 @@ class JointLimiter:
         return Command(
             np.zeros(3),
             np.zeros(3),
-            opening(action, parameters),
+            opening(action, parameters) if parameters.gripper_apart else None,
             limited,
             positions=self._positions.copy(),
             rates=rates,

@@ -35,6 +35,8 @@ class Steering:
     ) -> Command:
         """Return what is sent for a checked action at now (ns), elapsed s after the last one."""
         command = self._bounded(action, parameters, elapsed)
+        if command.gripper is None:
+            return command
         return replace(command, gripper=self._gripper(command.gripper, parameters, now))
 
     def _bounded(self, action: np.ndarray, parameters: VLAParameters, elapsed: float) -> Command:

@@ -66,12 +66,13 @@ class RobotState:
 
 def state_layout(parameters: VLAParameters) -> StateLayout:
     """Return what the state vector is made of, by a node's parameters."""
-    return StateLayout(
-        parameters.finger_joints,
-        parameters.finger_scale,
-        parameters.finger_offset,
-        parameters.arm_joints if parameters.state_space == 'joints' else (),
-    )
+    fingers = parameters.finger_joints, parameters.finger_scale, parameters.finger_offset
+    if parameters.state_space != 'joints':
+        return StateLayout(*fingers)
+    joints = parameters.arm_joints, parameters.joint_scale, parameters.joint_offset
+    if not parameters.gripper_apart:
+        fingers = (), (), ()  # they are among the joints
+    return StateLayout(*fingers, *joints)
 
 
 class StateInput:

@@ -21,26 +21,30 @@ class StateLayout:
     """
     Name what the state vector holds, in order.
 
-    First the end effector's pose, xyz (m) and axis-angle (rad), or in its place the positions of
-    arm_joints if any are named; then of each finger joint finger_scale * position + finger_offset
-    (empty: 1 and 0).
+    First the end effector's pose, xyz (m) and axis-angle (rad), or in its place, if any are named,
+    of each of arm_joints (position - joint_offset) / joint_scale; then of each finger joint
+    finger_scale * position + finger_offset. Scales and offsets are 1 and 0 where they are empty.
     """
 
     finger_joints: tuple[str, ...]
     finger_scale: tuple[float, ...] = ()
     finger_offset: tuple[float, ...] = ()
     arm_joints: tuple[str, ...] = ()
+    joint_scale: tuple[float, ...] = ()
+    joint_offset: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError for scales or offsets of another number than there are fingers."""
-        count = len(self.finger_joints)
-        for name in ('finger_scale', 'finger_offset'):
-            numbers = getattr(self, name)
-            if len(numbers) not in (0, count) or not all(abs(n) <= LARGEST for n in numbers):
-                raise ValueError(
-                    f'{name}: expected {count} numbers, one for each finger joint '
-                    f'({", ".join(self.finger_joints)}), or none, got {list(numbers)}'
-                )
+        """Raise ValueError for scales or offsets of another number than there are joints."""
+        for part, joints in (('finger', self.finger_joints), ('joint', self.arm_joints)):
+            for name in (f'{part}_scale', f'{part}_offset'):
+                numbers = getattr(self, name)
+                fits = len(numbers) in (0, len(joints)) and all(abs(n) <= LARGEST for n in numbers)
+                if not fits or (name == 'joint_scale' and 0 in numbers):
+                    raise ValueError(
+                        f'{name}: expected {len(joints)} numbers, one for each '
+                        f'{"finger" if part == "finger" else "arm"} joint ({", ".join(joints)}), '
+                        f'or none, got {list(numbers)}'
+                    )
 
     @property
     def needs_pose(self) -> bool:
@@ -75,7 +79,10 @@ class StateLayout:
             fingers = fingers * self.finger_scale
         if self.finger_offset:
             fingers = fingers + self.finger_offset
-        first = pose if self.needs_pose else [positions[name] for name in self.arm_joints]
+        first = pose
+        if not self.needs_pose:
+            first = np.array([positions[name] for name in self.arm_joints])
+            first = (first - (self.joint_offset or 0.0)) / (self.joint_scale or 1.0)
         return np.concatenate([first, fingers]).astype(np.float32)
 
 

@@ -136,7 +136,9 @@ class Costs:
             probe += self._attention(step.probed, step.visible, width, width) * 0.5
             work += probe * layers
         if self.config.flow:
-            return work + self._linear(int(self.config.flow.state_slot), self.config.flow.state_size, width)
+            return work + self._linear(
+                int(self.config.flow.state_slot), self.config.flow.state_size, width
+            )
         if self.layout.proprio:
             oft = self.config.oft
             work += self._chain(1, [oft.proprio_dim, width, width])

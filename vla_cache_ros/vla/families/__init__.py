@@ -15,11 +15,16 @@ from typing import Any
 from vla_cache_ros.vla.families.cogact import CogACT
 from vla_cache_ros.vla.families.openvla import OpenVLA
 from vla_cache_ros.vla.families.openvla_oft import OpenVLAOFT
+from vla_cache_ros.vla.families.pi import Pi
+from vla_cache_ros.vla.families.smolvla import SmolVLA
 from vla_cache_ros.vla.families.source import Family
 
 GROUP = 'vla_cache_ros.families'
 # In the order in which they are asked; OpenVLA takes what is left.
-FAMILIES: list[Family] = [CogACT(), OpenVLAOFT(), OpenVLA()]
+FAMILIES: list[Family] = [
+    *(CogACT(), SmolVLA(), Pi('pi0'), Pi('pi05')),
+    *(OpenVLAOFT(), OpenVLA()),
+]
 
 
 def register(family: Family) -> None:

@@ -22,6 +22,8 @@ from vla_cache_ros.vla.files import weights
 from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.files.json_file import read_json
 from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.lerobot.letterbox import Letterbox
+from vla_cache_ros.vla.lerobot.processors import Processors
 
 HEADS = 'heads.safetensors'
 STATISTICS = 'dataset_statistics.json'
@@ -36,7 +38,8 @@ class Source:
     base, heads: names, as `VLAModel` has them, and tensors. base_name, heads_name: their files
     in messages. files: those of the weights, for the fingerprint. norm_stats: data set name ->
     statistics. tokenizer: which files to copy where the folder has none. assumed: a warning of
-    what nothing in the folder states, or empty.
+    what nothing in the folder states, or empty. processors: what LeRobot does before and after,
+    None for other layouts; `base` then holds the heads too.
     """
 
     config: VLAConfig
@@ -45,10 +48,11 @@ class Source:
     base_name: str
     heads_name: str
     files: tuple[Path, ...]
-    images: ImagePreprocessor
+    images: ImagePreprocessor | Letterbox
     norm_stats: Mapping[str, Any]
     tokenizer: str = 'the tokenizer files of the base model'
     assumed: str = ''
+    processors: Processors | None = None
 
 
 class Family(Protocol):

@@ -113,11 +113,27 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
                 _fill(tensor, file)
                 yield bare(name), tensor
     except _GARBAGE as error:
-        reason = ' '.join(str(error).split())
-        raise CheckpointError(
-            f'{path}: expected a complete safetensors file, found a damaged one ({reason:.200}); '
-            'fetch it again'
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def read_shapes(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield the names and tensors of one file, these on the device `meta`: nothing is read."""
+    check_size(path, _LARGEST)
+    try:
+        with path.open('rb', buffering=0) as file:
+            facts = _header(file, path.stat().st_size)
+    except _GARBAGE as error:
+        raise _damaged(path, error) from error
+    for name, shape, dtype in facts:
+        yield bare(name), torch.empty(shape, dtype=dtype, device='meta')
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = ' '.join(str(error).split())
+    return CheckpointError(
+        f'{path}: expected a complete safetensors file, found a damaged one ({reason:.200}); '
+        'fetch it again'
+    )
 
 
 def _header(file: RawIOBase, length: int) -> list[tuple[str, list[int], torch.dtype]]:
@@ -214,12 +230,12 @@ def _check_stored(path: Path, tensors: Iterable[Tensor]) -> None:
 def collect(
     expected: Mapping[str, torch.Size],
     tensors: Iterator[tuple[str, Tensor]],
-    dtype: torch.dtype,
+    dtype: torch.dtype | Mapping[str, torch.dtype],
     source: str,
     light: Mapping[str, torch.dtype] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """
-    Gather exactly the expected tensors, cast to `dtype`.
+    Gather exactly the expected tensors, cast to `dtype`, or to that of their names.
 
     light: those that are held in one byte, and its type; each gets a scale as it is read.
 
@@ -239,7 +255,8 @@ def collect(
         elif name in state:
             raise CheckpointError(f'{source}: expected {name} once, found it twice')
         else:
-            state.update(held(name, tensor, light, dtype))
+            kept = dtype if isinstance(dtype, torch.dtype) else dtype[name]
+            state.update(held(name, tensor, light, kept))
     shapeless = {text.split(' ')[0] for text in misshapen}
     missing = [name for name in expected if name not in state and name not in shapeless]
     problems = [('missing', missing), ('surplus', surplus), ('misshapen', misshapen)]

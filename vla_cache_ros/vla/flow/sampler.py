@@ -48,9 +48,9 @@ class FlowSampler:
         self._expert, self._do = expert, pointwise
         self.steps = steps or config.steps
         self._layers = [FusedLayer(layer, pointwise) for layer in expert.layers]
-        times = 1 - torch.arange(self.steps, dtype=torch.float64) / self.steps
-        times = times.to(expert.action_in_proj.weight.device)
         self._times = [1 - k / self.steps for k in range(self.steps)]
+        # the shortest period is 0.004: to embed a time as float32 rounds it tells on the velocity
+        times = torch.tensor(self._times, device=expert.action_in_proj.weight.device)
         with torch.no_grad():
             self._tabulate(times)
 
