@@ -133,8 +133,7 @@ def denoise(model: VLAModel, memory: Memory, proprio: Tensor | None, start: Flow
     if flow.state_row:
         proprio = F.pad(proprio, (0, flow.state_size - proprio.shape[1]))
     for step in range(start.steps):
-        # exact, as a sampler's: the time's angles are some thousand times as large
-        times = x.new_full((len(x),), 1 - step / start.steps, dtype=torch.float64)
+        times = x.new_full((len(x),), 1 - step / start.steps)
         x = x - model.action_head.velocity(x, times, memory, proprio) / start.steps
     return x[:, :, : flow.action_dim]
 
