@@ -105,7 +105,9 @@ class Policy:
         self._on_threads = nullcontext if gpu else Threads(threads).step
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instructions = Instructions(vla.prompt_ids, self._engine.check_prompt)
-        self._instruction = GateInstruction(vla.model.embed_text, self._engine.device)
+        self._instruction = GateInstruction(
+            vla.prompt_ids, vla.model.embed_text, self._engine.device
+        )
 
     @classmethod
     def from_pretrained(
@@ -265,7 +267,7 @@ class Policy:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
         pixel_values = self._engine.encode(pixels, observation.images)
-        self._instruction.give(self.gate, observation.instruction, ids)
+        self._instruction.give(self.gate, observation.instruction)
         preprocessed = time.perf_counter()
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
