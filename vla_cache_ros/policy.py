@@ -10,7 +10,6 @@ ROS nor how a gate chooses or a slot is computed. One thread at a time may use a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from contextlib import nullcontext
 import time
 from typing import Any
@@ -20,8 +19,8 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.gates import Gate
+from vla_cache_ros.caching.gates import gate_for
 from vla_cache_ros.caching.gates import LEARNED
-from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
@@ -38,7 +37,6 @@ from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
-from vla_cache_ros.vla.device import check_dtype
 from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.flow.guidance import RealTimeChunking
 from vla_cache_ros.vla.images import check_images
@@ -68,8 +66,17 @@ class Policy:
         chunking: RealTimeChunking | None = None,
     ) -> None:
         """
-        Join a model and a gate; see `from_pretrained` for the arguments.
+        Join a model and a gate.
 
+        unnorm_key, seed: see `from_pretrained`.
+        capture: run steps that are prepared when the policy is made; False runs the layers of
+            transformers one by one, for comparison. The actions are the same.
+        decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
+        reuse_towers: whether the vision towers too compute active patches alone; None does so
+            on a CPU, and runs them whole on a GPU, beside the gate.
+        threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
+        flow_steps: of an action expert's denoising, the checkpoint's own number if None.
+        chunking: how such a chunk is held to the rest of the last one, LeRobot's defaults if None.
         recorder: what records steps, on any device; None records CUDA graphs on a GPU alone.
 
         Raises CheckpointError if the statistics do not fit the model or the key is unknown.
@@ -95,10 +102,12 @@ class Policy:
         self._capture = capture
         self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
         self.cache = self._engine.cache
-        self._threads = Threads(threads) if self._engine.device.type == 'cpu' else None
+        self._on_threads = nullcontext if gpu else Threads(threads).step
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instructions = Instructions(vla.prompt_ids, self._engine.check_prompt)
-        self._instruction = GateInstruction(vla.model.embed_text, self._engine.device)
+        self._instruction = GateInstruction(
+            vla.prompt_ids, vla.model.embed_text, self._engine.device
+        )
 
     @classmethod
     def from_pretrained(
@@ -110,13 +119,8 @@ class Policy:
         reuse: float | None = 0.5,
         unnorm_key: str | None = None,
         seed: int = 0,
-        capture: bool = True,
-        decoding: str = 'jacobi',
-        reuse_towers: bool | None = None,
-        threads: int = 0,
         images: Mapping[str, Any] | None = None,
-        flow_steps: int | None = None,
-        chunking: RealTimeChunking | None = None,
+        **options: Any,
     ) -> Policy:
         """
         Load a checkpoint and return a policy for it.
@@ -133,16 +137,9 @@ class Policy:
         unnorm_key: data set whose statistics scale the actions; may be left out where the
             checkpoint has one.
         seed: of the random numbers of a gate given by name, and of a diffusion head's noise.
-        capture: run steps that are prepared when the policy is made; False runs the layers of
-            transformers one by one, for comparison. The actions are the same.
-        decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
-        reuse_towers: whether the vision towers too compute active patches alone; None does so
-            on a CPU, and runs them whole on a GPU, beside the gate.
-        threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
         images: in place of what the checkpoint states of its image path: fields of
             `vla.image_path.ImagePath` -> a value, or a sequence with one for each camera.
-        flow_steps: of an action expert's denoising, the checkpoint's own number if None.
-        chunking: how such a chunk is held to the rest of the last one, LeRobot's defaults if None.
+        options: see `Policy`.
 
         Raises ValueError: unknown gate, device, dtype or decoding, reuse or threads out of range,
             no learned gate there.
@@ -151,7 +148,6 @@ class Policy:
         if dtype not in DTYPES:
             raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
         check_device(device)
-        check_dtype(DTYPES[dtype], device)
         if isinstance(gate, str):
             # a typing error shows before minutes of loading
             name, folder = split_gate(gate, reuse)
@@ -160,19 +156,8 @@ class Policy:
                 folder = find_gate(folder or place / FOLDER)
         vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device, images=images)
         if isinstance(gate, str):
-            gate = make_gate(
-                name,
-                reuse=reuse,
-                seed=seed,
-                layers=(layers := vla.config.decoder().num_hidden_layers),
-                asking=layers - bool(vla.config.flow),  # nothing is asked in a prefix's last
-                folder=folder,
-                fingerprint=vla.fingerprint,
-                cameras=vla.config.cameras,
-                tokens=vla.config.tokens,
-            )
-        return cls(vla, gate, unnorm_key, capture, decoding, reuse_towers, seed, threads=threads,
-                   flow_steps=flow_steps, chunking=chunking)  # fmt: skip
+            gate = gate_for(vla, name, reuse, seed, folder)
+        return cls(vla, gate, unnorm_key, seed=seed, **options)
 
     @property
     def family(self) -> str:
@@ -287,7 +272,7 @@ class Policy:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
         pixel_values = self._engine.encode(pixels, observation.images)
-        self._instruction.give(self.gate, observation.instruction, ids)
+        self._instruction.give(self.gate, observation.instruction)
         preprocessed = time.perf_counter()
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
@@ -341,9 +326,6 @@ class Policy:
         with self._on_threads():
             result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
         return self._chunk(result.normalized, observation.proprio)
-
-    def _on_threads(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._threads is None else self._threads.step()
 
     def _chunk(self, normalized: np.ndarray, state: np.ndarray | None) -> ActionChunk:
         return ActionChunk(self.statistics.to_actions(normalized, state), normalized)

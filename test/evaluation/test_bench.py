@@ -107,7 +107,11 @@ def test_a_model_without_a_gate_gets_an_untrained_one_of_its_sizes(vla):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'shape': 'pi0'}, 'shape: expected one of cogact-7b, openvla-7b, .* got .pi0'),
+        ({'shape': 'pi1'}, 'shape: expected one of cogact-7b, openvla-7b, .* got .pi1'),
+        ({'shape': 'openvla-7b', 'cameras': 2}, 'cameras: expected 1 for openvla-7b, got 2'),
+        ({'cameras': 2}, 'cameras: expected a shape beside them, got 2'),
+        ({'shape': 'openvla-7b', 'empty_cameras': 1}, 'empty_cameras: expected the shape smolvla'),
+        ({'shape': 'pi0', 'empty_cameras': -1}, 'empty_cameras: expected at least 0, got -1'),
         ({'shape': 'openvla-7b', 'checkpoint': 'tabletop'}, 'expected no checkpoint beside it'),
         ({'steps': 1}, 'steps: expected at least 2, got 1'),
         ({'reuse': (1.5,)}, 'reuse: expected from 0 to 1, got 1.5'),

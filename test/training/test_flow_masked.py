@@ -17,19 +17,29 @@ from tiny_flow import states
 from tiny_flow import values
 import torch
 from vla_cache_ros.action_distance import action_distance
+from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.training.masked import denoise
+from vla_cache_ros.training.masked import FlowStart
 from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.predictor_losses import Relaxed
 from vla_cache_ros.training.sensitivity import sensitivity
 from vla_cache_ros.training.teacher import dense_step
 from vla_cache_ros.training.unroll import Unroll
+from vla_cache_ros.types import StepPlan
 
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0]])
 REAL = IDS != 0
 EXECUTED = 4
+
+
+class Squares:
+    """Give the towers the cameras' own pictures."""
+
+    def normalize(self, pixels, images):
+        return values(np.stack(images)[None])
 
 
 @pytest.fixture(scope='module', params=FLOWS)
@@ -83,6 +93,33 @@ def test_the_teacher_answers_as_the_dense_model_and_says_what_text_attends_to(mo
     layers, heads = 3, 4
     total = attention.sum(1) / (layers * heads)
     assert (total > 0.5).all() and (total < 1).all()
+
+
+def test_masked_steps_equal_the_engines_gathered_steps(model):
+    # a prompt in a batch, beside a longer one: padding is seen by no one
+    ids, flow = [int(i) for i in IDS[1, :3]], model.config.flow
+    engine, cache = SlotEngine(model, images=Squares(), reuse_towers=True), StaleCache()
+    masks = np.random.default_rng(0).random((4, tokens(model))) < 0.3
+    masks[0] = True
+    masks[2, : model.config.tokens] = False  # one camera rests
+    for step, mask in enumerate(masks):
+        images, state = squares(model, 2, step), states(2, step)
+        size = model.config.picture_size
+        pixels = np.ascontiguousarray(images[1, :, :size, :size])
+        proprio = state[1].numpy()
+        wanted = engine.step(
+            pixels, engine.encode(pixels, list(images[1])), ids, proprio, StepPlan(mask)
+        ).normalized
+        given = (values(images), IDS, REAL, None if flow.state_in_prompt else state)
+        noise = model.action_head.noise(0, step).expand(2, -1, -1)
+        both = torch.from_numpy(mask).float().expand(2, -1)
+        with torch.no_grad():
+            found = masked_step(model, *given, both, cache, start=FlowStart(noise, flow.steps))
+        assert np.abs(found[1].numpy() - wanted).max() < 1e-5, step
+    for layer, kept in enumerate(engine.cache.layers):
+        visual = slice(0, tokens(model))
+        assert torch.allclose(kept.keys[0, :, visual], cache.keys[layer][1], atol=5e-5)
+        assert torch.allclose(kept.values[0, :, visual], cache.values[layer][1], atol=5e-5)
 
 
 def test_without_a_start_the_cache_goes_on_and_no_chunk_is_made(model):

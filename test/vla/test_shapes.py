@@ -5,6 +5,7 @@
 import json
 
 from bench_samples import observe
+from gpu_checks import small
 import numpy as np
 from paths import DATA
 import pytest
@@ -39,9 +40,40 @@ def test_every_tensor_has_the_published_shape():
     assert found == json.loads(PUBLISHED.read_text())
 
 
+def test_flow_models_are_as_large_as_published():
+    """Of each: SigLIP's blocks, the decoder's layers, the expert's layers, millions."""
+    sizes = {'smolvla': (85, 157, 98), 'pi0': (411, 1982, 311), 'pi05': (411, 1982, 425)}
+    for name, wanted in sizes.items():
+        with torch.device('meta'):
+            model = VLAModel(shape_config(name))
+        parts = (
+            model.vision_backbone.featurizer.blocks,
+            model.language_model.model.layers,
+            model.action_head.layers,
+        )
+        found = [sum(p.numel() for p in part.parameters()) / 1e6 for part in parts]
+        assert [round(one) for one in found] == list(wanted), name
+
+
+def test_shapes_take_other_numbers_of_cameras():
+    assert [shape_config('pi05', count).cameras for count in (1, 2, 3)] == [1, 2, 3]
+    assert shape_config('openvla-oft-7b', 3).oft.num_images == 3
+    assert shape_config('smolvla').cameras == 2 and shape_config('cogact-7b', 1).cameras == 1
+    with pytest.raises(ValueError, match='cameras: expected 1 for openvla-7b, got 2'):
+        shape_config('openvla-7b', 2)
+
+
 def test_an_unknown_shape_is_refused():
-    with pytest.raises(ValueError, match='openvla-7b, openvla-oft-7b, got .pi0'):
-        shape_config('pi0')
+    with pytest.raises(ValueError, match='openvla-oft-7b, smolvla, pi0, pi05, got .pi1'):
+        shape_config('pi1')
+
+
+def test_a_state_in_the_prompt_changes_it_and_not_its_length():
+    vla = random_vla(small('pi05'))
+    states = [np.zeros(8), np.full(8, 0.5)]
+    prompts = [vla.prompt_ids('take it', state) for state in states]
+    assert [len(ids) for ids in (*prompts, vla.prompt_ids('take it'))] == [60] * 3
+    assert prompts[0] != prompts[1] and prompts[0][:28] == prompts[1][:28]
 
 
 @pytest.mark.parametrize('causal', [False, True], ids=['oft', 'causal'])

@@ -17,18 +17,24 @@ from vla_cache_ros.vla.files.errors import InputError
 class GateInstruction:
     """Give an instruction that is new to a gate that sees language; the others are not asked."""
 
-    def __init__(self, embed: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        """Take what maps ids `[T]` on a device to embeddings `[T, D]`."""
-        self._embed, self._device = embed, device
+    def __init__(
+        self,
+        encode: Callable[[str], list[int]],
+        embed: Callable[[Tensor], Tensor],
+        device: torch.device,
+    ) -> None:
+        """Take what makes ids of an instruction, and maps them on a device to embeddings."""
+        self._encode, self._embed, self._device = encode, embed, device
         self._given: tuple[object, str] = (None, '')
 
     @torch.no_grad()
-    def give(self, gate: Any, instruction: str, ids: list[int]) -> None:
-        """Give the mean of the prompt's embeddings."""
+    def give(self, gate: Any, instruction: str) -> None:
+        """Give the mean of the prompt's embeddings, the same whatever the robot's state."""
         given = (gate, instruction)
         if given == self._given or not getattr(gate, 'language_dim', 0):
             return
-        gate.instruct(self._embed(torch.tensor(ids, device=self._device)).float().mean(0))
+        ids = torch.tensor(self._encode(instruction), device=self._device)
+        gate.instruct(self._embed(ids).float().mean(0))
         self._given = given
 
 

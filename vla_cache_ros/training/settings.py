@@ -42,7 +42,7 @@ class GateTraining(Settings):
     price: Annotated[float, Bounds(0)] | None = None
     """Fixed price of recomputing (lambda), in place of a target."""
     relative: bool = True
-    """Let an action error count by how slow the motion is."""
+    """Let an action error count by how slow the motion is; not for actions that are targets."""
     peak: Annotated[float, Bounds(0)] = 2e-3
     """Peak learning rate."""
     language: bool = True

@@ -103,7 +103,7 @@ class Statistics:
         return self.proprio.normalize(self.checked(state)).astype(np.float32)
 
     def checked(self, state: np.ndarray | None) -> np.ndarray:
-        """Return a raw robot state `[P]` in float64; raises InputError for one that does not fit."""
+        """Return a raw state `[P]` in float64; raises InputError for one that does not fit."""
         if self.proprio is None:
             raise CheckpointError(
                 f"statistics of {self.key}: expected the key 'proprio', found none"

@@ -30,7 +30,6 @@ from vla_cache_ros.vla.flow.published import FLOW_SHAPES
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.lerobot.letterbox import Letterbox
 from vla_cache_ros.vla.lerobot.letterbox import LetterboxPath
-from vla_cache_ros.vla.lerobot.prompts import BINS
 from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.quantized import compute_dtype
 from vla_cache_ros.vla.quantized import lighten
@@ -75,7 +74,7 @@ class RandomVLA(LoadedVLA):
         if state is None:
             return list(self.prompt)
         # a token for each digit, and for the blank before
-        words = ''.join(f' {number:03d}' for number in np.digitize(state, BINS))
+        words = ''.join(f' {int(128 * number + 128):03d}' for number in state)
         return [*self.prompt[: len(self.prompt) - len(words)], *map(ord, words)]
 
 

@@ -23,6 +23,7 @@ from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.motion import MotionGate
 from vla_cache_ros.caching.gates.random_choice import RandomGate
 from vla_cache_ros.caching.gates.vla_cache import VlaCacheGate
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 RULES: dict[str, type] = {
     gate.name: gate for gate in (DenseGate, RandomGate, MotionGate, VlaCacheGate, EveryGate)
@@ -109,3 +110,21 @@ def make_gate(
     if name == VlaCacheGate.name:
         return VlaCacheGate(reuse, max_age, recovery, seed, layers, asking)
     return RULES[name].make(reuse=reuse, max_age=max_age, recovery=recovery, seed=seed)
+
+
+def gate_for(
+    vla: LoadedVLA, name: str, reuse: float | None, seed: int, folder: str | Path | None
+) -> Gate:
+    """Return a gate for a loaded model; arguments and errors as for `make_gate`."""
+    layers = vla.config.decoder().num_hidden_layers
+    return make_gate(
+        name,
+        reuse=reuse,
+        seed=seed,
+        layers=layers,
+        asking=layers - bool(vla.config.flow),  # nothing is asked in a prefix's last
+        folder=folder,
+        fingerprint=vla.fingerprint,
+        cameras=vla.config.cameras,
+        tokens=vla.config.tokens,
+    )

@@ -60,7 +60,11 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
     checkpoint, shape, device = asked.checkpoint, asked.shape, asked.device
     if checkpoint is not None and shape is not None:
         raise ValueError(f'shape: expected no checkpoint beside it, got {checkpoint!r}')
-    config = None if shape is None else shape_config(shape)
+    config = None if shape is None else shape_config(shape, asked.cameras)
+    if shape is None and asked.cameras is not None:
+        raise ValueError(f'cameras: expected a shape beside them, got {asked.cameras}')
+    if asked.empty_cameras and not (config and config.flow):
+        raise ValueError('empty_cameras: expected the shape smolvla, pi0 or pi05 beside them')
     steps = asked.steps or (STEPS if shape is None else SHAPE_STEPS)
     dtype = asked.dtype or ('float32' if shape is None else 'bfloat16')
     if dtype not in DTYPES:
@@ -83,10 +87,11 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
     saved = variants.find_saved_gate(vla)
     reuses = asked.reuse or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
     listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
-    actors, memory = _start(listed, vla, saved or variants.untrained_gate(vla), first, device)
+    gate, empty = saved or variants.untrained_gate(vla), asked.empty_cameras
+    actors, memory = _start(listed, vla, gate, first, device, empty)
 
     text = text_tokens(vla, first[0].instruction)
-    compute, empty = compute_dtype(DTYPES[dtype], device), asked.empty_cameras
+    compute = compute_dtype(DTYPES[dtype], device)
     costs = Costs(vla.config, compute, len(vla.statistics().action), DTYPES[dtype], empty)
     weight_bytes = sum(p.nbytes for p in vla.model.parameters())
     rates = functools.partial(
@@ -107,6 +112,8 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         'dtype': dtype,
         'device': device,
         'seed': asked.seed,
+        'cameras': vla.config.cameras,
+        'empty_cameras': empty,
         'warmup_steps': warmup + 1,
         **summarize(samples, costs, machine, memory, dtype),
         'busy': None if loaded is None else beside(asked.busy, samples, loaded),
@@ -129,13 +136,16 @@ def _start(
     saved: SavedGate,
     warmup: Sequence[Observation],
     device: str,
+    empty_cameras: int,
 ) -> tuple[dict[Variant, Any], dict[Variant, dict[str, float]]]:
     """Make and warm up every actor, one after the other, and see what memory each takes."""
     actors: dict[Variant, Any] = {}
     memory: dict[Variant, dict[str, float]] = {}
     for variant in tqdm(listed, unit='variant'):
         before = held_mib(device)
-        actors[variant] = actor = variants.make_actor(variant, vla, saved)
+        actors[variant] = actor = variants.make_actor(
+            variant, vla, saved, empty_cameras=empty_cameras
+        )
         for observation in warmup:
             actor.act(fit_cameras(observation, vla.config.cameras))
         cache = actor.cache_bytes if variant.gate == variants.HF else actor.cache.memory_bytes()

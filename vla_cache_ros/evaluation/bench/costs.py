@@ -168,8 +168,8 @@ class Costs:
         """Return the work of denoising a chunk, and of what crossed layers make of the prefix."""
         flow = self.config.flow
         keys, width = flow.kv_heads * flow.head_dim, flow.width
-        crossed = sum(map(flow.crossed, range(flow.depth)))
-        project = self._linear(step.visual + step.fixed, keys, keys) * 2 * crossed
+        project = self._linear(step.visual + step.fixed, keys, keys) * 2
+        project *= len(flow.crossed_layers)
         state = self._linear(int(flow.state_row), flow.state_size, width)
         if not step.plain:
             # pi0's state is a row that no other one changes: it passes once

@@ -34,9 +34,9 @@ class Sample:
     """
     Hold one step of one variant.
 
-    episode, step: which observation. text: tokens of the prompt behind the images. active: visual tokens
-    per camera that were recomputed. normalized: the actions `[C, A]`. passes: decoder passes after
-    the prefill.
+    episode, step: which observation. text: tokens of the prompt behind the images. active: visual
+    tokens per camera that were recomputed. normalized: the actions `[C, A]`. passes: decoder
+    passes after the prefill.
     """
 
     episode: int

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 from typing import Any
 
 import torch
@@ -110,14 +111,18 @@ def find_saved_gate(vla: LoadedVLA) -> SavedGate | None:
     folder = vla.folder / FOLDER
     if not (folder / DESCRIPTION).exists():
         return None
-    return load_gate_folder(folder, fingerprint=vla.fingerprint, cameras=vla.config.cameras)
+    config = vla.config
+    return load_gate_folder(
+        folder, fingerprint=vla.fingerprint, cameras=config.cameras, tokens=config.tokens
+    )
 
 
 def untrained_gate(vla: LoadedVLA) -> SavedGate:
     """Return a gate of the sizes that the model needs: it costs what a trained one does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = GateConfig(cameras=vla.config.cameras, language_dim=vla.config.hidden_dim)
+        grid, width = math.isqrt(vla.config.tokens), vla.config.hidden_dim
+        config = GateConfig(cameras=vla.config.cameras, language_dim=width, grid=grid)
         network = GateNetwork(config).requires_grad_(requires_grad=False).eval()
     network.trunk.blocks.to(memory_format=torch.channels_last)  # as those from a folder
     return SavedGate(network, {0.0: 0.0, 1.0: 0.0}, 0.5, {})
@@ -129,23 +134,24 @@ def make_actor(
     saved: SavedGate,
     reuse_towers: bool | None = None,
     recorder: Recorder | None = None,
+    empty_cameras: int = 0,
 ) -> Any:
     """
     Return what acts as the variant says; all of them share the model.
 
-    reuse_towers, recorder: of a policy, see there.
+    reuse_towers, recorder: of a policy, see there. empty_cameras: of the plain loop.
     """
     if variant.gate == HF:
-        return HFLoop(vla)
+        return HFLoop(vla, empty_cameras=empty_cameras)
     gate: Gate
     if variant.gate in LEARNED:
         gate = LEARNED[variant.gate](saved, variant.reuse)
         if variant.gate == FixedLearnedGate.name:
             gate.first_share = 1.0  # every share then starts from the same full step
     else:
-        gate = make_gate(
-            variant.gate, reuse=variant.reuse, layers=vla.config.decoder().num_hidden_layers
-        )
+        layers = vla.config.decoder().num_hidden_layers
+        asking = layers - bool(vla.config.flow)  # nothing is asked in a prefix's last
+        gate = make_gate(variant.gate, reuse=variant.reuse, layers=layers, asking=asking)
     kind = Misled if isinstance(vla, RandomVLA) else Policy
     return kind(
         vla,
