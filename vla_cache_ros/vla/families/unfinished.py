@@ -38,6 +38,11 @@ def refuse_adapter(folder: Path) -> None:
     merged = any((folder / name).exists() for name in (weights.SINGLE, weights.INDEX))
     if not own and (merged or not nested or (folder / 'checkpoints').is_dir()):
         return
+    if (folder / 'config.json').exists() and 'input_features' in read_json(folder / 'config.json'):
+        raise CheckpointError(
+            f'{folder}: expected merged weights, found a PEFT adapter: load it with LeRobot, call '
+            'merge_and_unload(), and save what that returns'
+        )
     config = (folder if own else folder / NESTED) / _ADAPTER[0]
     base = read_json(config).get('base_model_name_or_path') if config.exists() else None
     if not isinstance(base, str) or not re.fullmatch(r'[\w./-]{1,200}', base):

@@ -49,8 +49,7 @@ _ASIDE = {
     *('relative_exclude_joints', 'empty_cameras'),
 }
 _MERGE = (
-    'an adapter without its base: load it with LeRobot, call merge_and_unload(), and save '
-    'what that returns'
+    'a PEFT adapter: load it with LeRobot, call merge_and_unload(), and save what that returns'
 )
 # key -> the one value that is run here, and what another one means
 _FIXED: Mapping[str, tuple[Any, str]] = {
