@@ -166,8 +166,7 @@ class Base:
         if self.model == 'tabletop-pi':
             from recipes.tabletop_pi.flow_base import FlowTrainer
 
-            begin = None if self.checkpoint is None else Path(self.checkpoint)
-            trainer = FlowTrainer(*given, **start, start=begin, held=self.held)
+            trainer = FlowTrainer(*given, **start, held=self.held)
         elif self.model == 'tabletop':
             from recipes.base import BaseTrainer
 

@@ -180,6 +180,11 @@ class Policy:
         return self._vla.config.chunk
 
     @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Return what the cameras are called, in their order; empty where nothing states it."""
+        return self._vla.camera_names
+
+    @property
     def takes_rest(self) -> bool:
         """Say whether `act` makes use of what is left of the last chunk."""
         return self._vla.config.flow is not None

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-import shutil
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from vla_cache_ros.environments.tabletop.robot import CAMERAS
 from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.training.loop import mean_over_processes
-from vla_cache_ros.vla.checkpoint import STATISTICS
 from vla_cache_ros.vla.flow.expert import Memory
 from vla_cache_ros.vla.model import VLAModel
 
@@ -54,28 +52,17 @@ class FlowTrainer(BaseTrainer):
         out: Path,
         towers: Path | None = None,
         seed: int = 0,
-        start: Path | None = None,
         held: Sequence[Path] = (),
     ):
         """
-        Start from OUT/base.pt if it exists, else from another run, else from random weights.
+        Start from OUT/base.pt if it exists, else from random weights on towers of stage 1.
 
-        towers: those of stage 1. start: base.pt of another run, whose heads go on as well. held:
-        frames that the model never learns from, to measure sampled chunks on.
+        held: frames that the model never learns from, to measure sampled chunks on.
         """
-        if start is not None and not (out / STATISTICS).exists():
-            out.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(start.with_name(STATISTICS), out / STATISTICS)
         super().__init__(directories, out, towers, seed)
-        self.auxiliary = 0.5
         self._late: Tensor | None = None
         layers = self.model.language_model.model.layers
         layers[LAYERS - 2].register_forward_hook(self._keep_late)
-        if start is not None and self.loop.done == 0:
-            found = torch.load(start, 'cpu', weights_only=True)
-            for module in (self.model, self.averaged):
-                module.load_state_dict(found['average'])
-            self.heads.load_state_dict(found['heads'])
         self.bounds = self.norm_stats[self.domain.name]
         processes = self.accelerator.num_processes
         self.held = None

@@ -9,7 +9,9 @@ from controller_world import START
 from controller_world import World
 import numpy as np
 import pytest
+from vla_cache_ros.control.chunking import Leftover
 from vla_cache_ros.control.step_report import active_tokens
+from vla_cache_ros.control.step_report import read_report
 from vla_cache_ros.control.step_report import step_report
 
 
@@ -150,3 +152,22 @@ def test_step_report_keeps_tokens_and_stamps():
     assert report['image_stamps'] == [START]
     assert report['command_stamp'] == START
     assert report['episode'] == 3
+    assert not {'rest', 'delay'} & set(report)
+
+
+def test_step_report_says_how_much_of_the_chunk_before_the_inference_was_told():
+    world = World()
+    world.image()
+    world.think()
+    outcome, _, _ = world.done[0]
+    text = step_report(
+        outcome.report,
+        outcome.chunk,
+        outcome.frames,
+        episode=0,
+        published=0,
+        timings={},
+        left=Leftover(np.zeros((5, 7)), 2),
+    )
+    report = read_report(text)
+    assert (report['rest'], report['delay']) == (5, 2)

@@ -58,6 +58,39 @@ def test_absolute_targets_are_reached_by_the_end_of_their_action():
     np.testing.assert_allclose(positions(made)[-1], [0.4, -0.2], atol=2e-3)
 
 
+def test_numbers_in_the_models_own_units_become_rad_with_their_sign_and_zero():
+    made = world(
+        joint_actions='absolute',
+        joint_scale=(0.01, -0.02),
+        joint_offset=(0.1, -0.3),
+        max_joint_velocity=(50.0,),
+    )
+    made.policy.action = np.array([30.0, -20.0, 1.0])
+    made.image()
+    assert made.think()
+    made.advance(120, follow=True)
+    np.testing.assert_allclose(positions(made)[-1], [0.4, 0.1], atol=2e-3)
+
+
+def test_changes_are_scaled_and_know_no_zero():
+    made = world(joint_scale=(0.01, -0.02), joint_offset=(0.1, -0.3))
+    made.policy.action = np.array([2.0, 0.5, 1.0])
+    made.image()
+    assert made.think()
+    made.advance(380, follow=True)
+    np.testing.assert_allclose(positions(made)[-1], [0.38, 0.06], atol=1e-9)
+
+
+def test_grippers_among_the_joints_move_as_these_and_nothing_else_is_sent():
+    made = world(gripper_output='joint')
+    made.policy.action = np.array([0.02, -0.01])
+    made.image()
+    assert made.think()
+    made.advance(380, follow=True)
+    np.testing.assert_allclose(positions(made)[-1], [0.38, 0.06], atol=1e-9)
+    assert {c.gripper for _, c in made.sent} == {None}
+
+
 def test_slower_rate_stretches_the_same_way():
     made = world()
     made.controller.pace.period *= 2
@@ -142,6 +175,63 @@ def test_checkpoint_whose_actions_are_not_those_of_the_joints_is_refused_with_bo
         warm_up(policy, VLAParameters(image_topics=('a', 'b')))
     policy.action = np.zeros(3)
     warm_up(policy, joints)
+    alone = VLAParameters(image_topics=('a', 'b'), **SETTINGS, gripper_output='joint')
+    with pytest.raises(ValueError, match=r'of 2 numbers .* arm_joints \(shoulder, elbow\), got 3'):
+        warm_up(policy, alone)
+    policy.action = np.zeros(2)
+    warm_up(policy, alone)
+
+
+CAMERAS = {'image_topics': ('a', 'b'), **SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ('names', 'parameters', 'complaint'),
+    [
+        (
+            ('front', 'wrist'),
+            CAMERAS | {'camera_names': ('wrist', 'front')},
+            'camera_names: expected front, wrist, as this checkpoint orders its cameras, got '
+            'wrist, front; image_topics would be b, a',
+        ),
+        (
+            ('front', 'wrist', 'side'),
+            CAMERAS | {'camera_names': ('front', 'wrist')},
+            'camera_names: expected front, wrist, side, as this checkpoint orders its cameras, '
+            'got front, wrist; image_topics would be a, b, (no camera for side)',
+        ),
+        (
+            (),
+            CAMERAS | {'camera_names': ('front', 'wrist')},
+            'camera_names: expected none, as this checkpoint orders its cameras, got front, '
+            'wrist; image_topics would be ',
+        ),
+        (
+            ('front', 'wrist', 'side'),
+            CAMERAS,
+            'image_topics: expected 3 in the order front, wrist, side for this checkpoint, got 2 '
+            '(a, b)',
+        ),
+        ((), CAMERAS, 'image_topics: expected 3 for this checkpoint, got 2 (a, b)'),
+    ],
+    ids=['order', 'lacking', 'nameless', 'number', 'nameless number'],
+)
+def test_cameras_that_are_not_the_checkpoints_are_refused_with_its_order(
+    names, parameters, complaint
+):
+    policy = FakePolicy()
+    policy.camera_names, policy.num_images = names, len(names) or 3
+    with pytest.raises(ValueError) as error:
+        warm_up(policy, VLAParameters(**parameters))
+    assert str(error.value) == complaint
+
+
+def test_cameras_in_the_order_of_the_checkpoint_are_taken():
+    policy = FakePolicy()
+    policy.camera_names, policy.action = ('front', 'wrist'), np.zeros(3)
+    warm_up(policy, VLAParameters(**CAMERAS, camera_names=('front', 'wrist')))
+    one = VLAParameters(**CAMERAS, camera_names=('front',)).contradiction()
+    assert one.startswith('camera_names: expected none, or one for each of image_topics, got')
 
 
 @pytest.mark.parametrize(
@@ -154,6 +244,9 @@ def test_checkpoint_whose_actions_are_not_those_of_the_joints_is_refused_with_bo
             'joint_lower: expected 2 numbers, one for each of arm_joints, ',
         ),
         ({'joint_upper': ()}, 'joint_upper: expected 2 numbers, one for each of arm_joints, got'),
+        ({'joint_scale': (1.0,)}, 'joint_scale: expected none or 2 numbers, one for each of arm_'),
+        ({'joint_scale': (1.0, 0.0)}, 'joint_scale: expected numbers other than 0, got [1.0, 0.0'),
+        ({'joint_offset': (0.0,) * 3}, 'joint_offset: expected none or 2 numbers, one for each'),
         ({'joint_lower': (0.0, 1.0)}, 'joint_lower: expected less than joint_upper ([1.0, 1.0])'),
         ({'max_joint_velocity': (1.0,) * 3}, 'max_joint_velocity: expected 1 or 2 numbers, one'),
         ({'max_joint_acceleration': (1.0,) * 3}, 'max_joint_acceleration: expected 1 or 2 numb'),
@@ -166,7 +259,14 @@ def test_contradiction_of_joint_parameters_is_one_line(changed, complaint):
     assert found.startswith(complaint) and '\n' not in found
     # nothing of it concerns an arm that is commanded by its end effector
     changed = {'output': 'twist'} | changed
-    assert VLAParameters(**(SETTINGS | changed)).contradiction() == ''
+    if 0.0 not in changed.get('joint_scale', ()):
+        assert VLAParameters(**(SETTINGS | changed)).contradiction() == ''
+
+
+def test_grippers_among_the_joints_need_joints():
+    complaint = 'gripper_output: expected joint_positions or joint_trajectory as output with joint'
+    assert VLAParameters(gripper_output='joint').contradiction() == f'{complaint}, got joint'
+    assert VLAParameters(**SETTINGS, gripper_output='joint').contradiction() == ''
 
 
 def test_a_persons_twist_takes_joints_over_and_stops_them_by_name():

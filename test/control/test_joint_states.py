@@ -10,6 +10,7 @@ import pytest
 from sensor_msgs.msg import JointState
 from vla_cache_ros.control.sensing.joints import JointStates
 from vla_cache_ros.control.sensing.joints import REORDERED
+from vla_cache_ros.control.sensing.robot import state_layout
 from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.control.sensing.states import StateLayout
 from vla_cache_ros.control.vla_parameters import VLAParameters
@@ -157,6 +158,30 @@ def test_a_state_of_another_size_than_the_models_is_refused(layout, size, told):
 def test_scales_of_another_number_than_the_fingers_are_refused(numbers):
     with pytest.raises(ValueError, match='finger_scale: expected 2 numbers'):
         StateLayout(FINGERS, finger_scale=numbers)
+
+
+def test_joints_enter_the_state_in_the_models_own_units():
+    layout = StateLayout(
+        (), arm_joints=('a', 'b'), joint_scale=(0.01, -0.02), joint_offset=(0.1, 0)
+    )
+    np.testing.assert_allclose(layout.vector(None, {'a': 0.4, 'b': 0.4}), [30.0, -20.0], rtol=1e-6)
+    with pytest.raises(
+        ValueError, match='joint_scale: expected 2 numbers, one for each arm joint'
+    ):
+        StateLayout((), arm_joints=('a', 'b'), joint_scale=(1.0, 0.0))
+    with pytest.raises(ValueError, match='joint_offset: expected 1 numbers'):
+        StateLayout((), arm_joints=('a',), joint_offset=(0.0, 0.0))
+
+
+def test_state_of_fourteen_joints_whose_grippers_are_among_them_ends_with_them():
+    joints = tuple(f'joint{number}' for number in range(14))
+    given = VLAParameters(
+        output='joint_positions', state_space='joints', arm_joints=joints, gripper_output='joint'
+    )
+    layout = state_layout(given)
+    layout.check(14)
+    positions = {name: 0.1 * number for number, name in enumerate(joints)}
+    np.testing.assert_allclose(layout.vector(None, positions), 0.1 * np.arange(14), rtol=1e-6)
 
 
 def test_joint_space_without_joints_contradicts_itself():

@@ -104,6 +104,30 @@ def test_actions_in_the_past_of_a_late_chunk_are_counted_at_the_rate_they_were_p
     assert play(playback, 400, 600) == [102] * 10
 
 
+@pytest.mark.parametrize(
+    ('since', 'first'), [(0, 0), (149, 1), (151, 2), (320, 3), (449, 4), (451, None), (-80, 0)]
+)
+def test_what_is_left_begins_with_the_action_nearest_to_a_time(since, first):
+    playback = player()
+    assert playback.left(0) is None
+    playback.start(chunk(0, 5), now=0)
+    left = playback.left(since * MS)
+    assert (None if left is None else left[:, 0].tolist()) == (
+        None if first is None else list(range(first, 5))
+    )
+
+
+def test_what_is_left_is_of_the_newest_chunk_and_follows_the_period():
+    playback = player(blend=80 * MS)
+    playback.start(chunk(0, 5), now=0, since=0)
+    play(playback, 0, 200)
+    playback.start(chunk(10, 5), now=200 * MS, since=200 * MS)
+    playback.change_period(200 * MS, now=200 * MS)
+    assert playback.left(600 * MS)[:, 0].tolist() == [12, 13, 14]
+    playback.stop()
+    assert playback.left(600 * MS) is None
+
+
 def test_chunk_takes_over_evenly_in_the_time_of_the_blend():
     playback = player(blend=80 * MS)
     playback.start(chunk(0), now=0, since=0)

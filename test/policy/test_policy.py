@@ -5,6 +5,7 @@
 from concurrent.futures import ThreadPoolExecutor
 import json
 
+from lerobot_folders import GOLDENS
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
@@ -314,3 +315,13 @@ def test_statistics_of_another_robot_are_refused_at_load(tmp_path):
     path.write_text(json.dumps(statistics))
     with pytest.raises(CheckpointError, match='action: expected 7 values'):
         Policy.from_pretrained(folder)
+
+
+def test_flow_steps_may_stand_behind_the_name_of_a_checkpoint():
+    folder = GOLDENS / 'pi05'
+    assert load_checkpoint(f'{folder},flow_steps=3').config.flow.steps == 3
+    assert load_checkpoint(folder).config.flow.steps == 10
+    with pytest.raises(CheckpointError, match='steps: expected 1 to 1000'):
+        load_checkpoint(f'{folder},flow_steps=0')
+    with pytest.raises(CheckpointError, match='found a model that does not denoise'):
+        load_checkpoint('tabletop,flow_steps=3')

@@ -105,16 +105,6 @@ def test_training_lowers_the_loss_resumes_and_keeps_the_tower(shards, tmp_path):
     assert again.loop.done == 12 and loss(again)[0] == pytest.approx(after[0], rel=0.05)
 
 
-def test_another_run_goes_on_from_the_averaged_weights(shards, tmp_path):
-    first = FlowTrainer([shards], tmp_path / 'first')
-    first.train(until=2, batch=2, keep=80, peak=1e-3)
-    second = FlowTrainer([shards], tmp_path / 'second', start=tmp_path / 'first' / 'base.pt')
-    wanted = first.averaged.state_dict()
-    assert second.loop.done == 0
-    assert all(torch.equal(v, wanted[k]) for k, v in second.model.state_dict().items())
-    assert second.norm_stats == first.norm_stats
-
-
 def test_the_held_out_error_is_that_of_whole_chunks(shards, tmp_path):
     trainer = FlowTrainer([shards], tmp_path, held=[shards])
     trainer.measure()

@@ -3,6 +3,7 @@
 """The shipped parameter files suit their nodes, alone and laid over one another."""
 
 from dataclasses import fields
+from itertools import product
 
 from paths import ROOT
 import pytest
@@ -22,7 +23,10 @@ KINDS = {
 ROBOTS = ('ur5e_servo', 'franka_pose')
 JOINTS = ('ur5e_joints',)  # robots for checkpoints whose actions are joints
 MODELS = ('openvla_7b', 'openvla_oft_libero')
+JOINT_MODELS = ('ur5e_pi05',)  # whose actions are those of joints, to be laid over such a robot
 COMPLETE = ('tabletop', 'tabletop-openvla')
+BY_JOINTS = ('so101_smolvla', 'aloha_pi0')  # robot and checkpoint in one
+ALL = (*ROBOTS, *JOINTS, *MODELS, *JOINT_MODELS, *COMPLETE, *BY_JOINTS)
 OTHERS = (
     'gz_bridge',
     'bag_qos',
@@ -39,10 +43,10 @@ def entries(name):
 
 def test_every_config_file_is_of_a_known_sort():
     found = {path.stem for path in (ROOT / 'config').iterdir()}
-    assert found == {*ROBOTS, *JOINTS, *MODELS, *COMPLETE, *OTHERS}
+    assert found == {*ALL, *OTHERS}
 
 
-@pytest.mark.parametrize('name', [*ROBOTS, *JOINTS, *MODELS, *COMPLETE])
+@pytest.mark.parametrize('name', ALL)
 def test_parameter_file_names_known_parameters_and_repeats_no_default(name):
     for node, values in entries(name).items():
         known = {one.name: one for one in fields(KINDS[node])}
@@ -53,8 +57,8 @@ def test_parameter_file_names_known_parameters_and_repeats_no_default(name):
 
 @pytest.mark.parametrize(
     'names',
-    [(name,) for name in (*ROBOTS, *JOINTS, *MODELS, *COMPLETE)]
-    + [(robot, model) for robot in ROBOTS for model in MODELS],
+    [(name,) for name in ALL if name not in JOINT_MODELS]
+    + [*product(ROBOTS, MODELS), *product(JOINTS, JOINT_MODELS)],
     ids='+'.join,
 )
 def test_parameters_of_a_robot_and_a_model_do_not_contradict_one_another(names):
@@ -65,8 +69,9 @@ def test_parameters_of_a_robot_and_a_model_do_not_contradict_one_another(names):
     assert VLAParameters(**lists).contradiction() == ''
 
 
-@pytest.mark.parametrize('robot', ROBOTS)
-@pytest.mark.parametrize('model', MODELS)
+@pytest.mark.parametrize(
+    ('robot', 'model'), [*product(ROBOTS, MODELS), *product(JOINTS, JOINT_MODELS)]
+)
 def test_model_file_leaves_the_robots_parameters_alone(robot, model):
     assert not set(entries(robot)['vla_node']) & set(entries(model)['vla_node'])
 
@@ -79,16 +84,18 @@ def test_file_of_a_real_robot_bounds_the_arm_and_leaves_it_in_a_dry_run(robot):
     assert VLAParameters().dry_run
 
 
-@pytest.mark.parametrize('robot', JOINTS)
-def test_file_of_a_robot_by_its_joints_bounds_each_and_leaves_it_in_a_dry_run(robot):
+@pytest.mark.parametrize(
+    ('robot', 'joints'), [('ur5e_joints', 6), ('so101_smolvla', 6), ('aloha_pi0', 14)]
+)
+def test_file_of_a_robot_by_its_joints_bounds_each_and_leaves_it_in_a_dry_run(robot, joints):
     values = entries(robot)['vla_node']
     count = len(values['arm_joints'])
-    assert count == len(values['joint_lower']) == len(values['joint_upper']) == 6
+    assert count == len(values['joint_lower']) == len(values['joint_upper']) == joints
     assert {'max_joint_velocity', 'max_joint_acceleration'} <= set(values)
     assert 'dry_run' not in values
 
 
-@pytest.mark.parametrize('name', [*MODELS, *COMPLETE])
+@pytest.mark.parametrize('name', [*MODELS, *JOINT_MODELS, *COMPLETE, *BY_JOINTS])
 def test_cameras_of_a_file_are_recorded(name):
     values = entries(name)
     recorded = values.get('recorder', {}).get('topics', RecorderParameters().topics)

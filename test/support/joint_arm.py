@@ -35,11 +35,11 @@ class JointArm:
     Their `twists` get what every command moves, so that `moving` and `still` hold for it too.
     """
 
-    def __init__(self, outside):
+    def __init__(self, outside, joints=JOINTS):
         """Begin at zero."""
-        self.outside = outside
+        self.outside, self.joints = outside, joints
         self.commands = []
-        outside.arm = dict.fromkeys(JOINTS, 0.0)
+        outside.arm = dict.fromkeys(joints, 0.0)
         outside.create_subscription(
             Float64MultiArray, 'joint_position_commands', self._follow, COMMAND
         )
@@ -47,6 +47,6 @@ class JointArm:
     def _follow(self, message):
         before = self.commands[-1] if self.commands else list(self.outside.arm.values())
         self.commands.append(list(message.data))
-        self.outside.arm = dict(zip(JOINTS, message.data, strict=True))
+        self.outside.arm = dict(zip(self.joints, message.data, strict=True))
         moved = np.subtract(message.data, before)
         self.outside.twists.append((0.0, moved, time.monotonic(), ''))

@@ -112,6 +112,11 @@ class Surroundings(Node):
         """Latch an instruction."""
         self._instruction.publish(String(data=text))
 
+    def film(self, *topics):
+        """Have other cameras from now on."""
+        self.pictures = {topic: picture() for topic in topics}
+        self._images = {topic: self.create_publisher(Image, topic, 1) for topic in topics}
+
     def compress(self, *topics):
         """Send PNG on <topic>/compressed from now on."""
         pixels = np.full((48, 64, 3), 120, np.uint8)

@@ -28,7 +28,7 @@ class ImageParameters(Parameters):
         'what each of image_topics is called where the checkpoint was trained (front for '
         'observation.images.front), to be held against its names and their order; empty: not '
         'compared',
-        pattern=r'[\w.]+',
+        pattern='.+',
     )
     image_transport: tuple[str, ...] = parameter(
         ('raw',),

@@ -76,8 +76,7 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
 def _check_cameras(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
     """Raise ValueError, naming which camera belongs where, unless all are there in their order."""
     topics = parameters.image_topics
-    names = [name.rsplit('.', 1)[-1] for name in policy.camera_names]
-    given = [name.rsplit('.', 1)[-1] for name in parameters.camera_names]
+    names, given = policy.camera_names, parameters.camera_names
     if given and given != names:
         known = dict(zip(given, topics, strict=True))
         places = [known.get(name, f'(no camera for {name})') for name in names]

@@ -161,8 +161,9 @@ def load_checkpoint(
     check_dtype(dtype, device)
     folder, (_, said) = resolve(name), split_name(name)
     with enough_memory(folder, dtype), weights.unchanged(folder, HUB_FILES):
+        steps = said.pop('flow_steps', None)
         oft = {**said, **(oft or {})} or None
-        vla = _load(folder, dtype, device, oft, images, need_tokenizer)
+        vla = _load(folder, dtype, device, oft, steps, images, need_tokenizer)
     logging.getLogger(__name__).info('%s: %s', folder, vla.summary)
     return vla
 
@@ -172,6 +173,7 @@ def _load(
     dtype: torch.dtype,
     device: str,
     oft: Mapping[str, Any] | None,
+    steps: Any,
     images: Mapping[str, Any] | None,
     need_tokenizer: bool,
 ) -> LoadedVLA:
@@ -180,7 +182,7 @@ def _load(
     _check_unquantized(folder, raw)
     family = find_family(folder, raw) if oft is None else OpenVLAOFT()
     source = family.read(folder, raw) if oft is None else OpenVLAOFT().read(folder, raw, oft)
-    config = source.config
+    config = source.config if steps is None else source.config.with_steps(steps)
     if source.assumed:
         warnings.warn(f'{folder}: {source.assumed}', stacklevel=4)
     pictures = source.images.for_cameras(config.cameras, images)

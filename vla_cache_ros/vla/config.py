@@ -233,6 +233,15 @@ class VLAConfig:
         """Return the same model read as an OFT model (or, with None, as a causal one)."""
         return replace(self, oft=oft)
 
+    def with_steps(self, steps: Any) -> VLAConfig:
+        """Return a flow model that denoises in so many steps; CheckpointError for another one."""
+        if self.flow is None:
+            raise CheckpointError(
+                'flow_steps: expected a checkpoint of SmolVLA, pi0 or pi0.5, found a model that '
+                'does not denoise; leave it out'
+            )
+        return replace(self, head=replace(self.flow, steps=steps))
+
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], source: str = 'config.json') -> VLAConfig:
         """

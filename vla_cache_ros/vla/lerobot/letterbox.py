@@ -65,6 +65,8 @@ class LetterboxPath:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return a uint8 RGB image `[H, W, 3]` as a uint8 square."""
+        if image.shape[:2] == (self.size, self.size) and not self.rotation:
+            return image
         square = self.square(image)[0].permute(1, 2, 0)
         return square.mul_(255).round_().to(torch.uint8).contiguous().numpy()
 
