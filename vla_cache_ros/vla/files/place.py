@@ -24,7 +24,8 @@ def split_name(name: str | Path) -> tuple[str, dict[str, Any]]:
     """
     Return a checkpoint's name and what is said of it behind: `runs/mine,num_images=1,chunk=25`.
 
-    The latter are fields of OftConfig, or `flow_steps`. A folder that is called just so keeps its name.
+    The latter are fields of OftConfig, or `flow_steps`. A folder that is called just so keeps its
+    name.
     """
     found = re.fullmatch(r'(.+?)((?:,\w+=[^,=/]*)+)', str(name))
     if found is None or Path(name).is_dir():
