@@ -39,6 +39,7 @@ JITTER = 1.5 / 128  # normalised, half width: a state's text must not be learned
 SAMPLES = 64  # held-out frames and process
 KEEP = 80  # visual tokens that those are judged from, beside all
 MEASURE_EVERY = 250  # updates
+DIMENSIONS = ('dx', 'dy', 'dz', 'drx', 'dry', 'drz', 'gripper')
 
 
 class FlowTrainer(BaseTrainer):
@@ -138,8 +139,12 @@ class FlowTrainer(BaseTrainer):
         figures = [few.mean().item(), full.mean().item(), *full.tolist()]
         figures = mean_over_processes(self.accelerator, figures)
         if self.main:
-            with (self.out / 'held.csv').open('a') as file:
-                file.write(f'{self.loop.done},' + ','.join(f'{f:.4f}' for f in figures) + '\n')
+            curve = self.out / 'held.csv'
+            header = '' if curve.exists() else f'update,few,all,{",".join(DIMENSIONS)}\n'
+            with curve.open('a') as file:
+                file.write(
+                    header + f'{self.loop.done},' + ','.join(f'{f:.4f}' for f in figures) + '\n'
+                )
 
     def chunk_errors(self, rows: np.ndarray, keep: int | None = None) -> Tensor:
         """Return the errors [A] of the averaged weights' chunks on some held-out frames."""

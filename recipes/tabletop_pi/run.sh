@@ -14,6 +14,13 @@ two="torchrun --standalone --nproc_per_node 2 -m"
 python -m recipes demos --student tabletop --out data/tabletop --frames 4000 --seed 30000000
 $two recipes towers $data --model tabletop-pi --out run --steps 520 --batch 12 --seed 0
 
-base="$two recipes base --model tabletop-pi --towers run/towers.pt --batch 8 --seed 0"
-$base $data --out run/base --until 4600 --keep 80 --peak 0.0012
-$base $data --out run/base --until 5200 --keep 128 --peak 0.0008 --full-every 2
+base="$two recipes base --model tabletop-pi --towers run/towers.pt --batch 8 --seed 0 --out run/pi"
+$base $data --until 4600 --keep 80 --peak 0.0012  # was stopped at update 3850
+$base $data --until 4400 --keep 128 --peak 0.0008 --full-every 2
+
+# one round of DAgger: the first model acts, the expert says what to do
+python -m recipes demos --student run/pi/model --out data/pi/a --frames 3500 --seed 32000000
+python -m recipes demos --student run/pi/model --out data/pi/b --frames 3500 --seed 33000000
+student="--data data/pi/a --data data/pi/b"
+$base $data $student $student --until 5000 --keep 128 --peak 0.0008 --full-every 2
+# run/pi/model is the checkpoint that ships

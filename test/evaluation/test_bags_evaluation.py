@@ -13,6 +13,7 @@ from bag_samples import START
 from bag_samples import strange
 from bag_samples import write_bag
 from fake_policy import FakePolicy
+from lerobot_folder import lerobot_folder
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
@@ -107,6 +108,32 @@ def test_live_actions_are_compared_where_the_same_gate_ran(tmp_path):
     assert result.chosen_live
     lines = live_lines(bag_figures([result], ['dense', 'other']))
     assert len(lines) == 1 and 'at 1 of them' in lines[0]
+
+
+def test_inference_is_told_of_the_chunk_before_what_the_live_one_was(tmp_path):
+    stamps = [[START + ms * MS] * 2 for ms in (400, 800, 1200, 1600)]
+    chunk = (np.arange(8.0)[:, None] * np.ones(7)).tolist()
+    same = [FakePolicy().action.tolist()] * 8
+
+    def said(index, step, **other):
+        at = stamps[index]
+        return (400 * index + 500, report(1, step, at, at, **other))
+
+    messages = live(
+        [
+            said(0, 0, actions=chunk),
+            said(1, 1, actions=same, rest=5, delay=2),
+            said(2, 3, actions=same, rest=5, delay=2),  # the report before it is lost
+            said(3, 4, actions=same, rest=9, delay=2),  # more than there was
+        ]
+    )
+    actors = policies()
+    result = run_bag(task(write_bag(tmp_path / 'bag', messages)), actors)
+    first, second, *others = actors[OTHER].left[1:]  # the first warms up
+    assert first == (None, 0) and others == [(None, 0)] * 2
+    assert second[0][:, 0].tolist() == [3, 4, 5, 6, 7] and second[1] == 2
+    # where it was told otherwise the live actions are no measure
+    assert [s.gates['dense'].live for s in result.steps] == [pytest.approx(7.02), 0, None, None]
 
 
 def test_a_gap_within_an_episode_drops_the_cache_as_it_does_live(tmp_path):
@@ -233,6 +260,21 @@ def test_several_bags_become_one_report_and_a_broken_one_stops_no_other(
     assert 'src="http' not in page and 'href="http' not in page
     printed = capsys.readouterr()
     assert 'motion at 60 %' in printed.out and 'broken.mcap: not evaluated' in printed.err
+
+
+def test_actions_and_states_of_any_length_are_compared_without_taking_them_for_poses(tmp_path):
+    folder = lerobot_folder(tmp_path / 'pi0', 'pi0', ['high', 'wrist'], state=14, action=14)
+    topics = BagTopics(arm_joints=('finger_joint1', 'finger_joint2') * 7, finger_joints=())
+    bag = task(write_bag(tmp_path / 'bag', recording(1)), topics=topics)
+    figures = run_bags([bag], str(folder), ['motion'], [0.3], tmp_path / 'out', processes=1)
+    gate = figures['gates'][1]
+    assert gate['displacement_mm'] is None and gate['displacement_degrees'] is None
+    assert list(gate['action_error']) == [str(number) for number in range(1, 15)]
+    assert gate['action_error_normalized']['mean'] > 0
+    (episode,) = figures['bags'][0]['episodes']
+    assert episode['action_error_normalized']['motion at 30 %'] > 0
+    page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert 'normalised off, mean' in page and 'mm off' not in page
 
 
 def test_what_is_done_with_pictures_is_said_and_so_is_a_camera_without_colour(

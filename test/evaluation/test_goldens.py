@@ -20,18 +20,24 @@ from vla_cache_ros.vla.images import ImagePreprocessor
 GOLDENS = DATA / 'goldens'
 OPENVLA = ('traj0', 'traj1', 'traj2', 'traj3', 'noise', 'nonsquare')
 OFT = ('l1_step0', 'l1_step1', 'l1_step2', 'l1_1img_noproprio', 'discrete_2img', 'film_l1')
+FLOWS = ('smolvla', 'pi0', 'pi05')
+SAMPLES = {
+    'openvla': OPENVLA,
+    'openvla-oft': OFT,
+    **dict.fromkeys(FLOWS, ('step0', 'step1', 'other_instruction', 'rtc')),
+}
 
 
 @pytest.fixture(scope='module')
 def reports():
     """Return the report of each family, and the names of all arrays computed for it."""
     found = {}
-    for family in ('openvla', 'oft'):
+    for family in ('openvla', 'oft', *FLOWS):
         known = set()
 
-        def spy(wanted, computed, known=known):
-            known.update(computed)
-            return compare(wanted, computed)
+        def spy(wanted, computed, *tolerance, known=known):
+            known.update(wanted if tolerance else computed)
+            return compare(wanted, computed, *tolerance)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(verify, 'compare', spy)
@@ -39,7 +45,7 @@ def reports():
     return found
 
 
-@pytest.fixture(params=['openvla', 'oft'])
+@pytest.fixture(params=['openvla', 'oft', *FLOWS])
 def report(request, reports):
     return reports[request.param][0]
 
@@ -63,9 +69,11 @@ def copy_golden(family, folder, change=None, samples=1):
 
 
 def test_every_sample_agrees_with_the_reference(report):
-    assert tuple(report['samples']) == (OPENVLA if report['family'] == 'openvla' else OFT)
+    assert tuple(report['samples']) == SAMPLES[report['family']]
+    relative = 2e-5 if report['family'] in FLOWS else None
+    assert report['tolerance'] == (relative or 5e-5)
     for name, sample in report['samples'].items():
-        far = {array: gap for array, gap in sample['arrays'].items() if gap > limit(array)}
+        far = {k: gap for k, gap in sample['arrays'].items() if gap > limit(k, relative)}
         assert far == {}, name
         assert sample['ok'] and 'unchecked' not in sample
     assert report['ok']
@@ -73,7 +81,7 @@ def test_every_sample_agrees_with_the_reference(report):
 
 def test_tokens_and_actions_are_among_what_agrees(report):
     for name, sample in report['samples'].items():
-        discrete = report['family'] == 'openvla' or name.startswith('discrete')
+        discrete = report['family'] in ('openvla', *FLOWS) or name.startswith('discrete')
         assert {'actions', 'actions_bridge_orig'} & set(sample['arrays']), name
         assert sample['tokens_match'] is (True if discrete else None)
 
@@ -83,6 +91,67 @@ def test_every_array_that_can_be_compared_is_compared(reports):
         assert compared(report) == known
     named = {*verify.TOKENS, *verify.WIDER}
     assert named <= set().union(*(compared(report) for report, _ in reports.values()))
+
+
+@pytest.mark.parametrize('family', FLOWS)
+def test_of_a_flow_model_all_but_inputs_and_indices_is_compared(family, reports):
+    inputs = {'state', 'noise', 'prev_chunk_left_over', 'prefix_layers'}
+    for name, sample in reports[family][0]['samples'].items():
+        with np.load(GOLDENS / family / f'{name}.npz') as arrays:
+            outputs = set(arrays.files)
+        outputs -= inputs | {'image_front', 'image_base', 'image_wrist'}
+        assert set(sample['arrays']) == outputs
+        assert {'prefix_keys', 'velocities', 'x_t', 'actions', 'prefix_pad_masks'} <= set(
+            sample['arrays']
+        )
+
+
+@pytest.mark.parametrize(
+    ('family', 'change', 'array'),
+    [
+        ('pi0', {'min_period': 0.005}, 'suffix_embs_first'),
+        ('pi05', {'max_period': 4.1}, 'adarms_cond_first'),
+        ('smolvla', {'num_steps': 11}, 'velocities'),
+        ('pi05', {'input_features': 'turned'}, 'pixel_values_every_4th'),
+        ('pi0', {'vla_cache_ros': {'vision_heads': 4}}, 'tower_every_4th'),
+    ],
+)
+def test_what_is_read_otherwise_is_found(family, change, array, tmp_path):
+    def edit(config):
+        features = dict(reversed(config['input_features'].items()))
+        config |= change | ({'input_features': features} if 'input_features' in change else {})
+
+    report = verify_golden(copy_golden(family, tmp_path / 'changed', edit))
+    assert report['ok'] is False and report['samples']['step0']['arrays'][array] > 2e-4
+
+
+def test_a_flow_sample_without_an_input_is_named(tmp_path):
+    folder = copy_golden('pi0', tmp_path / 'cut')
+    with np.load(folder / 'step0.npz') as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != 'image_wrist'}
+    np.savez(folder / 'step0.npz', **kept)
+    with pytest.raises(CheckpointError, match=r"step0.npz: expected \['image_wrist'\], found"):
+        verify_golden(folder)
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    del manifest['samples'][0]['instruction']
+    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"'image_wrist', 'instruction'\]"):
+        verify_golden(folder)
+
+
+def test_a_flow_report_says_that_differences_are_relative(tmp_path, capsys):
+    assert run_verify(copy_golden('pi0', tmp_path / 'pi0'), tmp_path / 'report.json') is True
+    assert 'pi0: all within 2e-05 (of the largest value)' in capsys.readouterr().out
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert (report['family'], report['tolerance'], report['wider']) == ('pi0', 2e-5, {})
+
+
+def test_a_difference_counts_by_the_largest_value_of_its_array():
+    wanted = {'large': np.array([0.0, 100.0]), 'zero': np.zeros(2)}
+    found = {'large': np.array([0.001, 100.0]), 'zero': np.full(2, 3e-5)}
+    result = compare(wanted, found, 2e-5)
+    assert result['arrays'] == {'large': pytest.approx(1e-5), 'zero': pytest.approx(3e-5)}
+    assert result['ok'] is False and compare(wanted, {'large': found['large']}, 2e-5)['ok']
 
 
 def test_another_shape_and_what_is_not_finite_are_too_far():

@@ -4,11 +4,19 @@
 
 import numpy as np
 import torch
+from vla_cache_ros.training.frames import ShardWriter
 from vla_cache_ros.training.masked import FlowStart
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.flow.config import FAMILIES
 from vla_cache_ros.vla.flow.config import FlowConfig
+from vla_cache_ros.vla.lerobot.letterbox import Letterbox
+from vla_cache_ros.vla.lerobot.letterbox import LetterboxPath
+from vla_cache_ros.vla.lerobot.processors import Processors
+from vla_cache_ros.vla.lerobot.prompts import Prompting
+from vla_cache_ros.vla.lerobot.scaling import FolderStatistics
+from vla_cache_ros.vla.lerobot.scaling import Scaling
 from vla_cache_ros.vla.model import VLAModel
 
 CAMERAS, STATE, ACTION, CHUNK = 2, 5, 6, 7
@@ -85,3 +93,48 @@ def values(images):
     """Return the pixel values `[B, cams * 3, H, H]` of squares."""
     planes = torch.from_numpy(images).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
     return planes.flatten(1, 2)
+
+
+class Letters:
+    """Say an id for each letter, as a tokenizer would."""
+
+    def __call__(self, text):
+        return {'input_ids': [2, *(4 + ord(letter) % 90 for letter in text)]}
+
+
+def flow_vla(family, folder):
+    """Return a model as a folder of LeRobot's would give it; there is no folder."""
+    config = flow_config(family)
+    path = LetterboxPath(config.image_size, corner=family == 'smolvla')
+    statistics = FolderStatistics('toy', scaling(ACTION), scaling(STATE))
+    prompting = Prompting(STATE if config.flow.state_in_prompt else 0, '', 200)
+    return LoadedVLA(
+        folder=folder,
+        family=family,
+        model=flow_model(family),
+        config=config,
+        images=Letterbox((path,), config.picture_size),
+        norm_stats={'toy': statistics},
+        tokenizer=Letters(),
+        fingerprint=family,
+        processors=Processors(('front', 'wrist'), (), prompting, statistics),
+    )
+
+
+def scaling(size):
+    return Scaling('MEAN_STD', np.zeros(size), np.ones(size), 0.0)
+
+
+def write_flow_frames(vla, folder, episodes=3, length=4):
+    """Write recordings of a model's squares, with labels, and return their folder."""
+    writer, random = ShardWriter(folder, 100), np.random.default_rng(0)
+    for frame in range(episodes * length):
+        writer.add(
+            images=squares(vla.model, 1, frame)[0],
+            instruction=np.array('pick up red cube'),
+            episode=np.int64(frame // length),
+            proprio=random.uniform(-1, 1, STATE).astype(np.float32),
+            actions=random.uniform(-1, 1, (CHUNK, ACTION)).astype(np.float32),
+        )
+    writer.flush()
+    return folder

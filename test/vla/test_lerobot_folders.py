@@ -166,6 +166,14 @@ def test_lighter_weights_act_nearly_alike(kind, dtype):
     assert 0 < np.abs(exact - light).max() < 0.05 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize(('kind', 'most'), [('smolvla', 48), ('pi0', 48), ('pi05', 200)])
+def test_an_instruction_that_leaves_no_room_is_refused_on_arrival(kind, most):
+    policy = Policy.from_pretrained(str(GOLDENS / kind))
+    policy.check_instruction('pick up the cube')
+    with pytest.raises(InputError, match=f'expected a prompt of at most {most} tokens'):
+        policy.check_instruction('pick up the cube ' * 20)
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_int8_leaves_the_expert_as_it_is(kind):
     state = load_checkpoint(GOLDENS / kind, dtype=torch.int8).model.state_dict()

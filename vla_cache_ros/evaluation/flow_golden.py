@@ -46,7 +46,10 @@ def flow_arrays(
     """
     names = loaded.camera_names
     pictures = tuple(f'image_{name}' for name in names)
-    if missing := [name for name in (*pictures, *_NEEDED) if name not in sample]:
+    needed = (*pictures, *_NEEDED, *(['prev_chunk_left_over'] if entry.get('rtc') else []))
+    missing = [name for name in needed if name not in sample]
+    missing += [name for name in ('instruction',) if name not in entry]
+    if missing:
         raise CheckpointError(f'{entry.get("file")}: expected {missing}, found {[*sample]}')
     step = _Step(loaded, sample, entry)
     found = {name: np.asarray(value) for name, value in step.arrays().items()}
@@ -171,14 +174,13 @@ class _Step:
         sampler(self.memory, noise, self._padded_state(), self.guidance, trace)
         denoiser = Denoiser(self.model, self.engine.cache, None)
         given = self.prompt.used, self.prompt.behind, None, state, noise, self.guidance
-        normalized = denoiser.actions(*given)[None]
+        normalized = denoiser.actions(*given)
+        actions = self.loaded.statistics().to_actions(normalized, self.sample['state'])
         return {
             'x_t': torch.stack([x for x, _ in trace]),
             'velocities': torch.stack([velocity for _, velocity in trace]),
-            'actions_normalized': normalized,
-            'actions': self.loaded.statistics().to_actions(normalized[0], self.sample['state'])[
-                None
-            ],
+            'actions_normalized': normalized[None],
+            'actions': actions[None],
         }
 
     def _padded_state(self) -> Tensor:

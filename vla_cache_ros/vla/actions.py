@@ -33,6 +33,11 @@ class Bounds:
     def __len__(self) -> int:
         return len(self.low)
 
+    @property
+    def middle(self) -> np.ndarray:
+        """Return the middle of the range `[N]`."""
+        return (self.low + self.high) / 2
+
     @classmethod
     def from_dict(
         cls, raw: Mapping[str, Any], source: str, normalization: str = 'bounds_q99'

@@ -106,7 +106,7 @@ def run_bags(
             print(f'{bag["path"]}: {note}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
-        f'{len(results)} of {len(tasks)} bags; mm and degrees over the actions '
+        f'{len(results)} of {len(tasks)} bags; distances over the actions '
         f'executed between two looks ({figures["execute_steps"]})'
     )
     for name in OUTPUTS:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.recordings.run import BagResult
-from vla_cache_ros.evaluation.recordings.steps import DIMENSIONS
 from vla_cache_ros.evaluation.recordings.steps import GateStep
 from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.reports.statistics import percentiles
@@ -27,13 +26,13 @@ PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic
 def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
     """Return the figures of one gate over steps of one or several bags."""
     found = [step.gates[name] for step in steps]
-    off = np.concatenate([d.absolute for d in found])  # [actions, 7]
+    off = np.concatenate([d.absolute for d in found])  # [actions, A]
     cached = [item.reuse for item in found if not item.refresh]
     return {
         'name': name,
         'action_error': {
             name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
-            for name, column in zip(DIMENSIONS, off.T, strict=True)
+            for name, column in zip(found[0].dimensions, off.T, strict=True)
         },
         'action_error_normalized': _spread([d.normalized for d in found]),
         'displacement_mm': _spread([d.millimetres for d in found]),
@@ -47,6 +46,13 @@ def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
         'latency_ms': percentiles([item.milliseconds for item in found]),
         'live': _live(found),
     }
+
+
+def distance(gate: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Return by which of a gate's figures the distance to dense is told, its unit and digits."""
+    if gate['displacement_mm'] is None:
+        return 'action_error_normalized', 'normalised', 3
+    return 'displacement_mm', 'mm', 2
 
 
 def bag_figures(results: Sequence[BagResult], names: Sequence[str]) -> dict[str, Any]:
@@ -89,11 +95,13 @@ def _row(gate: Mapping[str, Any]) -> dict[str, str]:
     latency, ratio, cached = (
         gate[name] for name in ('latency_ms', 'latency_ratio', 'reuse_mean_cached')
     )
+    field, unit, digits = distance(gate)
+    degrees = gate['displacement_degrees']
     row = {
         'gate': gate['name'],
-        'mm off, mean': f'{gate["displacement_mm"]["mean"]:.2f}',
-        'p95': f'{gate["displacement_mm"]["p95"]:.2f}',
-        'degrees': f'{gate["displacement_degrees"]["mean"]:.2f}',
+        f'{unit} off, mean': f'{gate[field]["mean"]:.{digits}f}',
+        'p95': f'{gate[field]["p95"]:.{digits}f}',
+        **({'degrees': f'{degrees["mean"]:.2f}'} if degrees else {}),
         'gripper flips': f'{gate["gripper_flips"]:.1%}',
         'reuse': f'{gate["reuse_mean"]:.1%}',
         'of cached steps': '' if cached is None else f'{cached:.1%}',
@@ -102,8 +110,8 @@ def _row(gate: Mapping[str, Any]) -> dict[str, str]:
         **{f'{q} ms': f'{latency[q]:.1f} ({ratio[q]:.2f})' for q in latency},
     }
     if gate['name'] == DENSE:  # which all are compared with
-        empty = ('mm off, mean', 'p95', 'degrees', 'gripper flips', 'of cached steps')
-        row |= dict.fromkeys(empty, '')
+        empty = (f'{unit} off, mean', 'p95', 'degrees', 'gripper flips', 'of cached steps')
+        row |= {name: '' for name in empty if name in row}
         row |= {f'{q} ms': f'{latency[q]:.1f}' for q in latency}
     return row
 
@@ -125,7 +133,7 @@ def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
                 'instruction': group[0].instruction,
                 'live_gate': group[0].live_gate,
                 'observations': len(group),
-                'displacement_mm': _means(names[1:], group, lambda s: s.millimetres),
+                **_distances(names, group),
                 'reuse': _means(names[1:], group, lambda s: s.reuse),
             }
             for group in groups
@@ -141,8 +149,8 @@ def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
         'gates': {
             name: {
                 'action_error_normalized': round(item.normalized, 6),
-                'displacement_mm': round(item.millimetres, 4),
-                'displacement_degrees': round(item.degrees, 4),
+                'displacement_mm': _rounded(item.millimetres),
+                'displacement_degrees': _rounded(item.degrees),
                 'gripper_flips': item.flips,
                 'reuse': round(item.reuse, 4),
                 'refresh': item.refresh,
@@ -154,6 +162,17 @@ def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
             for name, item in ((name, step.gates[name]) for name in names)
         },
     }
+
+
+def _distances(names: Sequence[str], group: Sequence[Step]) -> dict[str, dict[str, float]]:
+    """Return the mean distance of each gate over an episode, by the figure that tells it."""
+    if group[0].gates[names[0]].millimetres is None:
+        return {'action_error_normalized': _means(names[1:], group, lambda s: s.normalized)}
+    return {'displacement_mm': _means(names[1:], group, lambda s: s.millimetres)}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _means(names: Sequence[str], group: Iterable[Step], value: Any) -> dict[str, float]:
@@ -171,6 +190,8 @@ def _live(found: Sequence[GateStep]) -> dict[str, Any] | None:
     }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    """Return mean, median, 95th percentile and maximum as plain numbers."""
+def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    """Return mean, median, 95th percentile and maximum as plain numbers; None of nothing."""
+    if values[0] is None:
+        return None
     return {'mean': float(np.mean(values)), **percentiles(values), 'max': max(values)}

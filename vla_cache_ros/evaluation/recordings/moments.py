@@ -32,7 +32,7 @@ class Moment:
     """
     Hold one observation at which a gate was off.
 
-    time: of recording, ns. dense, actions: what was and would have been executed [n, 7], units of
+    time: of recording, ns. dense, actions: what was and would have been executed [n, A], units of
     the training data. picture: JPEG, all cameras beside each other.
     """
 

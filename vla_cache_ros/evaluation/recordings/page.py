@@ -13,11 +13,11 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from vla_cache_ros.evaluation.recordings.figures import distance
 from vla_cache_ros.evaluation.recordings.figures import live_lines
 from vla_cache_ros.evaluation.recordings.figures import table
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.plots import plots
-from vla_cache_ros.evaluation.recordings.steps import DIMENSIONS
 from vla_cache_ros.reports import page
 from vla_cache_ros.reports.hardware import footer
 from vla_cache_ros.reports.tables import Table
@@ -39,7 +39,7 @@ def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]
         plots=plots(figures),
         episodes=_episodes(figures),
         moments=[_moment(moment) for moment in moments],
-        dimensions=DIMENSIONS,
+        dimensions=list(figures['gates'][0]['action_error']),
         footer=[
             *footer(figures),
             f'{processes} process{"es" if processes > 1 else ""} at a time',
@@ -73,6 +73,7 @@ def _refreshes(figures: Mapping[str, Any]) -> list[str]:
 
 def _episodes(figures: Mapping[str, Any]) -> Table:
     names = [gate['name'] for gate in figures['gates'][1:]]
+    field, unit, digits = distance(figures['gates'][0])
     return Table.of(
         [
             {
@@ -81,7 +82,7 @@ def _episodes(figures: Mapping[str, Any]) -> Table:
                 'instruction': episode['instruction'],
                 'live gate': episode['live_gate'] or '-',
                 'observations': str(episode['observations']),
-                **{f'{name}, mm': f'{episode["displacement_mm"][name]:.2f}' for name in names},
+                **{f'{n}, {unit}': f'{episode[field][n]:.{digits}f}' for n in names},
                 **{f'{name}, reuse': f'{episode["reuse"][name]:.0%}' for name in names},
             }
             for bag in figures['bags']
@@ -96,7 +97,9 @@ def _moment(moment: Moment) -> dict[str, Any]:
         for name, action in (('dense', dense), (moment.gate, ours)):
             pairs.append([f'{index}', name, *(f'{value:.4f}' for value in action)])
     when = datetime.fromtimestamp(moment.time * 1e-9, UTC)
-    off = moment.found
+    off, apart = moment.found, ''
+    if off.millimetres is not None:
+        apart = f'{off.millimetres:.1f} mm and {off.degrees:.1f}° off, '
     return {
         'bag': moment.bag,
         'episode': moment.episode,
@@ -104,7 +107,7 @@ def _moment(moment: Moment) -> dict[str, Any]:
         'when': f'{when:%Y-%m-%d %H:%M:%S} UTC',
         'instruction': moment.instruction,
         'gate': moment.gate,
-        'line': f'{off.millimetres:.1f} mm and {off.degrees:.1f}° off, {off.reuse:.0%} reused, '
+        'line': f'{apart}{off.reuse:.0%} reused, '
         f'mean age {off.age_mean:.1f} steps, error {off.normalized:.3f}',
         'rows': pairs,
         'picture': page.embedded(moment.picture),

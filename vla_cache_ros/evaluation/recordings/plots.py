@@ -13,6 +13,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from vla_cache_ros.evaluation.recordings.figures import distance
 from vla_cache_ros.reports.plots import COLORS
 from vla_cache_ros.reports.plots import Plot
 from vla_cache_ros.reports.plots import svg
@@ -26,6 +27,7 @@ def plots(figures: Mapping[str, Any]) -> list[Plot]:
     names = [gate['name'] for gate in figures['gates'][1:]]
     if not names:
         return []
+    field, unit, _ = distance(figures['gates'][0])
     steps = [step for bag in figures['bags'] for step in bag['steps']]
     begins, count = [], 0
     for bag in figures['bags']:
@@ -35,13 +37,13 @@ def plots(figures: Mapping[str, Any]) -> list[Plot]:
     return [
         _over_time(
             'Distance to dense', 'How far off the arm would be when it looks again. Grey lines: '
-            'a new episode; black: a new bag.', steps, names, begins, 'displacement_mm', 'mm',
+            'a new episode; black: a new bag.', steps, names, begins, field, unit,
         ),
         _over_time(
             'Reuse', 'Share of visual tokens from the cache; 0 where everything was recomputed.',
             steps, names, begins, 'reuse', 'reused',
         ),
-        _scatter(steps, names),
+        _scatter(steps, names, field, unit),
     ]  # fmt: skip
 
 
@@ -67,19 +69,21 @@ def _over_time(
     return Plot(title, caption, svg(figure))
 
 
-def _scatter(steps: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Plot:
+def _scatter(
+    steps: Sequence[Mapping[str, Any]], names: Sequence[str], field: str, unit: str
+) -> Plot:
     figure = Figure(figsize=(10, 3.4), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
     for name, color in zip(names, cycle(COLORS), strict=False):
         gates = [step['gates'][name] for step in steps]
-        y = [gate['displacement_mm'] for gate in gates]
-        for axes, field in ((left, 'reuse'), (right, 'age_mean')):
-            x = [gate[field] for gate in gates]
+        y = [gate[field] for gate in gates]
+        for axes, other in ((left, 'reuse'), (right, 'age_mean')):
+            x = [gate[other] for gate in gates]
             axes.scatter(
                 x, y, s=9, color=color, alpha=0.5, label=name, linewidths=0,
                 rasterized=len(x) > _MANY,
             )  # fmt: skip
-    left.set(xlabel='reused', ylabel='mm off')
+    left.set(xlabel='reused', ylabel=f'{unit} off')
     right.set(xlabel='mean age of the visual tokens, steps')
     tidy(left)
     _finish(right)

@@ -29,6 +29,7 @@ from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.moments import WorstMoments
 from vla_cache_ros.evaluation.recordings.steps import gate_step
 from vla_cache_ros.evaluation.recordings.steps import GateStep
+from vla_cache_ros.evaluation.recordings.steps import POSE
 from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
@@ -111,11 +112,14 @@ class _Runner:
         self._names = [entry.name for entry in policies]
         self._dense = next(iter(policies.values()))
         bounds = self._dense.statistics
-        self._halfway = float(bounds.action.low[6] + bounds.action.high[6]) / 2
+        self._halfway = float(bounds.action.middle[-1])
+        # a model whose state is that of joints acts in joints
+        self._poses = len(bounds.action) == len(POSE) and not task.topics.arm_joints
         self._middle = None
         if self._dense.proprio_size:
-            self._middle = (bounds.proprio.low + bounds.proprio.high) / 2
+            self._middle = bounds.proprio.middle
         self._episode, self._last, self._begin, self._corrected = -1, 0, 0, False
+        self._said: Mapping[str, Any] | None = None  # by the live node, at the step before
         self.steps: list[Step] = []
         self.worst = WorstMoments(str(task.path), self._dense.images.see)
 
@@ -129,9 +133,13 @@ class _Runner:
             for policy in self._policies.values():  # what a first call allocates counts for none
                 policy.act(step.observation)
         self._follow(step)
-        acted = self._act(step)
+        left = self._left(step)
+        acted = self._act(step, left)
         chunk, _ = acted[self._names[0]]
-        gates = {e.name: self._gate_step(e, acted[e.name], chunk, step) for e in self._policies}
+        gates = {
+            entry.name: self._gate_step(entry, acted[entry.name], chunk, step, bool(left))
+            for entry in self._policies
+        }
         seconds = (step.time - self._begin) * 1e-9
         gate = step.report['gate'] if step.report else ''
         text = step.observation.instruction
@@ -150,11 +158,25 @@ class _Runner:
                 policy.invalidate('handed_back')
         self._episode, self._last, self._corrected = step.episode, step.stamp, step.correction
 
-    def _act(self, step: BagStep) -> dict[str, tuple[ActionChunk, StepReport]]:
+    def _left(self, step: BagStep) -> tuple[Any, ...]:
+        """Return what the live node's inference was told of the chunk before; () if nothing."""
+        before, now = self._said, step.report or {}
+        self._said, rest, delay = step.report, now.get('rest'), now.get('delay')
+        if not (before and type(rest) is int and type(delay) is int and min(rest, delay + 1) > 0):
+            return ()
+        actions = np.array(before['actions'], np.float64)
+        fits = actions.ndim == 2 and actions.shape[1] == len(self._dense.statistics.action)
+        fits = fits and np.isfinite(actions).all()
+        follows = (before['episode'], before['step'] + 1) == (now['episode'], now['step'])
+        return (actions[-rest:], delay) if fits and follows and rest <= len(actions) else ()
+
+    def _act(
+        self, step: BagStep, left: tuple[Any, ...]
+    ) -> dict[str, tuple[ActionChunk, StepReport]]:
         policies = list(self._policies.values())
         acted: dict[int, tuple[ActionChunk, StepReport]] = {}
         for index in turn_order(len(policies), len(self.steps)):  # the machine's moods fall on all
-            acted[index] = policies[index].act(step.observation)
+            acted[index] = policies[index].act(step.observation, *left)
         return {name: acted[index] for index, name in enumerate(self._names)}
 
     def _gate_step(
@@ -163,14 +185,16 @@ class _Runner:
         acted: tuple[ActionChunk, StepReport],
         dense: ActionChunk,
         step: BagStep,
+        told: bool,
     ) -> GateStep:
         chunk, live = acted[0], None
         said, instruction = step.report, step.observation.instruction
-        if said and (said['gate'], said['instruction']) == (entry.gate, instruction):
+        alike = said and (told or 'rest' not in said)
+        if alike and (said['gate'], said['instruction']) == (entry.gate, instruction):
             actions = np.asarray(said['actions'], np.float64)
             if actions.shape == chunk.actions.shape:
                 live = largest_difference(actions, chunk.actions)
-        return gate_step(acted, dense, self._task.executed, self._halfway, live)
+        return gate_step(acted, dense, self._task.executed, self._halfway, live, poses=self._poses)
 
 
 def _topics_for(task: BagTask, dense: Any) -> BagTopics:

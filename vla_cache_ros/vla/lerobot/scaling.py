@@ -41,6 +41,11 @@ class Scaling:
     def __len__(self) -> int:
         return len(self.first)
 
+    @property
+    def middle(self) -> np.ndarray:
+        """Return what the model's zeros stand for, `[N]`."""
+        return self.denormalize(np.zeros(len(self)))
+
     def normalize(self, values: np.ndarray) -> np.ndarray:
         """Map values `[..., N]` to the model's numbers; float32 stays so, all else is float64."""
         values, first, second, epsilon = self._as(values)

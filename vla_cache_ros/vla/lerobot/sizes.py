@@ -151,7 +151,7 @@ def _tower(
     return TowerConfig(
         timm_id='siglip',
         embed_dim=width,
-        depth=shapes.layers(f'{_TOWER}blocks.'),
+        depth=whole(f'{shapes.source}: {_TOWER}blocks', shapes.layers(f'{_TOWER}blocks.'), 1, 128),
         num_heads=heads,
         mlp_ratio=(inner + 0.5) / width,
         class_token=False,
