@@ -9,6 +9,7 @@ A variant that fails is left out and its reason kept; the others go on. Knows no
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 import time
@@ -25,6 +26,7 @@ from vla_cache_ros.evaluation.bench.roofline import Machine
 from vla_cache_ros.evaluation.bench.roofline import measure
 from vla_cache_ros.evaluation.bench.sampling import Sample
 from vla_cache_ros.evaluation.bench.sampling import take_turns
+from vla_cache_ros.evaluation.bench.sampling import text_tokens
 from vla_cache_ros.evaluation.bench.summary import step_work
 from vla_cache_ros.evaluation.bench.summary import timing
 from vla_cache_ros.evaluation.bench.variants import HF
@@ -33,6 +35,7 @@ from vla_cache_ros.evaluation.turns import fit_cameras
 from vla_cache_ros.reports.hardware import held_mib
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import VLAConfig
+from vla_cache_ros.vla.flow.sampler import FlowSampler
 from vla_cache_ros.vla.fused import fuse
 from vla_cache_ros.vla.quantized import DTYPES
 from vla_cache_ros.vla.shapes import random_vla
@@ -63,21 +66,24 @@ def list_rows(config: VLAConfig, dtypes: Sequence[str]) -> list[Row]:
     """
     Return the lines of a shape: the plain loop, dense, rules, the learned gate at three shares.
 
-    dtypes: of lighter weights, in which dense and the learned gate at 70 % run again.
+    dtypes: of lighter weights, in which dense and the learned gate at 70 % run again. Of a flow
+    model what its bound is held against alone.
     """
     causal = config.decodes_tokens
     plain, best = ('greedy', 'jacobi') if causal else ('', '')
-    dense = Variant('dense', decoding=best)
+    dense, attention = Variant('dense', decoding=best), Variant('vla-cache', decoding=best)
     learned = {r: Variant('learned-fixed', r, decoding=best) for r in (0.5, 0.7, 0.85)}
     rows = [
         Row('hf eager', Variant(HF, capture=False, decoding=plain)),
         Row('dense eager', Variant('dense', capture=False, decoding=plain)),
         Row('dense recorded', dense),
         Row('every 2', Variant('every', 0.5, decoding=best)),
-        Row('vla-cache', Variant('vla-cache', decoding=best)),
+        Row('vla-cache', attention),
         *(Row(f'learned {100 * reuse:.0f} %', variant) for reuse, variant in learned.items()),
         Row('learned 70 %, towers too', learned[0.7], reuse_towers=True),
     ]
+    if config.flow:
+        return [row for row in rows if row.variant not in (learned[0.5], learned[0.85], attention)]
     if causal:
         rows.insert(2, Row('dense recorded, greedy', Variant('dense', decoding='greedy')))
     else:
@@ -125,6 +131,8 @@ def bench_shape(
                 )
                 # joins weights, which moves them: before anything is recorded that reads them
                 fuse(vla.model.language_model)
+                if config.flow:
+                    FlowSampler(vla.model.action_head)
                 before = held_mib(device)
             actor = _make(row, vla, recorder())
             if row.name == 'dense recorded':
@@ -149,7 +157,7 @@ def bench_shape(
     vla = next(iter(models.values()))
     weights = {key: _weight_bytes(vla) for key, vla in models.items()}
     costs = Costs(config, torch.bfloat16, len(vla.statistics().action))
-    used = costs.layout.used(len(vla.prompt) - 1)
+    used = costs.layout.used(text_tokens(vla, ''))
     machine = measure(config, used, next(iter(weights.values())), torch.bfloat16, device)
     entries = [
         {
@@ -162,6 +170,7 @@ def bench_shape(
     return {
         'shape': name,
         'entries': _ratios(entries),
+        'bound': bound(entries),
         'failed': failed,
         'weights_mib': {key: size / 2**20 for key, size in weights.items()},
         'parameters': sum(p.numel() for p in vla.model.parameters()),
@@ -180,17 +189,37 @@ def _make(row: Row, vla: RandomVLA, recorder: Recorder | None) -> Any:
 
 def _entry(row: Row, found: Sequence[Sample], costs: Costs, machine: Machine) -> dict[str, Any]:
     floors = [
-        machine.floors_ms(costs.stages(step_work(row.variant, sample, costs)))['total']
+        machine.floors_ms(costs.stages(step_work(row.variant, sample, costs)))
         for sample in found
         if sample.step
     ]
+    floor = {name: float(np.median([one[name] for one in floors])) for name in floors[0]}
     return {
         'name': row.name,
         'dtype': row.dtype,
         'decoding': row.variant.decoding or None,
         **timing(found, LAPS),
         # of bfloat16 weights: lighter ones have a lower one
-        'floor_ms': float(np.median(floors)) if row.dtype == 'bfloat16' else None,
+        'floor_ms': floor['total'] if row.dtype == 'bfloat16' else None,
+        'floor_vision_ms': floor['vision'],
+    }
+
+
+def bound(entries: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
+    """
+    Return how much faster than a dense step one that reuses 70 % can be on this card.
+
+    at_most: at the best rates that were seen, towers reused; whole_towers: where those run whole.
+    None where either was not measured.
+    """
+    floors = {entry['name']: entry for entry in entries}
+    if not {'dense recorded', 'learned 70 %'} <= floors.keys():
+        return None
+    dense, cached = floors['dense recorded'], floors['learned 70 %']
+    spared = dense['floor_vision_ms'] - cached['floor_vision_ms']
+    return {
+        'at_most': dense['floor_ms'] / cached['floor_ms'],
+        'whole_towers': dense['floor_ms'] / (cached['floor_ms'] + spared),
     }
 
 

@@ -24,10 +24,11 @@ from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.config import TowerConfig
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
-from vla_cache_ros.vla.model import VLAModel
+from vla_cache_ros.vla.flow.guidance import RealTimeChunking
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import SHAPES
 
@@ -101,26 +102,27 @@ def check_all(
     goldens: folder of golden checkpoints, None without. recorder: None records on the GPU.
     steps: of the long run.
     """
-    models = {
-        name: random_vla(small(name), dtype=torch.float32, device=device).model for name in SHAPES
+    models: dict[str, LoadedVLA] = {
+        name: random_vla(small(name), dtype=torch.float32, device=device) for name in SHAPES
     }
     for folder in sorted(goldens.glob('*/config.json')) if goldens else ():
-        loaded = load_checkpoint(
+        models[f'golden {folder.parent.name}'] = load_checkpoint(
             folder.parent, dtype=torch.float32, device=device, need_tokenizer=False
         )
-        models[f'golden {folder.parent.name}'] = loaded.model
-    for name, model in models.items():
-        yield from check_model(name, model, recorder)
-    yield from check_long_run(models['openvla-oft-7b'], recorder, steps)
+    for name, vla in models.items():
+        yield from check_model(name, vla, recorder)
+    for name in ('openvla-oft-7b', 'pi05'):
+        yield from check_long_run(models[name], recorder, steps)
 
 
-def check_model(name: str, model: VLAModel, recorder: Recorder | None) -> Iterator[Check]:
+def check_model(name: str, vla: LoadedVLA, recorder: Recorder | None) -> Iterator[Check]:
     """Yield the checks of one model."""
-    for decoding in ('jacobi', 'greedy') if model.config.decodes_tokens else ('jacobi',):
-        title = f'{name} {decoding}' if model.config.decodes_tokens else name
-        eager = SlotEngine(model, reuse_towers=False, decoding=decoding, capture=False)
-        recorded = RecordedEngine(model, recorder=recorder, decoding=decoding)
-        recorded.reuse_towers = False
+    config = vla.config
+    for decoding in ('jacobi', 'greedy') if config.decodes_tokens else ('jacobi',):
+        title = f'{name} {decoding}' if config.decodes_tokens else name
+        options = {'reuse_towers': False, 'decoding': decoding, 'images': vla.images}
+        eager = SlotEngine(vla.model, capture=False, **options)
+        recorded = RecordedEngine(vla.model, recorder=recorder, **options)
         recorded.prepare()
         pair = (recorded, eager)
         rng = np.random.default_rng(0)
@@ -136,9 +138,10 @@ def check_model(name: str, model: VLAModel, recorder: Recorder | None) -> Iterat
                 what = 'new instruction'
             found = max(_difference(pair, step, plan, prompt), _caches(pair, prompt))
             worst[what] = max(worst.get(what, 0.0), found)
+        if config.flow:
+            worst |= _of_flow(pair)
         worst['after a failed step'] = _after_failure(pair)
-        other = RecordedEngine(model, recorder=recorder, decoding=decoding)
-        other.reuse_towers = False
+        other = RecordedEngine(vla.model, recorder=recorder, **options)
         for engine in (recorded, other):
             engine.cache.invalidate('episode_reset')
         worst['two engines by turns'] = _difference(
@@ -148,10 +151,10 @@ def check_model(name: str, model: VLAModel, recorder: Recorder | None) -> Iterat
             yield Check(f'{title}: {what}', found, TOLERANCE)
 
 
-def check_long_run(model: VLAModel, recorder: Recorder | None, steps: int) -> Iterator[Check]:
+def check_long_run(vla: LoadedVLA, recorder: Recorder | None, steps: int) -> Iterator[Check]:
     """Yield whether memory stays and whether the last step equals the same step at the start."""
-    engine = RecordedEngine(model, recorder=recorder)
-    engine.reuse_towers = False
+    title = f'{vla.family}, {steps} steps'
+    engine = RecordedEngine(vla.model, recorder=recorder, reuse_towers=False, images=vla.images)
     engine.prepare()
     rng = np.random.default_rng(1)
     first = run(engine, 0, _whole(engine), _PROMPTS[0])
@@ -161,21 +164,25 @@ def check_long_run(model: VLAModel, recorder: Recorder | None, steps: int) -> It
             before = _held(engine.device)
         share = (0.0, 0.15, 0.5, 1.0)[step % 4]
         run(engine, step, StepPlan(rng.random(engine.layout.visual_tokens) < share), _PROMPTS[0])
-    yield Check(f'{steps} steps: bytes of GPU memory more', _held(engine.device) - before, 0.0)
+    yield Check(f'{title}: bytes of GPU memory more', _held(engine.device) - before, 0.0)
     engine.cache.invalidate('episode_reset')
     again = run(engine, 0, _whole(engine), _PROMPTS[0])
-    yield Check(f'{steps} steps: the first one again', _relative(first, again), TOLERANCE)
+    yield Check(f'{title}: the first one again', _relative(first, again), TOLERANCE)
 
 
-def run(engine: SlotEngine, step: int, plan: StepPlan, prompt: tuple[int, ...]) -> np.ndarray:
+def run(
+    engine: SlotEngine, step: int, plan: StepPlan, prompt: tuple[int, ...], **options: object
+) -> np.ndarray:
     """Take one step on a picture of that number; returns the normalised actions."""
-    pixels = picture(engine.layout.cameras, step)
-    values = engine.encode(pixels)
-    proprio = (
-        np.full(engine.config.proprio_dim, 0.1 * (step % 7)) if engine.layout.proprio else None
-    )
+    pictures = picture(engine.layout.cameras, step)
+    pixels = engine.images.see(pictures)
+    values = engine.encode(pixels, pictures)
+    proprio = None
+    if size := engine.config.proprio_dim:
+        proprio = np.full(size, 0.1 * (step % 7), dtype=np.float32)
     features = engine.look(values)
-    return engine.step(pixels, values, prompt, proprio, plan, features=features).normalized
+    found = engine.step(pixels, values, prompt, proprio, plan, features=features, **options)
+    return found.normalized
 
 
 def picture(cameras: int, step: int) -> np.ndarray:
@@ -197,16 +204,46 @@ def _whole(engine: SlotEngine) -> StepPlan:
 
 
 def _difference(
-    pair: tuple[SlotEngine, SlotEngine], step: int, plan: StepPlan, prompt: tuple[int, ...]
+    pair: tuple[SlotEngine, SlotEngine],
+    step: int,
+    plan: StepPlan,
+    prompt: tuple[int, ...],
+    **options: object,
 ) -> float:
-    return _relative(*(run(engine, step, plan, prompt) for engine in pair))
+    return _relative(*(run(engine, step, plan, prompt, **options) for engine in pair))
+
+
+def _of_flow(pair: tuple[SlotEngine, SlotEngine]) -> dict[str, float]:
+    """Return how far apart steps are whose prompt alone changes, or whose chunk is pulled."""
+    flow, tokens = pair[0].config.flow, pair[0].layout.visual_tokens
+    some = StepPlan(np.arange(tokens) % 3 == 0)
+    _difference(pair, 12, _whole(pair[0]), _PROMPTS[0], instruction='take it')
+    before = [engine.cache.invalidations.copy() for engine in pair]
+    left = torch.linspace(-1, 1, 3 * flow.action_dim).unflatten(0, (3, -1))
+    guidance = RealTimeChunking(horizon=3).guide(left, 1, flow.chunk, flow.action_size)
+    found = {
+        'another state in the prompt': _difference(
+            pair, 13, some, (*_PROMPTS[0][:-3], 7, 8, 9), instruction='take it'
+        ),
+        'a longer one': _difference(
+            pair, 14, some, (*_PROMPTS[0], 7, 8, 9), instruction='take it'
+        ),
+        'pulled to the last chunk': _difference(
+            pair, 15, some, _PROMPTS[0], instruction='take it', guidance=guidance
+        ),
+        'pulled no more': _difference(pair, 16, some, _PROMPTS[0], instruction='take it'),
+    }
+    if [engine.cache.invalidations for engine in pair] != before:
+        return dict.fromkeys(found, float('nan'))  # it was no new instruction
+    return found
 
 
 def _caches(pair: tuple[SlotEngine, SlotEngine], prompt: tuple[int, ...]) -> float:
     """Return the largest difference of keys and values, to the largest of a layer."""
-    used = pair[0].layout.used(len(prompt) - 1)
+    used = pair[0].layout.used(len(prompt) - pair[0].layout.lead)
     worst = 0.0
-    for layers in zip(*(engine.cache.layers for engine in pair), strict=True):
+    held = ([*e.cache.layers, *e.cache.crossed.values()] for e in pair)
+    for layers in zip(*held, strict=True):
         for name in ('keys', 'values'):
             one, other = (getattr(layer, name)[:, :, :used] for layer in layers)
             worst = max(worst, float((one - other).abs().max() / other.abs().max()))
@@ -215,7 +252,7 @@ def _caches(pair: tuple[SlotEngine, SlotEngine], prompt: tuple[int, ...]) -> flo
 
 def _after_failure(pair: tuple[SlotEngine, SlotEngine]) -> float:
     """Let a step fail by a weight that is no number, mend it, and compare the next step."""
-    weight = pair[0].model.language_model.model.norm.weight.data
+    weight = pair[0].model.language_model.model.layers[0].self_attn.o_proj.weight.data[0]
     kept = weight[0].clone()
     plan = StepPlan(np.zeros(pair[0].layout.visual_tokens, dtype=bool))
     for engine in pair:

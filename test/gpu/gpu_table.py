@@ -41,6 +41,13 @@ def _shape(shape: Mapping[str, Any]) -> str:
         + f'; best rates {shape["gmacs_per_s"]:.0f} GMAC/s, {shape["gbytes_per_s"]:.0f} GB/s.',
         *missing,
     ]
+    if shape['bound']:
+        found = {entry['name']: entry['times_dense_recorded'] for entry in shape['entries']}
+        notes.append(
+            f'By these rates 70 % reuse can be {shape["bound"]["at_most"]:.2f} times as fast as '
+            f'dense, {shape["bound"]["whole_towers"]:.2f} with the towers whole; found '
+            f'{found["learned 70 %"]:.2f}.'
+        )
     if kernels:
         notes.append('Attention ran in: ' + ', '.join(f'`{name}`' for name in kernels) + '.')
     return '\n'.join([*lines, '', *notes])

@@ -3,8 +3,8 @@
 """
 Check and time this package on a GPU in a few minutes: `make gpu`.
 
-First exactness and memory on small models, then the published 7B shapes with random weights. Ends
-in one short table; `gpu.json` and `gpu.md` have everything. On a CPU it rehearses: toy sizes, the
+First exactness and memory on small models, then the published shapes with random weights. Ends in
+one short table; `gpu.json` and `gpu.md` have everything. On a CPU it rehearses: toy sizes, the
 same code, nothing recorded.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import sys
@@ -30,10 +31,10 @@ from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8
-from vla_cache_ros.vla.shapes import SHAPES
+from vla_cache_ros.vla.shapes import shape_config
 
 GOLDENS = Path(__file__).parents[1] / 'data' / 'goldens'
-ORDER = ('openvla-7b', 'openvla-oft-7b', 'cogact-7b')
+ORDER = ('pi05', 'smolvla', 'openvla-7b', 'openvla-oft-7b', 'cogact-7b')
 LIGHTER = 'openvla-oft-7b'  # the shape that is timed with lighter weights as well
 
 
@@ -42,17 +43,21 @@ def run_gpu(
     device: str,
     minutes: float,
     long_run: int,
+    shapes: Sequence[str] = ORDER,
     most_frames: int | None = None,
 ) -> dict[str, Any]:
     """
     Check, time, and write `gpu.json` and `gpu.md` to `out` after every shape.
 
     device: a CPU rehearses at toy sizes. minutes: what comes too late is left out, and said.
-    long_run: steps of the check of memory. most_frames: of each recorded episode, all if None.
+    long_run: steps of the check of memory. shapes: what is timed, in this order. most_frames: of
+    each recorded episode, all if None.
 
-    Raises ValueError for a device that isn't there.
+    Raises ValueError for a device that isn't there, or a shape that no one knows.
     """
     check_device(device)
+    for name in shapes:
+        shape_config(name)
     begin = time.perf_counter()
     gpu = torch.device(device).type == 'cuda'
     left = lambda: 60 * minutes - (time.perf_counter() - begin)  # noqa: E731
@@ -78,8 +83,8 @@ def run_gpu(
     }
     _write(out, figures)
     lighter = ['int8', 'fp8'] if has_fp8(device) else ['int8']
-    for name in ORDER:
-        config = SHAPES[name] if gpu else small(name)
+    for name in shapes:
+        config = shape_config(name) if gpu else small(name)
         rows = list_rows(config, lighter if name == LIGHTER else ())
         started = time.perf_counter()
         found = bench_shape(
@@ -104,7 +109,10 @@ def main() -> int:
     parser = ArgumentParser(description='Check and time the recorded step.')
     parser.add_argument('--out', type=Path, default='gpu_out', help='for gpu.json and gpu.md')
     parser.add_argument('--device', default='cuda', help='cuda, cuda:N; cpu rehearses')
-    parser.add_argument('--minutes', type=float, default=7.0, help='time budget')
+    parser.add_argument('--minutes', type=float, default=9.0, help='time budget')
+    parser.add_argument(
+        '--shapes', nargs='+', default=ORDER, metavar='NAME', help='what is timed: all, in order'
+    )
     parser.add_argument('--long-run', type=int, default=2000, help='steps of the check of memory')
     try:
         figures = run_gpu(**vars(parser.parse_args()))

@@ -21,6 +21,7 @@ from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
 from vla_cache_ros.training.recordings import Recordings
 from vla_cache_ros.vla.image_path import ImagePath
+from vla_cache_ros.vla.lerobot.letterbox import LetterboxPath
 
 SECONDS = 2  # of an episode
 WORDS = ('pick', 'put', 'push', 'lift', 'turn')
@@ -214,3 +215,12 @@ def test_a_model_without_a_robot_state_needs_none_in_the_bag(tmp_path):
 def test_a_bag_is_named_once(bag):
     with pytest.raises(ValueError, match='each bag once'):
         source_of(bag, bag)
+
+
+def test_letterboxed_squares_are_kept_at_the_towers_size(bag, tmp_path):
+    source = replace(source_of(bag), paths=(LetterboxPath(512, corner=True),))
+    folders = record_bags(source, 2, True, tmp_path)
+    images = Recordings(folders).frames.images(np.array([0, 1]))
+    assert images.shape == (2, 2, 512, 512, 3) and images.dtype == np.uint8
+    facts = facts_of(folders[0])
+    assert facts['image_path'] == {'size': 512, 'corner': True, 'rotation': 0}

@@ -112,7 +112,7 @@ def random_vla(
     name: str = 'random',
 ) -> RandomVLA:
     """
-    Build a model of these sizes; norms and layer scales hold ones, biases zeros.
+    Build a model of these sizes; norms, layer scales and gates hold ones, biases zeros.
 
     Every tensor is allocated once, in `dtype` (a head in the one that it is kept in), so that the
     largest model needs no more memory than its weights. Raises CheckpointError where that does not
@@ -137,7 +137,8 @@ def random_vla(
             state[key] = tensor.float().copy_(scales[key].expand(len(tensor)))
             continue
         if key.endswith('bias'):
-            tensor.zero_()
+            # a gate of zero would close every branch of an expert whose norms adapt
+            tensor.fill_(float(key.endswith('dense.bias')))
         elif meta.ndim == 1:
             tensor.fill_(1.0)  # norms and layer scales
         else:
