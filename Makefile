@@ -37,7 +37,7 @@ FUZZ_SECONDS ?= 20
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
 
-gpu:  ## exactness and times of the recorded step on a GPU; ARGS='--minutes 7'
+gpu:  ## exactness and times of the recorded step on a GPU; ARGS='--minutes 9'
 	PYTHONPATH=. $(PYTHON) test/gpu/run_gpu.py $(ARGS)
 
 soak: $(VENV)/.ros  ## robot and policy over ROS, disturbed at random: does anything grow or break

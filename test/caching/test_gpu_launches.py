@@ -12,7 +12,7 @@ import torch
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recorded import RecordedEngine
 from vla_cache_ros.types import StepPlan
-from vla_cache_ros.vla.images import ImagePreprocessor
+from vla_cache_ros.vla.shapes import shape_images
 from vla_cache_ros.vla.shapes import SHAPES
 
 if torch.version.cuda is None:
@@ -54,12 +54,20 @@ def test_a_step_copies_three_times_and_launches_graphs_alone(name, no_clock, mon
         SHAPES[name],
         [1, *range(100, 135), *getattr(SHAPES[name].head, 'prompt_end', ())],
     )
-    pixels = np.zeros((config.cameras, 224, 224, 3), dtype=np.uint8)
-    proprio = np.zeros(8) if config.proprio_dim else None
-    images = ImagePreprocessor.for_towers(config.towers)
-    assert len(images.levels) == 6  # kept: they can't be made among fake tensors
-    # made here: what is made inside has no numbers to draw
-    noise = None if config.head is None else torch.zeros(1, config.chunk, config.action_dim)
+    pictures = np.zeros((config.cameras, 224, 224, 3), dtype=np.uint8)
+    proprio = np.zeros(config.proprio_dim, np.float32) if config.proprio_dim else None
+    images = shape_images(config)
+    pixels = images.see(pictures)
+    # made here: what is made among fake tensors has no numbers
+    if config.flow:
+        values = images.normalize(pixels, pictures).numpy()
+    else:
+        values = pixels
+        assert len(images.levels) == 6  # kept
+    noise = None
+    if config.head is not None:
+        size = (config.chunk, config.flow.action_size) if config.flow else (1, config.chunk, 7)
+        noise = torch.zeros(size)
     counts, copies = Counts(), Copies()
     with fake_gpu(), copies:
         model = fake_model(config)
@@ -70,10 +78,8 @@ def test_a_step_copies_three_times_and_launches_graphs_alone(name, no_clock, mon
         active = np.arange(tokens) % 3 == 0
 
         def step(plan):
-            features = engine.look(engine.encode(pixels))
-            return engine.step(
-                pixels, engine.encode(pixels), prompt, proprio, plan, features=features
-            )
+            features = engine.look(values)
+            return engine.step(pixels, values, prompt, proprio, plan, features=features)
 
         # numbers that never come: finite ones, and no token that is guessed
         engine._out.host['out'][:] = 1

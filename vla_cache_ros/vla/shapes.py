@@ -96,6 +96,14 @@ def shape_config(name: str, cameras: int | None = None) -> VLAConfig:
     raise ValueError(f'cameras: expected 1 for {name}, got {cameras}')
 
 
+def shape_images(config: VLAConfig) -> ImagePreprocessor | Letterbox:
+    """Return what the family of a configuration does with pictures."""
+    if config.flow is None:
+        return ImagePreprocessor.for_towers(config.towers)
+    path = LetterboxPath(config.image_size, config.flow.smolvla)
+    return Letterbox((path,), config.picture_size)
+
+
 def parameter_count(config: VLAConfig) -> int:
     """Return the number of parameters of a model, without allocating any."""
     with torch.device('meta'):
@@ -152,18 +160,16 @@ def random_vla(
     model.load_state_dict(state, assign=True)
     decoder.rebuild_rotary(model.language_model)
     model.requires_grad_(requires_grad=False).eval().to(device)
-    flow, count, images = config.flow, _PROMPT, ImagePreprocessor.for_towers(config.towers)
-    if flow is not None:
-        count = _TASK_AND_STATE if flow.state_in_prompt else _TASK
-        path = LetterboxPath(config.image_size, flow.smolvla)
-        images = Letterbox((path,), config.picture_size)
+    count = _PROMPT
+    if config.flow is not None:
+        count = _TASK_AND_STATE if config.flow.state_in_prompt else _TASK
     ids = np.random.default_rng(seed).integers(3, config.action_vocab_end - 256, count - 1)
     return RandomVLA(
         folder=Path(name),
         family=config.family,
         model=model,
         config=config,
-        images=images,
+        images=shape_images(config),
         norm_stats=_statistics(config),
         tokenizer=None,
         fingerprint='',

@@ -87,8 +87,10 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
     saved = variants.find_saved_gate(vla)
     reuses = asked.reuse or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
     listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
+    if vla.config.flow:
+        listed.insert(1, Variant(variants.LEROBOT, capture=False))
     gate, empty = saved or variants.untrained_gate(vla), asked.empty_cameras
-    actors, memory = _start(listed, vla, gate, first, device, empty)
+    actors, memory, missing = _start(listed, vla, gate, first, device, empty)
 
     text = text_tokens(vla, first[0].instruction)
     compute = compute_dtype(DTYPES[dtype], device)
@@ -114,6 +116,7 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         'seed': asked.seed,
         'cameras': vla.config.cameras,
         'empty_cameras': empty,
+        'missing': missing,
         'warmup_steps': warmup + 1,
         **summarize(samples, costs, machine, memory, dtype),
         'busy': None if loaded is None else beside(asked.busy, samples, loaded),
@@ -137,17 +140,28 @@ def _start(
     warmup: Sequence[Observation],
     device: str,
     empty_cameras: int,
-) -> tuple[dict[Variant, Any], dict[Variant, dict[str, float]]]:
-    """Make and warm up every actor, one after the other, and see what memory each takes."""
+) -> tuple[dict[Variant, Any], dict[Variant, dict[str, float]], dict[str, str]]:
+    """
+    Make and warm up every actor, one after the other, and see what memory each takes.
+
+    The third result says why LeRobot is not among them where it is not.
+    """
     actors: dict[Variant, Any] = {}
     memory: dict[Variant, dict[str, float]] = {}
+    missing: dict[str, str] = {}
     for variant in tqdm(listed, unit='variant'):
         before = held_mib(device)
-        actors[variant] = actor = variants.make_actor(
-            variant, vla, saved, empty_cameras=empty_cameras
-        )
-        for observation in warmup:
-            actor.act(fit_cameras(observation, vla.config.cameras))
-        cache = actor.cache_bytes if variant.gate == variants.HF else actor.cache.memory_bytes()
+        try:
+            actor = variants.make_actor(variant, vla, saved, empty_cameras=empty_cameras)
+            for observation in warmup:
+                actor.act(fit_cameras(observation, vla.config.cameras))
+        except Exception as error:
+            if variant.gate != variants.LEROBOT:
+                raise
+            missing[variant.name] = f'{" ".join(str(error).split()):.200}'
+            continue
+        actors[variant] = actor
+        loop = variant.gate in variants.LOOPS
+        cache = actor.cache_bytes if loop else actor.cache.memory_bytes()
         memory[variant] = {'cache': cache / 2**20, 'added': held_mib(device) - before}
-    return actors, memory
+    return actors, memory, missing

@@ -27,7 +27,6 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.actions import ActionTokens
-from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 
 NAME = 'hf'
@@ -53,6 +52,8 @@ class HFLoop:
     empty_cameras: see `PlainFlow`.
     """
 
+    name = NAME
+
     def __init__(
         self, vla: LoadedVLA, unnorm_key: str | None = None, empty_cameras: int = 0
     ) -> None:
@@ -74,12 +75,13 @@ class HFLoop:
     def act(self, observation: Observation) -> tuple[ActionChunk, StepReport]:
         """Return the actions and a report with the same stages as a policy's."""
         begin = time.perf_counter()
-        oft, model = self._config.oft, self._vla.model
         device = self._weight.device
         proprio = state = None
         if self._config.proprio_dim:
             state = self.statistics.normalize_proprio(np.asarray(observation.proprio))
-            proprio = torch.from_numpy(state)[None].to(device, self._weight.dtype)  # [1, P]
+            # what takes the state of a flow model is exact
+            kind = torch.float32 if self._flow else self._weight.dtype
+            proprio = torch.from_numpy(state)[None].to(device, kind)  # [1, P]
         ids = torch.tensor([self._prompt(observation.instruction, state)], device=device)
         pixels = self._vla.images.see(observation.images)
         pixel_values = self._vla.images.normalize(pixels, observation.images)
@@ -87,24 +89,13 @@ class HFLoop:
         preprocessed = time.perf_counter()
 
         clock = StageClock(device)
-        features = self._see(pixel_values)  # [1, V, F]
-        clock.lap('vision')
-        visual = model.project(features)  # [1, V, D]
-        if self._flow is not None:
-            normalized = self._denoise(visual, ids, proprio, clock)
-        elif self._config.head is not None:
-            normalized = self._read(visual, ids, clock)
-        elif oft is None:
-            normalized = self._generate(visual, ids, clock)
-        else:
-            normalized = self._regress(visual, ids, proprio, clock)
+        normalized = self._compute(pixel_values, ids, proprio, clock)
         clock.lap('decode')
-        epsilon = 0.0 if oft is None else OFT_EPSILON
-        actions = self.statistics.action.denormalize(normalized, epsilon)
+        actions = self.statistics.to_actions(normalized, observation.proprio)
         tokens = self._config.cameras * self._config.tokens
         report = StepReport(
             step=self._step,
-            gate=NAME,
+            gate=self.name,
             reuse=0.0,
             active=np.ones(tokens, dtype=bool),
             ages=np.zeros(tokens, dtype=np.int64),
@@ -118,6 +109,21 @@ class HFLoop:
         )
         self._step += 1
         return ActionChunk(actions, normalized), report
+
+    def _compute(
+        self, pixel_values: Tensor, ids: Tensor, proprio: Tensor | None, clock: StageClock
+    ) -> np.ndarray:
+        """Return the normalised actions `[C, A]` of a tower's input, a prompt and a state."""
+        features = self._see(pixel_values)  # [1, V, F]
+        clock.lap('vision')
+        visual = self._vla.model.project(features)  # [1, V, D]
+        if self._flow is not None:
+            return self._denoise(visual, ids, proprio, clock)
+        if self._config.head is not None:
+            return self._read(visual, ids, clock)
+        if self._config.oft is None:
+            return self._generate(visual, ids, clock)
+        return self._regress(visual, ids, proprio, clock)
 
     def _prompt(self, instruction: str, state: np.ndarray | None) -> list[int]:
         """Return the prompt's ids, made anew where it holds the state."""

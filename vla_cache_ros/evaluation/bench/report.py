@@ -159,6 +159,13 @@ def _note(figures: Mapping[str, Any]) -> str:
         f'Weights {figures["weights_mib"]:.0f} MiB, peak of the whole process '
         f'{figures["peak_mib"]:.0f} MiB.',
     ]
+    if figures.get('empty_cameras'):
+        sentences.append(
+            f'{figures["cameras"]} cameras, and {figures["empty_cameras"]} absent ones that hf '
+            'computes too.'
+        )
+    for name, reason in figures.get('missing', {}).items():
+        sentences.append(f'{name} itself was not timed: {reason}.')
     if figures['random_weights']:
         sentences.append('Random weights: times are those of the sizes, actions mean nothing.')
         if any(entry['decoding'] == 'jacobi' for entry in figures['entries']):

@@ -25,6 +25,7 @@ from vla_cache_ros.evaluation.bench.sampling import Sample
 from vla_cache_ros.evaluation.bench.variants import GREEDY
 from vla_cache_ros.evaluation.bench.variants import HF
 from vla_cache_ros.evaluation.bench.variants import JACOBI
+from vla_cache_ros.evaluation.bench.variants import LOOPS
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.closed_loop import STAGES
 from vla_cache_ros.reports.statistics import percentiles
@@ -35,7 +36,7 @@ ROUNDING = 1e-4  # normalised units: more than float32 loses on the way, less th
 def step_work(variant: Variant, sample: Sample, costs: Costs) -> StepWork:
     """Return what a step computed, from its report."""
     layout = costs.layout
-    if costs.config.flow and variant.gate == HF:
+    if costs.config.flow and variant.gate in LOOPS:
         return costs.plain_flow()
     entering, whole = sum(sample.active), variant.gate == HF or bool(sample.refresh)
     fixed = layout.used(sample.text) - layout.visual_tokens
@@ -167,7 +168,7 @@ def _entry(
 
 def _reference(variant: Variant, among: Iterable[Variant]) -> Variant | None:
     """Return the dense captured variant that decodes as this one does, None for the loop."""
-    if variant.gate == HF:
+    if variant.gate in LOOPS:
         return None
     dense = (other for other in among if other.gate == 'dense' and other.capture)
     return next(other for other in dense if other.decoding == variant.decoding)

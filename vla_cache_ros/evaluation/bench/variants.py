@@ -32,6 +32,8 @@ from vla_cache_ros.caching.gates.network import GateNetwork
 from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
 from vla_cache_ros.evaluation.bench.hf_loop import NAME as HF
+from vla_cache_ros.evaluation.bench.lerobot_loop import LeRobotLoop
+from vla_cache_ros.evaluation.bench.lerobot_loop import NAME as LEROBOT
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
@@ -40,6 +42,7 @@ from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.shapes import RandomVLA
 
 GREEDY, JACOBI = 'greedy', 'jacobi'
+LOOPS = {HF: HFLoop, LEROBOT: LeRobotLoop}  # what keeps nothing from one step to the next
 REUSES = (0.0, 0.3, 0.5, 0.7, 0.85)
 SHAPE_REUSES = (0.5, 0.7, 0.85)
 _EVERY_SECOND = 0.5  # share of the steps that reuse everything
@@ -51,8 +54,9 @@ class Variant:
     """
     Hold what one variant is.
 
-    gate: 'hf' for the plain loop, or a gate's name. reuse: what the gate is asked for, None for
-    its own. capture, decoding: of the engine; decoding is '' where a model decodes no tokens.
+    gate: 'hf' for the plain loop, 'lerobot' for LeRobot itself, or a gate's name. reuse: what the
+    gate is asked for, None for its own. capture, decoding: of the engine; decoding is '' where a
+    model decodes no tokens.
     """
 
     gate: str
@@ -139,10 +143,10 @@ def make_actor(
     """
     Return what acts as the variant says; all of them share the model.
 
-    reuse_towers, recorder: of a policy, see there. empty_cameras: of the plain loop.
+    reuse_towers, recorder: of a policy, see there. empty_cameras: of the loops.
     """
-    if variant.gate == HF:
-        return HFLoop(vla, empty_cameras=empty_cameras)
+    if variant.gate in LOOPS:
+        return LOOPS[variant.gate](vla, empty_cameras=empty_cameras)
     gate: Gate
     if variant.gate in LEARNED:
         gate = LEARNED[variant.gate](saved, variant.reuse)
