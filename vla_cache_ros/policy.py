@@ -253,9 +253,6 @@ class Policy:
         expert are held to (real-time chunking). delay: how many of them will have been executed
         when this returns.
 
-        An instruction that is new costs nothing where attention is causal (text is recomputed at
-        every step) and a full step where it is bidirectional.
-
         Raises InputError: the observation does not fit; the cache is as it was.
         Raises NonFiniteOutputError: the model gave NaN or infinity; the cache is invalid.
         """
@@ -267,7 +264,7 @@ class Policy:
         self, observation: Observation, begin: float, guidance: Guidance | None
     ) -> tuple[ActionChunk, StepReport]:
         ids, shapes, proprio = self._check(observation)
-        pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
+        pixels = self.images.see(observation.images)  # [cams, S, S, 3]
         if self._shapes and shapes != self._shapes:
             self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
         self._shapes = shapes
@@ -289,7 +286,7 @@ class Policy:
             pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features,
             observation.instruction, guidance,
         )  # fmt: skip
-        chunk = self._chunk(result.normalized, observation.proprio)
+        actions = self.statistics.to_actions(result.normalized, observation.proprio)
         report = result.report(
             step,
             self.gate.name,
@@ -300,7 +297,7 @@ class Policy:
                 'total': 1e3 * (time.perf_counter() - begin),
             },
         )
-        return chunk, report
+        return ActionChunk(actions, result.normalized), report
 
     def shadow(
         self, observation: Observation, step: int, rest: np.ndarray | None = None, delay: int = 0
@@ -309,15 +306,13 @@ class Policy:
         Return what recomputing everything gives, and leave episode, gate and counters alone.
 
         step: index of the step that it is compared with: a head's noise depends on it. rest,
-        delay: those of that step.
-        The first call allocates a second cache; shapes are not recorded for it on a GPU.
-
+        delay: its too. The first call allocates a second cache, whose steps are not recorded.
         Raises InputError and NonFiniteOutputError, as `act` does.
         """
         if self._shadow is None:
             self._shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
         ids, _, proprio = self._check(observation)
-        pixels = self.images.see(observation.images)  # [cams, 224, 224, 3]
+        pixels = self.images.see(observation.images)  # [cams, S, S, 3]
         cache = self._shadow.cache
         cache.valid, cache.step = False, step
         plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
@@ -325,10 +320,8 @@ class Policy:
         guidance = self._guidance(observation, rest, delay)
         with self._on_threads():
             result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
-        return self._chunk(result.normalized, observation.proprio)
-
-    def _chunk(self, normalized: np.ndarray, state: np.ndarray | None) -> ActionChunk:
-        return ActionChunk(self.statistics.to_actions(normalized, state), normalized)
+        actions = self.statistics.to_actions(result.normalized, observation.proprio)
+        return ActionChunk(actions, result.normalized)
 
     def _guidance(
         self, observation: Observation, rest: np.ndarray | None, delay: int

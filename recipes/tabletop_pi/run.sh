@@ -24,3 +24,7 @@ python -m recipes demos --student run/pi/model --out data/pi/b --frames 3500 --s
 student="--data data/pi/a --data data/pi/b"
 $base $data $student $student --until 5000 --keep 128 --peak 0.0008 --full-every 2
 # run/pi/model is the checkpoint that ships
+
+$two vla_cache_ros.cli train gate --checkpoint tabletop-pi $student --data data/tabletop \
+  --walks 16 --out run/gate --seed 0
+# run/gate/gate is its folder `gate`

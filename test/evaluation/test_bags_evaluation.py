@@ -13,7 +13,7 @@ from bag_samples import START
 from bag_samples import strange
 from bag_samples import write_bag
 from fake_policy import FakePolicy
-from lerobot_folder import lerobot_folder
+from lerobot_folders import robot_folder
 import numpy as np
 import pytest
 from tiny_model import write_checkpoint
@@ -263,7 +263,7 @@ def test_several_bags_become_one_report_and_a_broken_one_stops_no_other(
 
 
 def test_actions_and_states_of_any_length_are_compared_without_taking_them_for_poses(tmp_path):
-    folder = lerobot_folder(tmp_path / 'pi0', 'pi0', ['high', 'wrist'], state=14, action=14)
+    folder = robot_folder('pi0', tmp_path, ['high', 'wrist'], state=14, action=14)
     topics = BagTopics(arm_joints=('finger_joint1', 'finger_joint2') * 7, finger_joints=())
     bag = task(write_bag(tmp_path / 'bag', recording(1)), topics=topics)
     figures = run_bags([bag], str(folder), ['motion'], [0.3], tmp_path / 'out', processes=1)

@@ -3,13 +3,15 @@
 """The parameter files for LeRobot's checkpoints drive an arm; small folders stand in for one."""
 
 from joint_arm import JointArm
-from lerobot_folder import lerobot_folder
+from lerobot_folders import robot_folder
 import numpy as np
 from paths import ROOT
 import pytest
 from ros_graph import Graph
 from vla_cache_ros.control.vla_parameters import VLAParameters
+from vla_cache_ros.ros.loading import dummy_observation
 from vla_cache_ros.ros.loading import load_policy
+from vla_cache_ros.ros.loading import warm_up
 from vla_cache_ros.ros.vla_node import VLANode
 import yaml
 
@@ -27,6 +29,7 @@ HERE = {
     'image_timeout': 5.0,
     'state_timeout': 5.0,
     'degrade': False,
+    'flow_steps': 2,
 }
 
 
@@ -46,7 +49,9 @@ def stand_in(tmp_path):
     def make(name, below, family, state, action, **changed):
         values = parameters_of(below, name)
         cameras = changed.pop('cameras', values['camera_names'])
-        folder = lerobot_folder(tmp_path / family, family, cameras, state, action)
+        place = tmp_path / changed.pop('place', 'here')
+        place.mkdir()
+        folder = robot_folder(family, place, cameras, state, action)
         if values.get('gripper_output') == 'gripper_command':
             changed['gripper_output'] = 'commands'  # control_msgs need not be installed
         return values | HERE | {'model_path': str(folder)} | changed
@@ -54,10 +59,13 @@ def stand_in(tmp_path):
     return make
 
 
+def given(values):
+    return VLAParameters(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
 def loaded(values):
     """Return the policy of these parameters: a busy machine takes its time for the first."""
-    lists = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return load_policy(VLAParameters(**lists))
+    return load_policy(given(values))
 
 
 @pytest.mark.parametrize('case', FILES, ids=[case[0] for case in FILES])
@@ -110,17 +118,35 @@ def test_cameras_other_than_the_checkpoints_fail_configure(stand_in, cameras, co
         assert graph.wait(lambda: graph.logged(complaint))
 
 
-@pytest.mark.parametrize(
-    ('changed', 'complaint'),
-    [
-        ({'execute_steps': 60}, 'execute_steps: expected at most 50, the actions this checkpoint'),
-        ({'flow_steps': 3}, ''),
-    ],
-    ids=['chunk', 'flow steps'],
-)
-def test_numbers_that_the_checkpoint_cannot_do_fail_configure(stand_in, changed, complaint):
-    values = stand_in(*FILES[0], **changed)
-    policy = loaded(values)
-    with Graph(VLANode, lambda _: policy, parameters=values) as graph:
-        assert graph.transition('configure') == (not complaint)
-        assert graph.wait(lambda: graph.logged(complaint))
+def test_chunk_shorter_than_execute_steps_is_refused_in_one_line(stand_in):
+    values = stand_in(*FILES[0], execute_steps=60)
+    with pytest.raises(ValueError) as error:
+        warm_up(loaded(values), given(values))
+    assert str(error.value) == (
+        'execute_steps: expected at most 50, the actions this checkpoint gives at a time, got 60'
+    )
+
+
+def test_flow_steps_are_as_many_as_asked_for_and_refused_where_nothing_denoises(stand_in):
+    values = stand_in(*FILES[0], flow_steps=0)
+    assert 'in 10 steps' in loaded(values).summary
+    assert 'in 3 steps' in loaded(values | {'flow_steps': 3}).summary
+    with pytest.raises(ValueError, match='flow_steps: expected a checkpoint of SmolVLA, pi0 or'):
+        loaded(values | {'flow_steps': 3, 'model_path': 'tabletop'})
+
+
+def test_settings_of_real_time_chunking_reach_the_policy(stand_in):
+    changed = {'execution_horizon': 7, 'prefix_attention_schedule': 'EXP'}
+    policy = loaded(stand_in(*FILES[0], **changed, max_guidance_weight=2.5))
+    assert policy.takes_rest
+    observation = dummy_observation(policy)
+    chunk, _ = policy.act(observation)
+    policy.reset()
+    held, _ = policy.act(observation, np.zeros((20, 6)), 2)
+    policy.reset()
+    default = loaded(stand_in(*FILES[0], place='other'))
+    default.act(observation)
+    default.reset()
+    other, _ = default.act(observation, np.zeros((20, 6)), 2)
+    assert np.abs(held.actions - chunk.actions)[:7].max() > 1e-3
+    assert np.abs(held.actions - other.actions)[:7].max() > 1e-3

@@ -6,9 +6,11 @@ import json
 import math
 import shutil
 
+import numpy as np
 from paths import DATA
 from safetensors.torch import load_file
 from safetensors.torch import save_file
+import torch
 
 GOLDENS = DATA / 'goldens'
 KINDS = ('smolvla', 'pi0', 'pi05')
@@ -43,6 +45,41 @@ def edit_tensors(path, change):
 def normalizer_file(folder):
     (path,) = folder.glob('policy_preprocessor_step_*')
     return path
+
+
+def robot_folder(kind, place, cameras, state, action, chunk=50):
+    """
+    Make a small checkpoint for a robot that has these cameras and so many numbers.
+
+    Its statistics are those of the golden one, over and over.
+    """
+    folder = copy_folder(kind, place)
+    inputs = {
+        f'observation.images.{name}': {'type': 'VISUAL', 'shape': [3, 48, 64]} for name in cameras
+    }
+    inputs['observation.state'] = {'type': 'STATE', 'shape': [state]}
+    outputs = {'action': {'type': 'ACTION', 'shape': [action]}}
+    config = json.loads((folder / 'config.json').read_text())
+    config |= {'input_features': inputs, 'output_features': outputs, 'empty_cameras': 0}
+    config |= {'chunk_size': chunk, 'n_action_steps': chunk}
+    (folder / 'config.json').write_text(json.dumps(config))
+
+    def describe(steps):
+        for step in steps.values():
+            if 'features' in step['config']:
+                step['config']['features'] = inputs | outputs
+
+    def resize(tensors):
+        for name in tensors:
+            if not name.endswith('.count'):
+                size = action if name.startswith('action') else state
+                tensors[name] = torch.from_numpy(np.resize(tensors[name].numpy(), size))
+
+    for path in folder.glob('policy_*processor.json'):
+        edit_steps(path, describe)
+    for path in folder.glob('policy_*.safetensors'):
+        edit_tensors(path, resize)
+    return folder
 
 
 def published_folder(kind, place):

@@ -28,8 +28,9 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
     # its pool gains the gate's flow 0.03 ms a camera, and waits for cores that others have
     cv2.setNumThreads(1)
 
+    steps = parameters.flow_steps
     return Policy.from_pretrained(
-        parameters.model_path,
+        parameters.model_path + (f',flow_steps={steps}' if steps else ''),
         gate=parameters.gate,
         device=parameters.device,
         dtype=parameters.dtype,
@@ -37,7 +38,6 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
         unnorm_key=parameters.unnorm_key or None,
         threads=parameters.threads,
         images=parameters.image_path(),
-        flow_steps=parameters.flow_steps or None,
         chunking=RealTimeChunking(
             parameters.execution_horizon,
             parameters.prefix_attention_schedule,
