@@ -89,7 +89,7 @@ def test_state_of_a_bag_is_told_as_that_of_a_robot():
         ('evaluate --bag x --seed 3', '--seed cannot be combined with --bag'),
         ('evaluate --instruction wave', '--instruction needs --bag'),
         ('evaluate --gate dense --gate motion', 'expected it once'),
-        ('bench --out nowhere --shape pi0', 'openvla-oft-7b'),
+        ('bench --out nowhere --shape pi1', 'openvla-oft-7b'),
         ('nonsense', 'expected one of evaluate, compare'),
         ('drill nonsense', "got 'drill nonsense'"),
     ],

@@ -23,7 +23,7 @@ FIXED = Variant('learned-fixed', 0.5)
 
 def made(**changes):
     """Return samples of four variants; the cached one takes a quarter of the loop's time."""
-    half = {'reuse': 0.5, 'patches': (100, 156)}
+    half = {'reuse': 0.5, 'active': (100, 156)}
     found = {
         HF: [sample(0, 999.0), sample(1, 40.0), sample(2, 40.0), sample(3, 60.0)],
         LOOSE: [sample(0, 999.0), sample(1, 30.0), sample(2, 30.0), sample(3, 30.0)],
@@ -80,7 +80,7 @@ def test_the_floor_is_that_of_the_work_that_was_done():
 def test_a_full_refresh_runs_the_towers_whole():
     partial = sample(0, 1.0, active=(256, 100), refresh='first_step')
     work = step_work(FIXED, partial, costs())
-    assert tuple(work.patches) == (256, 256) and work.visual == work.entering == 356
+    assert tuple(work.active) == (256, 256) and work.visual == work.entering == 356
 
 
 def test_a_guess_of_six_tokens_is_part_of_the_prefill_and_of_every_pass():
@@ -104,7 +104,7 @@ def test_an_exact_variant_that_differs_is_a_failure_in_float32_alone():
 
 
 def test_equal_tokens_are_counted_for_a_causal_model():
-    one = {'patches': (256,), 'normalized': np.zeros((1, 7))}
+    one = {'active': (256,), 'normalized': np.zeros((1, 7))}
     other = np.zeros((1, 7))
     other[0, 5:] = 2 / 255
     samples = {

@@ -58,7 +58,7 @@ def test_what_is_counted_is_what_runs(vla, gate, rel):
 
 
 def test_the_shape_runs_from_end_to_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, 'shape_config', lambda name: cogact_config())
+    monkeypatch.setattr(bench, 'shape_config', lambda name, cameras: cogact_config())
     asked = {'shape': 'cogact-7b', 'steps': 2, 'reuse': (0.5,), 'dtype': 'float32'}
     figures = run_bench(Benchmark(out=tmp_path, **asked))
     assert figures['checks'] == {'asserted': True, 'differ': [], 'ok': True}
