@@ -75,6 +75,10 @@ def test_state_of_a_bag_is_told_as_that_of_a_robot():
     topics = parse(line.split()).recordings.named()
     assert (topics.pose, topics.base_frame, topics.ee_frame) == ('/tf', 'base_link', 'tool0')
     assert topics.finger_scale == (1.0, -0.05) and topics.arm_joints == ('a',)
+    line = 'evaluate --bag a --arm-joint a --joint-scale 0.02 --joint-offset -0.1 --finger-joint'
+    topics = parse([*line.split(), '']).recordings.named()
+    assert (topics.joint_scale, topics.joint_offset) == ((0.02,), (-0.1,))
+    assert topics.layout.joints == ('a',)
     line = 'train gate --out o --bag a --ee-frame tool0 --pose-topic /robot/tf --base-frame base'
     topics = parse(line.split()).along.named()
     assert (topics.pose, topics.base_frame) == ('/robot/tf', 'base')
