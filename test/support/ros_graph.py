@@ -114,8 +114,8 @@ class Surroundings(Node):
 
     def film(self, *topics):
         """Have other cameras from now on."""
-        self.pictures = {topic: picture() for topic in topics}
-        self._images = {topic: self.create_publisher(Image, topic, 1) for topic in topics}
+        self._images |= {topic: self.create_publisher(Image, topic, 1) for topic in topics}
+        self.pictures = {topic: picture() for topic in topics}  # last: a timer publishes them
 
     def compress(self, *topics):
         """Send PNG on <topic>/compressed from now on."""
