@@ -31,7 +31,7 @@ def commands(model, folder):
     [
         ('tabletop', ['demos', 'towers', 'base', 'demos', 'base', 'demos', 'gate']),
         ('tabletop_openvla', ['sight', 'base']),
-        ('tabletop_pi', ['demos', 'towers', 'base', 'demos', 'base']),
+        ('tabletop_pi', ['demos', 'towers', 'base', 'demos', 'base', 'gate']),
         ('libero_object', ['demos', 'base', 'demos', 'base', 'demos', 'base', 'gate']),
     ],
 )

@@ -130,13 +130,14 @@ def test_a_flow_model_learns_from_bags(source, tmp_path):
     train_on_bags('tabletop-pi', source, tmp_path, replace(TRAINING, flow_steps=2))
     figures = json.loads((tmp_path / 'report.json').read_text())
     assert figures['images'] == 'letterbox to 224 (bilinear, bars on both sides)'
-    dense, rule, after = figures['rows'][:3]
+    dense, rule, _, after = figures['rows'][:4]
     assert dense['mean'] == 0 and rule['mean'] > 0 and after['gate'] == 'after'
-    policy = Policy.from_pretrained('tabletop-pi', gate=f'learned@{tmp_path / "gate"}', reuse=0.5)
+    gate = f'learned-fixed@{tmp_path / "gate"}'
+    policy = Policy.from_pretrained('tabletop-pi', gate=gate, reuse=0.5)
     images = tuple(np.random.default_rng(0).integers(0, 255, (2, 48, 64, 3), dtype=np.uint8))
     for _ in range(2):
         _, report = policy.act(Observation(images, 'pick up red cube', np.zeros(8)))
-    assert report.gate == 'learned' and 0 < report.reuse < 1
+    assert report.gate == 'learned-fixed' and 0 < report.reuse < 1
 
 
 def test_a_model_with_action_tokens_learns_from_its_own_tokens(source, tmp_path):

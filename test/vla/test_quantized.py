@@ -220,7 +220,7 @@ def test_too_little_memory_is_said_before_loading_with_what_each_type_takes(fold
         random_vla(SHAPES['openvla-7b'], dtype=torch.bfloat16, name='openvla-7b')
 
 
-@pytest.mark.parametrize('name', SHAPES)
+@pytest.mark.parametrize('name', [name for name in SHAPES if name.endswith('7b')])
 def test_a_published_size_takes_less_than_nine_gigabytes(name):
     with torch.device('meta'):
         model = VLAModel(SHAPES[name])
