@@ -249,7 +249,9 @@ def test_the_head_stays_exact_where_the_rest_is_half_as_long(folder):
 
 
 def test_no_gate_is_trained_through_it(folder):
-    with pytest.raises(ValueError, match='expected an L1 action head, .* found the head of cogact'):
+    with pytest.raises(
+        ValueError, match='expected an L1 action head, .* found the head of cogact'
+    ):
         model_to_train_through(str(folder))
 
 
