@@ -135,7 +135,7 @@ node = VLANode(parameter_overrides=[Parameter(k, value=v) for k, v in values.ite
 with open('/proc/self/statm') as file:
     size = int(file.read().split()[0]) * resource.getpagesize()
 limits = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (size + 12_000_000, limits[1]))
+resource.setrlimit(resource.RLIMIT_AS, (size + 20_000_000, limits[1]))
 results = [node.trigger_configure().name]
 resource.setrlimit(resource.RLIMIT_AS, limits)
 results.append(node.trigger_configure().name)
