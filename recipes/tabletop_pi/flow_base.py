@@ -21,6 +21,7 @@ from vla_cache_ros.environments.tabletop.robot import EXECUTE_STEPS
 from vla_cache_ros.training.frames import Frames
 from vla_cache_ros.training.loop import mean_over_processes
 from vla_cache_ros.vla.flow.expert import Memory
+from vla_cache_ros.vla.lerobot.scaling import Scaling
 from vla_cache_ros.vla.model import VLAModel
 
 from recipes.base import BaseTrainer
@@ -29,7 +30,6 @@ from recipes.lerobot_folder import save_lerobot_folder
 from recipes.sequence import choose_tokens
 from recipes.tabletop_pi.prompts import build_tokenizer
 from recipes.tabletop_pi.prompts import prompt_ids
-from recipes.tabletop_pi.quantiles import normalize
 from recipes.tabletop_pi.sizes import IMAGES
 from recipes.tabletop_pi.sizes import LAYERS
 from recipes.tabletop_pi.sizes import pi_model
@@ -64,7 +64,11 @@ class FlowTrainer(BaseTrainer):
         self._late: Tensor | None = None
         layers = self.model.language_model.model.layers
         layers[LAYERS - 2].register_forward_hook(self._keep_late)
-        self.bounds = self.norm_stats[self.domain.name]
+        self.scaling = {
+            name: Scaling('QUANTILES', *(np.array(one[key]) for key in ('q01', 'q99')), 1e-8)
+            for name, one in self.norm_stats[self.domain.name].items()
+            if name in ('action', 'proprio')
+        }
         processes = self.accelerator.num_processes
         self.held = None
         if held:
@@ -89,7 +93,7 @@ class FlowTrainer(BaseTrainer):
         visual = features.gather(1, tokens[..., None].expand(-1, -1, features.shape[-1]))
         jitter = self.rng.uniform(-JITTER, JITTER, (len(rows), 8))
         memory, text = self.prefix(table, rows, visual, tokens, jitter)
-        chunks = torch.from_numpy(normalize(self.bounds['action'], table['actions'][rows]))
+        chunks = torch.from_numpy(self.normalized('action', table['actions'][rows]))
         velocity = flow_loss(self.model, memory, chunks, self.generator)
         slots = self._late[:, keep:].masked_fill(~text[..., None], 0)
         slots = slots.sum(1, keepdim=True) / text.sum(1)[:, None, None]
@@ -105,7 +109,7 @@ class FlowTrainer(BaseTrainer):
         jitter: np.ndarray | float = 0.0,
     ) -> tuple[Memory, Tensor]:
         """Return what the expert reads of some frames, and which text is no padding [B, T]."""
-        states = normalize(self.bounds['proprio'], table['proprio'][rows]) + jitter
+        states = self.normalized('proprio', table['proprio'][rows]) + jitter
         told = [self.domain.instructions[task] for task in table['task'][rows]]
         ids, mask = prompt_ids(self.tokenizer, told, states)
         visual = self.model.project(features)
@@ -158,8 +162,12 @@ class FlowTrainer(BaseTrainer):
         memory, _ = self.prefix(table, rows, features, tokens)
         found = sample_chunks(self.averaged, memory, self.generator)
         self.model = own
-        wanted = normalize(self.bounds['action'], table['actions'][rows])
+        wanted = self.normalized('action', table['actions'][rows])
         return (found - torch.from_numpy(wanted)).abs().mean((0, 1))
+
+    def normalized(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return actions or states [..., N] in the model's own numbers, float32."""
+        return self.scaling[name].normalize(values).astype(np.float32)
 
     def _keep_late(self, module, inputs, output: Tensor) -> None:
         self._late = output

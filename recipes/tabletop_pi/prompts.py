@@ -1,10 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""
-What `tabletop-pi` is told: pi0.5's prompt, and a tokenizer of whole words and whole numbers.
-
-Source of the prompt: LeRobot 0.6.1, `policies/pi05/processor_pi05.py`.
-"""
+"""What `tabletop-pi` is told: pi0.5's prompt, by a tokenizer of whole words and numbers."""
 
 from __future__ import annotations
 
@@ -22,23 +18,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 from vla_cache_ros.training.batches import pad_prompts
+from vla_cache_ros.vla.lerobot.prompts import Prompting
 
 VOCABULARY = 512
 NUMBERS = 257  # -1 to 255, the last ids
 _SPECIAL = ('<pad>', '<eos>', '<bos>', '<unk>')
-_EDGES = np.linspace(-1, 1, 257)[:-1]
-
-
-def state_prompt(instruction: str, state: np.ndarray) -> str:
-    """Return the prompt for an instruction and a normalised state [8]."""
-    task = instruction.strip().replace('_', ' ').replace('\n', ' ')
-    numbers = ' '.join(map(str, state_numbers(state)))
-    return f'Task: {task}, State: {numbers};\nAction: '
-
-
-def state_numbers(state: np.ndarray) -> np.ndarray:
-    """Return the numbers from -1 to 255 that stand for normalised values, of the same shape."""
-    return np.digitize(state, _EDGES) - 1
+PROMPTING = Prompting(state=8, tokenizer='.', longest=200)
 
 
 def build_tokenizer(instructions: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -54,7 +39,7 @@ def build_tokenizer(instructions: Iterable[str]) -> PreTrainedTokenizerFast:
             pre_tokenizers.Split(Regex(r'-?\d+|[A-Za-z]+|\n|[^\w\s]'), 'isolated'),
         ]
     )
-    texts = [state_prompt(text, np.zeros(0)) for text in instructions]
+    texts = [PROMPTING.text(text, np.zeros(0)) for text in instructions]
     words = {word for text in texts for word, _ in cut.pre_tokenize_str(text)}
     known = [*_SPECIAL, *sorted(words)]
     first = VOCABULARY - NUMBERS
@@ -80,5 +65,5 @@ def prompt_ids(
 ) -> tuple[Tensor, Tensor]:
     """Return right-padded ids [B, T] and their mask for instructions and states [B, 8]."""
     pairs = zip(instructions, states, strict=True)
-    texts = [state_prompt(text, state) for text, state in pairs]
+    texts = [PROMPTING.text(text, state) for text, state in pairs]
     return pad_prompts(tokenizer(texts)['input_ids'])

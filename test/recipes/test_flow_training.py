@@ -19,9 +19,7 @@ from recipes.tabletop_pi.flow_base import FlowTrainer
 from recipes.tabletop_pi.flow_base import sample_chunks
 from recipes.tabletop_pi.prompts import build_tokenizer
 from recipes.tabletop_pi.prompts import prompt_ids
-from recipes.tabletop_pi.prompts import state_prompt
-from recipes.tabletop_pi.quantiles import normalize
-from recipes.tabletop_pi.quantiles import unnormalize
+from recipes.tabletop_pi.prompts import PROMPTING
 from recipes.tabletop_pi.sizes import as_siglip
 from recipes.tabletop_pi.sizes import IMAGES
 from recipes.tabletop_pi.sizes import LAYERS
@@ -40,14 +38,14 @@ def shards(tmp_path_factory):
 
 
 def test_the_state_is_told_in_numbers_of_256_steps():
-    assert state_prompt('pick up the red_cube\n', STATE) == (
+    assert PROMPTING.text('pick up the red_cube\n', STATE) == (
         'Task: pick up the red cube, State: -1 0 127 128 192 254 255 255;\nAction: '
     )
 
 
 def test_every_word_and_every_number_is_one_known_token():
     tokenizer = build_tokenizer(TABLETOP.instructions)
-    texts = [state_prompt(text, STATE) for text in TABLETOP.instructions]
+    texts = [PROMPTING.text(text, STATE) for text in TABLETOP.instructions]
     for text, ids in zip(texts, tokenizer(texts)['input_ids'], strict=True):
         words = tokenizer.convert_ids_to_tokens(ids)
         assert words[0] == '<bos>' and '<unk>' not in words
@@ -62,13 +60,6 @@ def test_nearby_numbers_embed_alike():
     embeddings = pi_model(0).language_model.model.embed_tokens.weight[255:]
     distances = torch.cdist(embeddings[128:129], embeddings)[0]
     assert distances[129] < 0.3 * distances[160] and distances[127] < 0.3 * distances[0]
-
-
-def test_quantiles_map_to_one_and_back_and_a_constant_stays():
-    bounds = {'q01': [-1.0, 0.0, 0.0], 'q99': [3.0, 1.0, 0.0]}
-    values = np.array([[-1.0, 1.0, 0.0], [5.0, 0.0, 0.0]])
-    assert normalize(bounds, values).tolist() == [[-1, 1, -1], [2, -1, -1]]
-    assert np.allclose(unnormalize(bounds, normalize(bounds, values)), values)
 
 
 def test_the_tower_begins_as_what_it_is_made_from():
@@ -112,7 +103,7 @@ def test_the_held_out_error_is_that_of_whole_chunks(shards, tmp_path):
     figures = line.split(',')
     assert len(header.split(',')) == len(figures)
     assert len(figures) == 3 + 7 and all(0 < float(f) < 5 for f in figures[1:])
-    perfect = normalize(trainer.bounds['action'], trainer.frames.table['actions'][:8])
+    perfect = trainer.normalized('action', trainer.frames.table['actions'][:8])
     assert perfect[..., 6].tolist() == np.sign(perfect[..., 6]).tolist()
 
 
@@ -133,7 +124,7 @@ def test_a_folder_reads_back_as_the_model_it_was_written_from(shards, tmp_path):
     assert cameras == ['observation.images.front', 'observation.images.wrist']
     step = json.loads((folder / 'policy_preprocessor.json').read_text())['steps'][3]
     statistics = load_file(folder / step['state_file'])
-    wanted = trainer.bounds['proprio']['q99']
+    wanted = trainer.scaling['proprio'].second
     assert np.allclose(statistics['observation.state.q99'], wanted, rtol=1e-6)
 
 

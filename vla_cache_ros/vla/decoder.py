@@ -105,6 +105,19 @@ def run_layer(
     )
 
 
+def write_keys(
+    layer: nn.Module, hidden: Tensor, rotary: tuple[Tensor, Tensor], index: int, cache: Cache
+) -> None:
+    """Give a cache a layer's keys and values of rows `[B, R, D]`, and compute nothing more."""
+    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
+    key, value = (
+        project(normed).unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
+        for project in (attention.k_proj, attention.v_proj)
+    )
+    key, _ = apply_rotary_pos_emb(key, key, *rotary)
+    cache.update(key, value, index)
+
+
 def attention_weights(
     layer: nn.Module,
     hidden: Tensor,

@@ -96,7 +96,7 @@ class VLAModel(nn.Module):
 
     def vision_features(self, pixel_values: Tensor, film: Sequence[Tensor] = ()) -> Tensor:
         """
-        Map `[B, cams * channels, 224, 224]` to patch features `[B, cams * 256, V]`.
+        Map `[B, cams * channels, H, W]` to visual tokens' features `[B, cams * tokens, V]`.
 
         film: what `modulation` gives for the one instruction of the batch. Raises ValueError where
         a model with FiLM gets none.
@@ -141,14 +141,12 @@ class VLAModel(nn.Module):
         state: normalised `[B, P]`, where it is a slot. cache: takes the keys and values, a new one
         if None. positions: of the visual tokens `[B, V]` where they are a part of all.
         """
-        flow, batch = self.config.flow, len(visual)
-        parts, real = (
-            [visual, self.embed_text(ids)],
-            [ids_mask.new_ones(visual.shape[:2]), ids_mask],
-        )
+        flow = self.config.flow
+        parts = [visual, self.embed_text(ids)]
+        real = [ids_mask.new_ones(visual.shape[:2]), ids_mask]
         if flow.state_slot:
             parts.append(self.embed_state(state)[:, None])
-            real.append(ids_mask.new_ones(batch, 1))
+            real.append(ids_mask.new_ones(len(visual), 1))
         embeds, real = torch.cat(parts, dim=1), torch.cat(real, dim=1)  # [B, L, D], [B, L]
         if positions is None:
             places = real.cumsum(1) - 1
@@ -164,8 +162,10 @@ class VLAModel(nn.Module):
         text = self.language_model.model
         rotary = text.rotary_emb(embeds, position_ids=places)
         cache, hidden = DynamicCache() if cache is None else cache, embeds
-        for layer in text.layers:
+        *layers, last = text.layers
+        for layer in layers:
             hidden = decoder.run_layer(layer, hidden, rotary, mask, cache)
+        decoder.write_keys(last, hidden, rotary, len(layers), cache)  # its output no one reads
         keys, values = [one.keys for one in cache.layers], [one.values for one in cache.layers]
         begin = places[:, -1:] + 1 if flow.state_slot else places.amax(1, keepdim=True) + 1
         behind = begin + torch.arange(self.action_head.rows, device=ids.device)  # [B, rows]
