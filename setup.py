@@ -31,6 +31,12 @@ EXTRAS = {
     'sim': ['mujoco>=3.3.7'],
     # reading and writing recordings without ROS
     'bags': ['rosbags>=0.11', 'mcap>=1.2', 'zstandard>=0.23', 'lz4>=4.3'],
+    # a policy in another process or machine: both ends of the wire
+    'serve': ['websockets>=14', 'msgpack>=1.0.5', 'prometheus-client>=0.20'],
+    # reading and writing LeRobot's data sets
+    'datasets': ['pyarrow>=16', 'imageio-ffmpeg>=0.5'],
+    # evaluation and recording on several machines
+    'fleet': ['ray>=2.40'],
     # watching a policy in Rerun
     'view': ['rerun-sdk>=0.23'],
     # measuring, reports and training

@@ -23,7 +23,12 @@ SIMULATORS = {'mujoco', 'libero', 'robosuite'}
 PAGES = {'matplotlib', 'imageio_ffmpeg', 'jinja2', 'tabulate', 'scipy'}
 VIEWERS = {'rerun'}
 TERMINAL = {'tyro', 'tqdm'}
-TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL  # what an arm moves without
+WIRE = {'websockets', 'msgpack'}
+SERVER = WIRE | {'prometheus_client'}
+TABLES = {'pyarrow'}
+FLEET = {'ray'}
+# what an arm moves without
+TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL | SERVER | TABLES | FLEET
 ALL = ROS | MODELS | TOOLS
 # Room, or file, by dotted path: the rooms it may import besides itself, the libraries it may not.
 # The longest path that fits a file holds for it.
@@ -38,24 +43,38 @@ WALLS = {
     'vla': ((), ROS | TOOLS),
     'caching': (('types', 'vla'), ROS | TOOLS),
     'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
+    'batching': (('types', 'threads', 'vla', 'caching', 'policy'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
     # cv_bridge where a ROS install has it, else OpenCV
     'control.sensing.images': (('control.sensing.compressed',), ALL - {'cv_bridge'}),
     'bags': (('types', 'control'), ROS | MODELS | SIMULATORS | PAGES | TERMINAL),
+    'datasets': (
+        ('types', 'control', 'bags'),
+        (ALL - TABLES) - {'imageio_ffmpeg'},
+    ),
+    'fleet': (('types', 'settings'), ALL - FLEET),
+    'serving': (
+        ('types', 'settings', 'action_distance', 'vla.files.errors', 'vla.checkpoint',
+         'caching.gates', 'policy', 'batching', 'control'),
+        ROS | TOOLS - SERVER,
+    ),
+    'serving.wire': (('types', 'vla.files.errors'), ALL - WIRE),
+    'serving.client': (('types', 'vla.files.errors', 'serving.wire'), ALL - WIRE),
     'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (
-        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'reports'),
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'bags', 'reports',
+         'datasets', 'fleet'),
         ROS | SIMULATORS,
     ),
     'evaluation': (
         ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
-         'environments', 'overlay', 'reports'),
+         'environments', 'overlay', 'reports', 'datasets', 'fleet'),
         ROS | SIMULATORS,
     ),
     'ros': (('types', 'control', 'overlay'), MODELS | TOOLS),
-    'ros.loading': (('types', 'control', 'policy'), ALL),
+    'ros.loading': (('types', 'control', 'policy', 'serving.client'), ALL),
     'ros.process': (('ros', 'extras'), MODELS | TOOLS),
     'ros.recorder': (('control', 'ros', 'bags.writer'), MODELS | TOOLS),
     'ros.drivers.sim_robot_node': (('control', 'ros', 'environments.tabletop'), MODELS | TOOLS),
@@ -67,7 +86,8 @@ WALLS = {
     ),
     'cli': (
         ('types', 'extras', 'settings', 'share', 'vla.checkpoint', 'policy', 'caching', 'control',
-         'bags', 'environments', 'ros', 'live', 'training', 'evaluation', 'reports'),
+         'bags', 'environments', 'ros', 'live', 'training', 'evaluation', 'reports', 'datasets',
+         'fleet', 'serving'),
         ROS | MODELS | TOOLS - TERMINAL,
     ),
 }  # fmt: skip
