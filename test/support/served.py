@@ -28,6 +28,24 @@ from vla_cache_ros.types import ActionChunk
 from websockets.sync.client import connect
 
 PROMPT = 'pick up the red cube'
+METADATA = Metadata(
+    family='openvla-oft',
+    summary='a model',
+    cameras=('observation/image', 'observation/wrist_image'),
+    camera_names=(),
+    state=8,
+    chunk=8,
+    action_dim=7,
+    units='of the training data',
+    takes_rest=False,
+    checkpoint='abc',
+    gate='learned',
+    gate_weights='def',
+    images='squash to 224 (bicubic)',
+    reuse=0.6,
+    largest_reuse=0.9,
+    session_bytes=1000,
+)
 
 
 class AskedFakeGate(FakeGate):
