@@ -169,7 +169,7 @@ class WorldConnection(Connection):
 
 
 class LiveLibero(LIBEROBenchmark):
-    """vla-eval's LIBERO with an arm that stays without an action, rendered where it is looked at."""
+    """vla-eval's LIBERO; its arm stays without an action, and it is rendered where looked at."""
 
     def __init__(self, look: int, **options: Any) -> None:
         super().__init__(num_steps_wait=SETTLE_STEPS - 1, **options)

@@ -17,11 +17,6 @@ import logging
 import sys
 from typing import Any
 
-from vla_eval import specs
-from vla_eval.model_servers.base import SessionContext
-from vla_eval.model_servers.predict import PredictModelServer
-from vla_eval.model_servers.serve import run_server
-
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.serving.vla_eval.conventions import find
 from vla_cache_ros.serving.vla_eval.conventions import Needs
@@ -29,6 +24,10 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.files.errors import InputError
+from vla_eval import specs
+from vla_eval.model_servers.base import SessionContext
+from vla_eval.model_servers.predict import PredictModelServer
+from vla_eval.model_servers.serve import run_server
 
 LOCAL = '127.0.0.1'
 _log = logging.getLogger(__name__)
@@ -174,7 +173,7 @@ class VlaCacheModelServer(PredictModelServer):
         if episode is None or episode.context is not context:
             why = 'none' if episode is None else 'one that another client has started since'
             raise InputError(
-                f'observation: expected an episode under way, got {why}; send EPISODE_START first, '
+                f'observation: expected an episode under way, got {why}; send EPISODE_START, '
                 'with a recording.sid of your own'
             )
         return episode
