@@ -42,6 +42,11 @@ def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]
         dimensions=list(figures['gates'][0]['action_error']),
         footer=[
             *footer(figures),
+            *(
+                f'{machine["bags"]} bags: {machine["hardware"]["cpu"]}, GPU: '
+                f'{machine["hardware"]["gpu"] or "none"}'
+                for machine in figures.get('machines', ())
+            ),
             f'{processes} process{"es" if processes > 1 else ""} at a time',
             ', '.join(f'gate {gate["name"]}: {gate["gate_fingerprint"]}' for gate in gates),
         ],

@@ -9,10 +9,10 @@ Runs in a process of its own, so what it takes and gives can be pickled. Sums no
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,26 @@ class BagTask:
     state: str = RECORDED
     named_images: bool = False
 
+    def run(self, policies: Mapping[Entry, Any], progress: bool = False) -> 'BagResult':
+        """Run the policies; see `run_bag`."""
+        return run_bag(self, policies, progress)
+
+    def description(self) -> dict[str, Any]:
+        """Return how bags are looked at, as JSON values for the report."""
+        return {
+            'execute_steps': self.executed,
+            'state': self.state,
+            'cadence': asdict(self.cadence),
+            'topics': asdict(self.topics),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """Return as JSON values what a result depends on, the bag's files by size and time."""
+        files = [self.path] if self.path.is_file() else sorted(self.path.glob('*'))
+        found = {file.name: file.stat() for file in files}
+        stamps = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
+        return {**asdict(self), 'path': str(self.path), 'files': stamps}
+
 
 @dataclass
 class BagResult:
@@ -73,11 +93,11 @@ class BagResult:
     images: str = ''
 
 
-def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
+def run_bag(task: BagTask, policies: Mapping[Entry, Any], progress: bool = False) -> BagResult:
     """
     Let every policy act on every observation of a bag; the first policy is the dense one.
 
-    Raises ValueError where the bag cannot be evaluated.
+    progress: shows a bar of the observations. Raises ValueError where the bag cannot be evaluated.
     """
     dense = next(iter(policies.values()))
     topics = _topics_for(task, dense)
@@ -86,8 +106,8 @@ def run_bag(task: BagTask, policies: Mapping[Entry, Any]) -> BagResult:
     notes: Counter[str] = Counter()
     runner = _Runner(task, policies)
     steps = walk(bag, topics, task.cadence, notes)
-    alone = multiprocessing.parent_process() is None
-    for step in tqdm(steps, task.path.name, unit=' observations', leave=False, disable=not alone):
+    name = task.path.name
+    for step in tqdm(steps, name, unit=' observations', leave=False, disable=not progress):
         runner.take(step)
     if not runner.steps:
         reasons = '; '.join(f'{note} ({n} times)' for note, n in notes.most_common(4))
