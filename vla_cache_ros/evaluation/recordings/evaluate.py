@@ -1,9 +1,10 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Evaluate gates on recordings: a process per bag at a time, then figures, page and table.
+Evaluate gates on recordings: a process per task at a time, then figures, page and table.
 
-A bag that fails is reported, and the others go on. Knows no model; `bag_run` does the work.
+A task is a bag, or episodes of a data set. One that fails is reported, and the others go
+on. Knows no model; `run` does the work.
 """
 
 from collections.abc import Mapping
@@ -37,8 +38,9 @@ from vla_cache_ros.evaluation.recordings.figures import table
 from vla_cache_ros.evaluation.recordings.moments import COUNT
 from vla_cache_ros.evaluation.recordings.page import write_page
 from vla_cache_ros.evaluation.recordings.run import BagResult
-from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.evaluation.recordings.tasks import BagTask
+from vla_cache_ros.evaluation.recordings.tasks import Task
 from vla_cache_ros.reports.files import begin_folder
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import hardware
@@ -63,7 +65,7 @@ class Model:
 
 
 def run_bags(
-    tasks: Sequence[BagTask],
+    tasks: Sequence[Task],
     checkpoint: str,
     gates: Sequence[str],
     reuses: Sequence[float],
@@ -74,12 +76,12 @@ def run_bags(
     images: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
-    Evaluate gates on bags, write `OUTPUTS` to `out`, print the table; return the figures.
+    Evaluate gates on bags or data sets, write `OUTPUTS` to `out`, print the table.
 
-    gates: entries as `parse_entry` reads them; dense is always run beside them. processes: at a
-    time; None for one per core, or one where the model is on a GPU. images: as of
-    `Policy.from_pretrained`. Raises ValueError for what is
-    wrong with the arguments, before anything is loaded.
+    Returns the figures. gates: entries as `parse_entry` reads them; dense is always run beside
+    them. processes: at a time; None for one per core, or one where the model is on a GPU. images:
+    as of `Policy.from_pretrained`. Raises ValueError for what is wrong with the arguments, before
+    anything is loaded.
     """
     model = replace(_model(checkpoint, gates, reuses, device, dtype), images=images)
     begin_folder(out, OUTPUTS)
@@ -99,16 +101,21 @@ def run_bags(
     print(table(figures).text())
     for line in live_lines(figures):
         print(line)
+    kind = 'bags' if isinstance(tasks[0], BagTask) else 'parts'
     for bag in figures['bags']:
         if bag['damage']:
             print(f'{bag["path"]}: damaged: {bag["damage"]}')
+        if bag['compression']:
+            print(f'{bag["path"]}: {bag["compression"]}')
         for note in colour_notes(bag['notes']):
             print(f'{bag["path"]}: {note}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
-        f'{len(results)} of {len(tasks)} bags; distances over the actions '
+        f'{len(results)} of {len(tasks)} {kind}; distances over the actions '
         f'executed between two looks ({figures["execute_steps"]})'
     )
+    if figures['gates'][0]['recorded']:
+        print('to recorded: how far the same actions are from those in the data set')
     for name in OUTPUTS:
         print(out / name)
     return figures
@@ -131,13 +138,13 @@ def _model(
 
 
 def _figures(
-    tasks: Sequence[BagTask],
+    tasks: Sequence[Task],
     model: Model,
     results: Sequence[BagResult],
     failed: Mapping[str, str],
     processes: int,
 ) -> dict[str, Any]:
-    folder = resolve(model.checkpoint)
+    folder, bags = resolve(model.checkpoint), isinstance(tasks[0], BagTask)
     figures = bag_figures(results, [entry.name for entry in model.entries])
     for gate, entry in zip(figures['gates'], model.entries, strict=True):
         gate.update(entry.definition(folder))
@@ -147,7 +154,8 @@ def _figures(
         'execute_steps': tasks[0].executed,
         'state': tasks[0].state,
         'cadence': asdict(tasks[0].cadence),
-        'topics': asdict(tasks[0].topics),
+        'topics': asdict(tasks[0].topics) if bags else {},
+        'keys': {} if bags else asdict(tasks[0].keys),
         'images': results[0].images,
         'device': model.device,
         'dtype': model.dtype,
@@ -159,7 +167,7 @@ def _figures(
 
 
 def _run(
-    tasks: Sequence[BagTask], model: Model, processes: int, threads: int
+    tasks: Sequence[Task], model: Model, processes: int, threads: int
 ) -> tuple[list[BagResult], dict[str, str]]:
     """Return the results in the order of the tasks, and why the others failed."""
     spawn = multiprocessing.get_context('spawn')  # a forked torch may deadlock
@@ -171,7 +179,7 @@ def _run(
     with executor as pool:
         futures = [pool.submit(_work, task) for task in tasks]
         try:
-            for _ in tqdm(as_completed(futures), total=len(futures), unit='bag'):
+            for _ in tqdm(as_completed(futures), total=len(futures), unit='recording'):
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -184,7 +192,7 @@ def _run(
             results.append(future.result())
         else:
             reason = ' '.join(str(error).split()) or type(error).__name__
-            failed[str(task.path)] = reason.removeprefix(f'{task.path}: ')
+            failed[task.name] = reason.removeprefix(f'{task.path}: ')
     return results, failed
 
 
@@ -197,11 +205,11 @@ def _begin(model: Model, threads: int) -> None:
     _worker['model'] = model
 
 
-def _work(task: BagTask) -> BagResult:
+def _work(task: Task) -> BagResult:
     if 'policies' not in _worker:  # here, so that an error belongs to a bag and is told
         model: Model = _worker['model']
         _worker['policies'] = {
             entry: load_policy(entry, model.checkpoint, model.device, model.dtype, model.images)
             for entry in model.entries
         }
-    return run_bag(task, _worker['policies'])
+    return run_bag(task, _worker['policies'], multiprocessing.parent_process() is None)
