@@ -44,6 +44,11 @@ def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]
         dimensions=list(figures['gates'][0]['action_error']),
         footer=[
             *footer(figures),
+            *(
+                f'{machine["bags"]} bags: {machine["hardware"]["cpu"]}, GPU: '
+                f'{machine["hardware"]["gpu"] or "none"}'
+                for machine in figures.get('machines', ())
+            ),
             f'{processes} process{"es" if processes > 1 else ""} at a time',
             ', '.join(f'gate {gate["name"]}: {gate["gate_fingerprint"]}' for gate in gates),
         ],
@@ -94,7 +99,7 @@ def _refreshes(figures: Mapping[str, Any]) -> list[str]:
 def _episodes(figures: Mapping[str, Any]) -> Table:
     names = [gate['name'] for gate in figures['gates'][1:]]
     field, unit, digits = distance(figures['gates'][0])
-    live = not figures['keys']  # a data set has none
+    live = 'topics' in figures  # a data set has none
     return Table.of(
         [
             {

@@ -9,6 +9,7 @@ Opening checks that it has what the policy takes. Runs nothing.
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from dataclasses import replace
 import hashlib
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from vla_cache_ros.bags.compression import compression_of
 from vla_cache_ros.bags.reader import Bag
@@ -28,6 +31,10 @@ from vla_cache_ros.datasets.keys import DataSetKeys
 from vla_cache_ros.datasets.keys import number_names
 from vla_cache_ros.evaluation.recordings.steps import ActionNumbers
 from vla_cache_ros.evaluation.recordings.steps import POSE
+
+if TYPE_CHECKING:
+    from vla_cache_ros.evaluation.comparison.entries import Entry
+    from vla_cache_ros.evaluation.recordings.run import BagResult
 
 RECORDED, MIDDLE = 'recorded', 'middle'  # where the robot's state comes from
 BLOCK = 50  # episodes of a data set that are one task
@@ -64,11 +71,27 @@ class BagTask:
     executed: int
     state: str = RECORDED
     named_images: bool = False
+    kind: ClassVar[str] = 'bags'
 
     @property
     def name(self) -> str:
         """Return what the task is called in reports."""
         return str(self.path)
+
+    def run(self, policies: Mapping['Entry', Any], progress: bool = False) -> 'BagResult':
+        """Run the policies; see `run_bag`."""
+        from vla_cache_ros.evaluation.recordings.run import run_bag
+
+        return run_bag(self, policies, progress)
+
+    def description(self) -> dict[str, Any]:
+        """Return how bags are looked at, as JSON values for the report."""
+        return {
+            'execute_steps': self.executed,
+            'state': self.state,
+            'cadence': asdict(self.cadence),
+            'topics': asdict(self.topics),
+        }
 
     def identity(self) -> dict[str, Any]:
         """Return as JSON values what a result depends on, the bag's files by size and time."""
@@ -107,6 +130,7 @@ class DataSetTask:
     state: str = RECORDED
     poses: bool = False
     episodes: tuple[int, int] | None = None
+    kind: ClassVar[str] = 'parts of data sets'
 
     @property
     def name(self) -> str:
@@ -115,6 +139,21 @@ class DataSetTask:
             return str(self.path)
         first, end = self.episodes
         return f'{self.path}, episodes {first} to {end - 1}'
+
+    def run(self, policies: Mapping['Entry', Any], progress: bool = False) -> 'BagResult':
+        """Run the policies; see `run_bag`."""
+        from vla_cache_ros.evaluation.recordings.run import run_bag
+
+        return run_bag(self, policies, progress)
+
+    def description(self) -> dict[str, Any]:
+        """Return how data sets are looked at, as JSON values for the report."""
+        return {
+            'execute_steps': self.executed,
+            'state': self.state,
+            'cadence': asdict(self.cadence),
+            'keys': asdict(self.keys),
+        }
 
     def identity(self) -> dict[str, Any]:
         """Return as JSON values what a result depends on, all its files by size and time."""
