@@ -205,7 +205,7 @@ def _run(tasks: Sequence[Task], model: Model, kept: KeptResults, runner: Runner)
             gathered.add(index, *found)
     if len(left) < len(tasks):
         print(
-            f'{len(tasks) - len(left)} of {len(tasks)} recordings were evaluated before: remove '
+            f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind} were evaluated before: remove '
             f'{kept.folder} to run them again'
         )
     job = Job(model, _begin, _work, _same, gpu=model.device != 'cpu')
