@@ -90,9 +90,7 @@ def test_the_benchmark_is_asked_for_what_the_model_takes():
 
 def test_the_plain_convention_takes_any_names_in_their_order():
     images = {'front': picture(0), 'left': picture(1)}
-    seen = PLAIN.observation(
-        {'images': images, 'task_description': TEXT, 'state': [0.5] * 8}, TWO
-    )
+    seen = PLAIN.observation({'images': images, 'task_description': TEXT, 'state': [0.5] * 8}, TWO)
     np.testing.assert_array_equal(seen.images[1], picture(1))
     np.testing.assert_array_equal(seen.proprio, [0.5] * 8)
     with pytest.raises(InputError, match='expected 2, primary camera first, got front$'):
