@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy that is elsewhere: what is asked, what an answer becomes, and every answer that is none."""
+"""A policy that is elsewhere: what is asked, what comes of an answer, what is none."""
 
 from dataclasses import replace
 import time
@@ -51,9 +51,9 @@ def wait(condition, timeout=10.0):
     return found
 
 
-def connected_again(policy):
-    """Wait for the connection and begin an episode on it."""
-    assert wait(lambda: policy.figures()['policy server'] == 'connected')
+def connected_again(policy, connections=2):
+    """Wait for so many connections and begin an episode on the last one."""
+    assert wait(lambda: policy.figures()['policy connections'] == str(connections))
     policy.reset('reconnected')
 
 

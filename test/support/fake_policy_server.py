@@ -3,12 +3,14 @@
 """
 A policy server without a model that a test tells what to do wrong.
 
-As a program it serves on the port that it is given, and takes the name of a fault, or nothing for
-none, from each line of its input.
+As a program it serves on the port that it is given until it is killed, and does wrong what the
+file that it is given names.
 """
 
 from contextlib import contextmanager
 import os
+from pathlib import Path
+import signal
 import socket
 import ssl
 import sys
@@ -52,8 +54,8 @@ class FakePolicyServer:
     def listening(self, port=0, tls=None):
         """Serve on a port of the loopback, or on any; tls: an SSLContext."""
         listener = socket.create_server(('127.0.0.1', port))
+        self.port = listener.getsockname()[1]
         with serve(self._session, sock=listener, ssl=tls, compression=None, max_size=None) as one:
-            self.port = listener.getsockname()[1]
             thread = threading.Thread(target=one.serve_forever)
             thread.start()
             try:
@@ -159,15 +161,30 @@ def server_tls(folder):
     return context
 
 
-def main():
-    """Serve until killed; faults come by stdin."""
-    server = FakePolicyServer()
-    with server.listening(int(sys.argv[1])):
+class Told(FakePolicyServer):
+    """One that reads from a file what to do wrong; without the file, nothing."""
+
+    def __init__(self, file):
+        """Remember the file."""
+        self._file = Path(file)
+        super().__init__()
+
+    @property
+    def fault(self):
+        """Return what the file holds."""
+        return self._file.read_text() if self._file.exists() else ''
+
+    @fault.setter
+    def fault(self, _):
+        pass
+
+
+def main(port, file):
+    """Serve until killed."""
+    with Told(file).listening(int(port)):
         print('ready', flush=True)
-        for line in sys.stdin:
-            server.fault = line.strip()
-            print('done', flush=True)
+        signal.pause()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

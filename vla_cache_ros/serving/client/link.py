@@ -69,6 +69,7 @@ class Link:
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._connection: ClientConnection | None = None
+        self._last: ClientConnection | None = None
         self._why = RemoteError(LOST, f'{url}: the connection is being made')
         self._wanted: int | None = None  # the number of the request that waits
         self._answer: dict[str, Any] | Exception | None = None
@@ -184,8 +185,10 @@ class Link:
     def _give_up(self, connection: ClientConnection, why: RemoteError) -> None:
         """Have no connection in place of this one."""
         with self._changed:
+            if self._last is connection:
+                self._why = why  # the socket may have ended of it, and the thread noticed that
             if self._connection is connection:
-                self._connection, self._why, self._given_up = None, why, True
+                self._connection, self._given_up = None, True
                 self._changed.notify_all()
         try:
             # At once, whoever sends or receives. Not that of a TLS socket, which would first take
@@ -235,7 +238,8 @@ class Link:
             with self._changed:
                 if self._closed.is_set():
                     return
-                self._connection, self._overdue = connection, 0.0
+                self._connection = self._last = connection
+                self._overdue = 0.0
                 self.generation += 1
                 self._changed.notify_all()
             self._listen(connection)
