@@ -27,6 +27,8 @@ STATE, ACTION, CAMERA = 'observation.state', 'action', 'observation.images.'
 TIMESTAMP, FRAME_INDEX, INDEX = 'timestamp', 'frame_index', 'index'
 EPISODE_INDEX, TASK_INDEX = 'episode_index', 'task_index'
 TASK, OLD_TASK = 'task', '__index_level_0__'  # the column of a task's text, and that of old
+# our own columns, where a live node ran along: whether a person had the arm; of its step reports
+CORRECTION, REUSE, STEP = 'vla_cache.correction', 'vla_cache.reuse', 'vla_cache.step'
 VIDEO_TYPE, IMAGE_TYPE = 'video', 'image'
 PICTURE_NAMES = ('height', 'width', 'channels')
 TOLERANCE = 1e-4  # s, by which LeRobot lets a time differ from frame_index / fps
