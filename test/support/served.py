@@ -135,6 +135,7 @@ class Served:
     policy: Any
     model: Metadata
     drain: Any
+    scheduler: Scheduler
 
     def refused(self, cause):
         """Return how often something was refused for a cause."""
@@ -177,7 +178,7 @@ def serving(
     try:
         port = do(server.start('127.0.0.1', 0)).result(10)
         url = f'{"wss" if tls else "ws"}://127.0.0.1:{port}'
-        yield Served(url, metrics, scheduler.policy, server.model, drain)
+        yield Served(url, metrics, scheduler.policy, server.model, drain, scheduler)
     finally:
         (drained[0] if drained else drain()).result(20)
         scheduler.stop(5)
