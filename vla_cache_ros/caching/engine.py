@@ -20,6 +20,7 @@ from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.denoising import Denoiser
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import Invalidation
+from vla_cache_ros.caching.heads import Heads
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.layout import TEXT_CAPACITY
 from vla_cache_ros.caching.patches import patchify
@@ -29,15 +30,21 @@ from vla_cache_ros.caching.plans import produced
 from vla_cache_ros.caching.plans import reuse_share
 from vla_cache_ros.caching.prompt_slots import hide
 from vla_cache_ros.caching.prompt_slots import PromptSlots
+from vla_cache_ros.caching.slot_decoder import Recompute
 from vla_cache_ros.caching.slot_decoder import SlotDecoder
 from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.caching.stopwatch import StageClock
+from vla_cache_ros.caching.work import alone
+from vla_cache_ros.caching.work import Phase
+from vla_cache_ros.caching.work import Steps
+from vla_cache_ros.caching.work import Work
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import VLAModel
+from vla_cache_ros.vla.vision import Looked
 
 
 class SlotEngine:
@@ -83,10 +90,10 @@ class SlotEngine:
         )
         gpu = self.device.type == 'cuda'
         self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
-        self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
+        self._decoder, self._heads = SlotDecoder(model, capture), Heads(model)
         self._denoiser: Denoiser | None = None
         if model.config.flow:
-            self._denoiser = Denoiser(model, self.cache, flow_steps)
+            self._denoiser = Denoiser(model, flow_steps)
         self._clock: StageClock | None = None  # of a step that `look` began
         self.seed = seed
         self._instruction: object = None  # of the last step
@@ -129,6 +136,24 @@ class SlotEngine:
         Raises InputError, without touching the cache, for inputs that do not fit the model, and
         NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
         """
+        steps = self.steps(
+            pixels, pixel_values, ids, proprio, plan, probe_layers, features, instruction, guidance
+        )  # fmt: skip
+        return alone(steps)
+
+    def steps(
+        self,
+        pixels: np.ndarray,
+        pixel_values: Tensor,
+        ids: Sequence[int],
+        proprio: np.ndarray | None,
+        plan: StepPlan,
+        probe_layers: Sequence[int] = (),
+        features: Tensor | None = None,
+        instruction: object = None,
+        guidance: Guidance | None = None,
+    ) -> Steps[StepResult]:
+        """Do what `step` does, together with steps of other caches; see `work`."""
         cache = self.cache
         check_inputs(self.layout, self.config, pixels, proprio)
         check_encoded(pixel_values, self._encoded_shape())
@@ -145,8 +170,8 @@ class SlotEngine:
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
         cache.valid = False  # until the step has succeeded
         try:
-            return self._run(pixels, pixel_values, prompt, proprio, plan, first,
-                             tuple(probe_layers), features, guidance)  # fmt: skip
+            return (yield from self._run(pixels, pixel_values, prompt, proprio, plan, first,
+                                         tuple(probe_layers), features, guidance))  # fmt: skip
         except NonFiniteOutputError:
             cache.invalidate(Invalidation.NON_FINITE_OUTPUT)
             raise
@@ -197,7 +222,7 @@ class SlotEngine:
         probe_layers: tuple[int, ...],
         features: Tensor | None,
         guidance: Guidance | None,
-    ) -> StepResult:
+    ) -> Steps[StepResult]:
         if features is None and plan.active.any():
             features = self.look(pixel_values, prompt.ids)
         # a look that no step followed left a clock behind
@@ -208,7 +233,7 @@ class SlotEngine:
         absent = ~(plan.active | self.cache.present)  # [V]
         if first:
             self.words.guess = self.words.still()
-        normalized, tokens, passes = self._compute(
+        normalized, tokens, passes = yield from self._compute(
             StepInputs(
                 pixel_values=pixel_values,
                 prompt=prompt,
@@ -239,34 +264,47 @@ class SlotEngine:
             latency_ms=self._laps(clock),
         )
 
-    def _compute(self, step: StepInputs) -> tuple[np.ndarray, np.ndarray | None, int]:
+    def _compute(self, step: StepInputs) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
         """Return what `_decode` does."""
         prompt, plan = step.prompt, step.plan
-        visual = self._visual(step)  # [R, D]
+        visual = yield from self._visual(step)  # [R, D]
         step.clock.lap('vision')
         self._unseen = hide(step.absent, self.layout, self.cache.layers[0].keys)
         fixed, fixed_rows = self._fixed(prompt, step.proprio, step.first)
         embeds = torch.cat([visual, fixed])  # [R, D]
         slots = torch.from_numpy(np.flatnonzero(plan.active)) + self.layout.visual.start
         rows = torch.cat([slots.to(self.device), fixed_rows])  # [R]
-        hidden = self._decoder.recompute(
-            prompt, embeds, rows, plan, step.probe_layers, prompt.read, self._unseen
+        hidden = yield self._rows(
+            prompt, rows, embeds, plan=plan, probe_layers=step.probe_layers, read=prompt.read
         )
         step.clock.lap('decoder')
         if self._denoiser is not None:
             unseen = None if self._unseen is None else self._unseen[: prompt.used]
-            given = step.proprio, self.seed, step.guidance
-            return self._denoiser.act(prompt.used, prompt.behind, unseen, *given), None, 0
-        return self._decode(prompt, hidden)
+            asked = self._denoiser.ask(
+                self.cache, prompt, unseen, step.proprio, self.seed, step.guidance
+            )
+            actions = yield Work(Phase.HEAD, self._denoiser.act, asked, self.kin)
+            return actions, None, 0
+        return (yield from self._decode(prompt, hidden))
+
+    @property
+    def kin(self) -> object:
+        """Return what engines have in common whose steps can be computed at once."""
+        return id(self.model), type(self), self.cache.dtype
+
+    def _rows(self, prompt: PromptSlots, rows: Tensor, embeds: Tensor, **how: object) -> Work:
+        visual = self.layout.visual
+        asked = Recompute(self.cache, visual, prompt, rows, embeds, unseen=self._unseen, **how)
+        return Work(Phase.DECODER, self._decoder.recompute, asked, self.kin)
 
     def _laps(self, clock: StageClock) -> dict[str, float]:
         laps = clock.laps()
         del laps['wait']  # on a CPU the gate itself
         return laps
 
-    def _visual(self, step: StepInputs) -> Tensor:
+    def _visual(self, step: StepInputs) -> Steps[Tensor]:
         """Return the decoder's embeddings `[R, D]` of active tokens."""
-        return self.model.project(self._active_features(step))
+        return self.model.project((yield from self._active_features(step)))
 
     def _fixed(
         self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool
@@ -307,7 +345,7 @@ class SlotEngine:
     def _images(self, pixel_values: Tensor) -> Tensor:
         return pixel_values.to(self.device, self.cache.dtype)
 
-    def _active_features(self, step: StepInputs) -> Tensor:
+    def _active_features(self, step: StepInputs) -> Steps[Tensor]:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
         active = step.plan.active
         if step.features is not None:
@@ -317,31 +355,31 @@ class SlotEngine:
         images = self._images(step.pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
         chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
         computed = torch.ones_like(chosen) if step.first else chosen
-        features = self.model.vision_backbone.recompute(
-            images, computed, self.cache.towers, step.prompt.film
-        )
+        asked = Looked(images, computed, self.cache.towers, step.prompt.film)
+        kin = None if step.prompt.film else self.kin  # each prompt has its own
+        features = yield Work(Phase.TOWERS, self.model.vision_backbone.recompute, asked, kin)
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]
 
     def _decode(
         self, prompt: PromptSlots, hidden: Tensor
-    ) -> tuple[np.ndarray, np.ndarray | None, int]:
+    ) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
         """
         Return the normalised actions `[C, A]`, the token ids of a discrete model, and passes.
 
         hidden: of the rows `prompt.read`, each of which predicts the next token.
         """
-        model = self.model
-        if model.action_head is not None:
-            noise = model.action_head.noise(self.seed, self.cache.step)
-            actions = model.action_head(hidden[None], noise)[0]
-            return actions.to('cpu', torch.float64).numpy(), None, 0
-        said = Said.of(model.logits(hidden))  # C * A rows, or 1 if greedy
+        head = self.model.action_head
+        if head is not None:
+            asked = hidden, head.noise(self.seed, self.cache.step)
+            return (yield Work(Phase.HEAD, self._heads.act, asked, self.kin)), None, 0
+        said = yield Work(
+            Phase.HEAD, self._heads.say, hidden, self.kin
+        )  # C * A rows, or 1 if greedy
 
-        def proceed(tokens: list[int], index: int) -> Said:
+        def proceed(tokens: list[int], index: int) -> Steps[Said]:
             slots = self.layout.action_slots[index : index + len(tokens)]
-            embeds = model.embed_text(torch.tensor(tokens, device=self.device))
-            rows = torch.tensor(slots, device=self.device)
-            hidden = self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen)
-            return Said.of(model.logits(hidden))
+            embeds = self.model.embed_text(torch.tensor(tokens, device=self.device))
+            hidden = yield self._rows(prompt, torch.tensor(slots, device=self.device), embeds)
+            return (yield Work(Phase.HEAD, self._heads.say, hidden, self.kin))
 
-        return self.words.read(said, proceed)
+        return (yield from self.words.read(said, proceed))

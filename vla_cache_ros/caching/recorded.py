@@ -26,13 +26,15 @@ from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.graphs import GraphRecorder
 from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.caching.graphs import Work
-from vla_cache_ros.caching.layers import FusedLayers
+from vla_cache_ros.caching.layers import Rows
 from vla_cache_ros.caching.layers import write_crossed
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.prompt_slots import PromptSlots
 from vla_cache_ros.caching.staging import Staging
 from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.stopwatch import StageClock
+from vla_cache_ros.caching.work import Steps
+from vla_cache_ros.vla import fused
 from vla_cache_ros.vla.model import VLAModel
 from vla_cache_ros.vla.pointwise import compiled
 from vla_cache_ros.vla.pointwise import PLAIN
@@ -61,13 +63,11 @@ class RecordedEngine(SlotEngine):
         self._graphs: dict[str | int, Work] = {}
         self._loaded: PromptSlots | None
         self._pointwise = compiled(self.device) if gpu and recorder is None else PLAIN
-        self._fused = FusedLayers(model, self.cache, self._pointwise)
+        self._layers = fused.fuse(model.language_model, self._pointwise)
         # what the head reads: rows that stand last
         self._reads = self.layout.actions if model.config.bidirectional else 1
         if self._denoiser is not None:
-            self._denoiser = Denoiser(
-                model, self.cache, options.get('flow_steps'), self._pointwise
-            )
+            self._denoiser = Denoiser(model, options.get('flow_steps'), self._pointwise)
         if model.config.decodes_tokens:
             self._reads = SMALL  # in the prefill too, so that one head graph serves both
         self._levels: Tensor | None = None
@@ -190,19 +190,20 @@ class RecordedEngine(SlotEngine):
         visual = self.model.project(torch.cat(parts, dim=-1).flatten(0, 1))  # [V, D]
         self._embeds[self.layout.visual.start : self.layout.visual.stop] = visual
 
-    def _visual(self, step: StepInputs) -> Tensor:
+    def _visual(self, step: StepInputs) -> Steps[Tensor]:
         if step.features is None:
-            return super()._visual(step)
+            return (yield from super()._visual(step))
         active = torch.from_numpy(np.flatnonzero(step.plan.active))
         return step.features[active.to(self.device)]
 
-    def _compute(self, step: StepInputs) -> tuple[np.ndarray, np.ndarray | None, int]:
+    def _compute(self, step: StepInputs) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
         """Return what `_decode` does."""
         if step.probe_layers or step.plan.layers:
-            return super()._compute(step)
+            return (yield from super()._compute(step))
         visual = np.flatnonzero(step.plan.active) + self.layout.visual.start
         if step.features is None and len(visual):
-            self._embeds[torch.from_numpy(visual).to(self.device)] = self._visual(step)
+            embeds = yield from self._visual(step)
+            self._embeds[torch.from_numpy(visual).to(self.device)] = embeds
             step.clock.lap('vision')
         self._load(step.prompt)
         # BOS sees nothing but itself when causal: computed once, it stays right for the episode
@@ -227,7 +228,7 @@ class RecordedEngine(SlotEngine):
         self._graph(size, lambda: self._decoder_rows(size))()
         step.clock.lap('decoder')
         self._graph(HEAD, self._head)()
-        return self._finish()
+        return (yield from self._finish())
 
     def _decoder_rows(self, size: int) -> None:
         """Embed what is new besides images, then recompute rows; `_hidden` is what was read."""
@@ -239,25 +240,31 @@ class RecordedEngine(SlotEngine):
             start = layout.action_slots.start
             said = self.model.embed_text(device['tokens'][: self.words.guesses])
             self._embeds[start : start + self.words.guesses] = said
-        self._recompute(device['rows'][:size], slice(size - self._reads, size))
+        self._recompute(device['rows'][:size], self._last(size))
 
     def _pass(self) -> None:
         """Recompute slots of action tokens."""
         rows = self._plan.device['rows'][:SMALL]
         self._embeds[rows] = self.model.embed_text(self._plan.device['tokens'])
-        self._recompute(rows, slice(0, SMALL))
+        self._recompute(rows, self._last(SMALL))
 
-    def _recompute(self, rows: Tensor, read: slice) -> None:
+    def _last(self, size: int) -> Tensor:
+        return torch.arange(size - self._reads, size, device=self.device)
+
+    def _recompute(self, rows: Tensor, read: Tensor) -> None:
         window, last = self.cache.window, len(self.cache.layers) - 1
         window.rows, window.visible = rows, self.layout.size
         unseen = self._plan.device['unseen'].to(self._embeds.dtype)
         mask = unseen[None, None, None]  # [1, 1, 1, slots]
         if self._mask is not None:
             mask = mask + self._mask[rows]  # [1, 1, R, slots]
-        rotary = self._fused.rotary((self._cos[rows][None], self._sin[rows][None]))
+        rotary = fused.signed_rotary(self._cos[rows], self._sin[rows])
         hidden = self._embeds[rows]
-        for index in range(last + 1):
-            hidden = self._fused(index, hidden, rotary, mask, read if index == last else None)
+        for index, layer in enumerate(self._layers):
+            part = Rows(self.cache, len(rows), mask, read if index == last else None)
+            hidden = layer(
+                hidden, rotary, lambda k, v, i=index, p=part: [p.seen(i, k, v)], part.read
+            )
             write_crossed(self.model, self.cache, index)
         if self._denoiser is not None:
             return
@@ -268,7 +275,7 @@ class RecordedEngine(SlotEngine):
         out = self._out.device['out']
         if self._denoiser is not None:
             given = self._plan.device
-            out.copy_(self._denoiser.staged(self.layout.size, self._behind, given))
+            out.copy_(self._denoiser.staged(self.cache, self.layout.size, self._behind, given))
         elif self.model.action_head is None:
             out.copy_(summary(self.model.logits(self._hidden)))
         else:
@@ -278,14 +285,15 @@ class RecordedEngine(SlotEngine):
     def _laps(self, clock: StageClock) -> dict[str, float]:
         return clock.laps()
 
-    def _finish(self) -> tuple[np.ndarray, np.ndarray | None, int]:
+    def _finish(self) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
         out = self._out.fetch()['out']
         if self.model.action_head is not None:
             return out.astype(np.float64), None, 0
         rows = self.layout.actions if self.config.oft is not None else 1 + self.words.guesses
-        return self.words.read(Said.unpack(out[:, -rows:]), self._proceed)
+        return (yield from self.words.read(Said.unpack(out[:, -rows:]), self._proceed))
 
-    def _proceed(self, tokens: list[int], index: int) -> Said:
+    def _proceed(self, tokens: list[int], index: int) -> Steps[Said]:
+        yield from ()
         host = self._plan.ready()
         slots = self.layout.action_slots[index : index + len(tokens)]
         host['rows'][:SMALL] = self.layout.spare
