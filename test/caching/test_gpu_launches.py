@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.plans import full_plan
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.shapes import shape_images
 from vla_cache_ros.vla.shapes import SHAPES

@@ -15,8 +15,8 @@ from tiny_model import tiny_config
 from tiny_model import write_checkpoint
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Direct
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.graphs import Direct
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import device as devices
 from vla_cache_ros.vla import fused

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import SlotLayer
 from vla_cache_ros.caching.prompt_slots import PromptSlots
-from vla_cache_ros.caching.staging import Fields
+from vla_cache_ros.caching.recording.staging import Fields
 from vla_cache_ros.vla.flow.expert import Memory
 from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.flow.sampler import FlowSampler

@@ -9,6 +9,7 @@ Knows neither why a token is active nor what an action means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,37 +110,9 @@ class SlotEngine:
         """
         return self.images.normalize(pixels, images)
 
-    def step(
-        self,
-        pixels: np.ndarray,
-        pixel_values: Tensor,
-        ids: Sequence[int],
-        proprio: np.ndarray | None,
-        plan: StepPlan,
-        probe_layers: Sequence[int] = (),
-        features: Tensor | None = None,
-        instruction: object = None,
-        guidance: Guidance | None = None,
-    ) -> StepResult:
-        """
-        Run one control step.
-
-        pixels: uint8 `[cams, S, S, 3]`, kept as provenance. pixel_values: the same images as
-        `encode` returns them. ids: the prompt from BOS to the blank.
-        proprio: normalised `[P]`, None if the model takes none. plan: which visual tokens to
-        recompute; all are if the cache is not valid (unless the plan was made for an empty one) or
-        the instruction is new to bidirectional attention. probe_layers: whose attention from text
-        to visual tokens goes to `cache.attention`. features: what `look` returned for the images.
-        instruction: what the prompt says, where a state in it makes each another; the ids if None.
-        guidance: of an expert's chunk, by what is left of the last one.
-
-        Raises InputError, without touching the cache, for inputs that do not fit the model, and
-        NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
-        """
-        steps = self.steps(
-            pixels, pixel_values, ids, proprio, plan, probe_layers, features, instruction, guidance
-        )  # fmt: skip
-        return alone(steps)
+    def step(self, *arguments: Any, **options: Any) -> StepResult:
+        """Run one control step; arguments, result and errors are those of `steps`."""
+        return alone(self.steps(*arguments, **options))
 
     def steps(
         self,
@@ -153,7 +126,21 @@ class SlotEngine:
         instruction: object = None,
         guidance: Guidance | None = None,
     ) -> Steps[StepResult]:
-        """Do what `step` does, together with steps of other caches; see `work`."""
+        """
+        Run one control step, possibly together with those of other caches; see `work`.
+
+        pixels: uint8 `[cams, S, S, 3]`, kept as provenance. pixel_values: the same images as
+        `encode` returns them. ids: the prompt from BOS to the blank.
+        proprio: normalised `[P]`, None if the model takes none. plan: which visual tokens to
+        recompute; all are if the cache is not valid (unless the plan was made for an empty one) or
+        the instruction is new to bidirectional attention. probe_layers: whose attention from text
+        to visual tokens goes to `cache.attention`. features: what `look` returned for the images.
+        instruction: what the prompt says, where a state in it makes each another; the ids if None.
+        guidance: of an expert's chunk, by what is left of the last one.
+
+        Raises InputError, without touching the cache, for inputs that do not fit the model, and
+        NonFiniteOutputError. After any other error too the cache is invalid, with its cause.
+        """
         cache = self.cache
         check_inputs(self.layout, self.config, pixels, proprio)
         check_encoded(pixel_values, self._encoded_shape())
