@@ -102,7 +102,9 @@ class Session:
         self._room: int | None = self._rooms.take()
         model, options = self._vla.model, {**self._options, 'seed': seed}
         if (model.like.device.type == 'cuda' or self._recorder) and self._capture:
-            self._engine = RecordedEngine(model, recorder=self._recorder, **options)
+            self._engine = RecordedEngine(
+                model, recorder=self._recorder, rooms=self._rooms, place=self._room, **options
+            )
         else:
             self._engine = SlotEngine(model, capture=self._capture, **options)
         self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
@@ -242,12 +244,12 @@ class Session:
 
         # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
         blind = getattr(self.gate, 'blind', False)
-        features = None if blind else self._engine.look(pixel_values, ids)
+        features = None if blind else (yield from self._engine.looks(pixel_values, ids))
         looked = time.perf_counter()
         plan = self.gate.plan(pixels, self.cache)
         planned = time.perf_counter()
         if blind and plan.active.any():
-            features = self._engine.look(pixel_values, ids)
+            features = yield from self._engine.looks(pixel_values, ids)
 
         step = self.cache.step
         result = yield from self._engine.steps(

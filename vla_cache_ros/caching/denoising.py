@@ -131,20 +131,12 @@ class Denoiser:
         before, self._most = self._most, guidance.most
         return before != self._most
 
-    def staged(
-        self,
-        cache: EpisodeCache,
-        used: int,
-        behind: tuple[Tensor, Tensor],
-        given: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Return what `actions` does, of what lies on the device."""
-        like = behind[0]
-        guidance = Guidance(given['left'], given['weights'], self._most)
+    def staged(self, memory: Memory, given: Mapping[str, Tensor]) -> Tensor:
+        """Return what `actions` does of one memory of N sequences, of what lies on the device."""
+        pairs = zip(given['left'], given['weights'], strict=True)
+        guidance = [Guidance(*pair, self._most) for pair in pairs]
         states = given['proprio'] if self.config.proprio_dim else None
-        mask = given['unseen'].to(like.dtype)[None, None, None]
-        memory = self.memory(cache, used, behind, mask)
-        return self.actions([memory], states, given['noise'][None], [guidance])[0]
+        return self.actions([memory], states, given['noise'], guidance)
 
 
 def _seen(layer: SlotLayer, used: int) -> tuple[Tensor, Tensor]:

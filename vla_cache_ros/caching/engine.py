@@ -9,6 +9,7 @@ Knows neither why a token is active nor what an action means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from torch import Tensor
 from vla_cache_ros.caching.checks import check_encoded
 from vla_cache_ros.caching.checks import check_inputs
 from vla_cache_ros.caching.decoding import ActionWords
-from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.denoising import Denoiser
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import Invalidation
+from vla_cache_ros.caching.episode_cache import SlotPool
 from vla_cache_ros.caching.heads import Heads
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.layout import TEXT_CAPACITY
@@ -80,15 +81,8 @@ class SlotEngine:
         self.images = images or ImagePreprocessor.for_towers(model.config.towers)
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
         self.words = ActionWords(model.config, self.layout.actions, decoding)
-        weight = model.like
-        self.device = weight.device
-        self.cache = EpisodeCache(
-            self.layout,
-            model.language_model.config,
-            weight.detach(),
-            model.vision_backbone.cache(self.layout.cameras),
-            model.config.flow.crossed_layers if model.config.flow else (),
-        )
+        self.device = model.like.device
+        self.cache = self._new_cache()
         gpu = self.device.type == 'cuda'
         self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
         self._decoder, self._heads = SlotDecoder(model, capture), Heads(model)
@@ -100,6 +94,17 @@ class SlotEngine:
         self._instruction: object = None  # of the last step
         self._prompt: PromptSlots | None = None  # the last one, also where no step followed
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
+
+    def _new_cache(self) -> EpisodeCache:
+        flow = self.config.flow
+        pool = SlotPool(
+            self.model.language_model.config,
+            self.layout.size,
+            self.model.like.detach(),
+            flow.crossed_layers if flow else (),
+        )
+        towers = self.model.vision_backbone.cache(self.layout.cameras)
+        return EpisodeCache(self.layout.visual_tokens, pool, towers)
 
     def encode(self, pixels: np.ndarray, images: Sequence[np.ndarray] = ()) -> Tensor:
         """
@@ -157,8 +162,10 @@ class SlotEngine:
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
         cache.valid = False  # until the step has succeeded
         try:
-            return (yield from self._run(pixels, pixel_values, prompt, proprio, plan, first,
-                                         tuple(probe_layers), features, guidance))  # fmt: skip
+            return (yield from self._run(StepInputs(
+                pixel_values, prompt, proprio, plan, first, tuple(probe_layers), features,
+                absent=~(plan.active | cache.present), guidance=guidance,
+            ), patchify(pixels)))  # fmt: skip
         except NonFiniteOutputError:
             cache.invalidate(Invalidation.NON_FINITE_OUTPUT)
             raise
@@ -198,42 +205,18 @@ class SlotEngine:
         self.layout = layout
 
     @torch.inference_mode()
-    def _run(
-        self,
-        pixels: np.ndarray,
-        pixel_values: Tensor,
-        prompt: PromptSlots,
-        proprio: np.ndarray | None,
-        plan: StepPlan,
-        first: bool,
-        probe_layers: tuple[int, ...],
-        features: Tensor | None,
-        guidance: Guidance | None,
-    ) -> Steps[StepResult]:
+    def _run(self, step: StepInputs, patches: np.ndarray) -> Steps[StepResult]:
+        plan, features = step.plan, step.features
         if features is None and plan.active.any():
-            features = self.look(pixel_values, prompt.ids)
+            features = yield from self.looks(step.pixel_values, step.prompt.ids)
         # a look that no step followed left a clock behind
         began, self._clock = self._clock, None
         clock = began if began and features is not None else StageClock(self.device)
         clock.lap('wait')  # of the towers, for the gate
-        patches = patchify(pixels)
-        absent = ~(plan.active | self.cache.present)  # [V]
-        if first:
+        if step.first:
             self.words.guess = self.words.still()
-        normalized, tokens, passes = yield from self._compute(
-            StepInputs(
-                pixel_values=pixel_values,
-                prompt=prompt,
-                proprio=proprio,
-                plan=plan,
-                first=first,
-                probe_layers=probe_layers,
-                features=features,
-                absent=absent,
-                clock=clock,
-                guidance=guidance,
-            )
-        )
+        step = replace(step, features=features, clock=clock)
+        normalized, tokens, passes = yield from self._compute(step)
         clock.lap('decode')
         if not np.isfinite(normalized).all():
             raise NonFiniteOutputError(
@@ -243,7 +226,7 @@ class SlotEngine:
         return StepResult(
             normalized=normalized,
             tokens=tokens,
-            reuse=reuse_share(plan, len(self.cache.layers), int(absent.sum())),
+            reuse=reuse_share(plan, len(self.cache.layers), int(step.absent.sum())),
             active=plan.active.copy(),
             ages=self.cache.ages() - 1,
             refresh=plan.refresh,
@@ -252,7 +235,7 @@ class SlotEngine:
         )
 
     def _compute(self, step: StepInputs) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
-        """Return what `_decode` does."""
+        """Return what `Heads.decode` does."""
         prompt, plan = step.prompt, step.plan
         visual = yield from self._visual(step)  # [R, D]
         step.clock.lap('vision')
@@ -272,7 +255,14 @@ class SlotEngine:
             )
             actions = yield Work(Phase.HEAD, self._denoiser.act, asked, self.kin)
             return actions, None, 0
-        return (yield from self._decode(prompt, hidden))
+
+        def proceed(tokens: list[int], index: int) -> Work:
+            slots = self.layout.action_slots[index : index + len(tokens)]
+            embeds = self.model.embed_text(torch.tensor(tokens, device=self.device))
+            return self._rows(prompt, torch.tensor(slots, device=self.device), embeds)
+
+        noise = self._heads.noise(self.seed, self.cache.step)
+        return (yield from self._heads.decode(hidden, noise, self.words, proceed, self.kin))
 
     @property
     def kin(self) -> object:
@@ -309,8 +299,12 @@ class SlotEngine:
         skip = 0 if first or self.config.bidirectional else 1
         return embeds[skip:], prompt.rows[skip:]
 
-    @torch.inference_mode()
     def look(self, pixel_values: Tensor, ids: Sequence[int] = ()) -> Tensor | None:
+        """Do what `looks` does, alone."""
+        return alone(self.looks(pixel_values, ids))
+
+    @torch.inference_mode()
+    def looks(self, pixel_values: Tensor, ids: Sequence[int] = ()) -> Steps[Tensor | None]:
         """
         Start the towers where they run whole, and return their features `[V, features]`.
 
@@ -319,11 +313,21 @@ class SlotEngine:
         """
         if self.reuse_towers:
             return None
-        self._clock = StageClock(self.device)
-        film = self.prompt(ids).film if self.config.film else ()
-        features = self.model.vision_features(self._images(pixel_values), film)[0]
-        self._clock.lap('vision')
+        clock = StageClock(self.device)
+        prompt = self.prompt(ids) if self.config.film else None
+        features = yield self._look(pixel_values, prompt)
+        clock.lap('vision')
+        self._clock = clock
         return features
+
+    def _look(self, pixel_values: Tensor, prompt: PromptSlots | None) -> Work:
+        film = () if prompt is None else prompt.film
+        asked = self._images(pixel_values), film
+        return Work(Phase.LOOK, self._see, asked, None if film else self.kin)
+
+    def _see(self, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> Sequence[Tensor]:
+        images, films = zip(*asked, strict=True)
+        return list(self.model.vision_features(torch.cat(images), films[0]))
 
     @torch.inference_mode()
     def prepare(self) -> None:
@@ -346,27 +350,3 @@ class SlotEngine:
         kin = None if step.prompt.film else self.kin  # each prompt has its own
         features = yield Work(Phase.TOWERS, self.model.vision_backbone.recompute, asked, kin)
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]
-
-    def _decode(
-        self, prompt: PromptSlots, hidden: Tensor
-    ) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
-        """
-        Return the normalised actions `[C, A]`, the token ids of a discrete model, and passes.
-
-        hidden: of the rows `prompt.read`, each of which predicts the next token.
-        """
-        head = self.model.action_head
-        if head is not None:
-            asked = hidden, head.noise(self.seed, self.cache.step)
-            return (yield Work(Phase.HEAD, self._heads.act, asked, self.kin)), None, 0
-        said = yield Work(
-            Phase.HEAD, self._heads.say, hidden, self.kin
-        )  # C * A rows, or 1 if greedy
-
-        def proceed(tokens: list[int], index: int) -> Steps[Said]:
-            slots = self.layout.action_slots[index : index + len(tokens)]
-            embeds = self.model.embed_text(torch.tensor(tokens, device=self.device))
-            hidden = yield self._rows(prompt, torch.tensor(slots, device=self.device), embeds)
-            return (yield Work(Phase.HEAD, self._heads.say, hidden, self.kin))
-
-        return (yield from self.words.read(said, proceed))

@@ -77,7 +77,7 @@ def together(steps: Sequence[Steps[T]]) -> list[T | Exception]:
         resume(index, one.send, None)
     while waiting:
         first = min(waiting.values(), key=lambda work: work.phase)
-        group = [index for index, work in waiting.items() if _joins(work, first)]
+        group = [index for index in sorted(waiting) if _joins(waiting[index], first)]
         try:
             with torch.inference_mode():
                 answers = first.do([waiting[index].asked for index in group])
