@@ -86,9 +86,7 @@ class SlotEngine:
         gpu = self.device.type == 'cuda'
         self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
         self._decoder, self._heads = SlotDecoder(model, capture), Heads(model)
-        self._denoiser: Denoiser | None = None
-        if model.config.flow:
-            self._denoiser = Denoiser(model, flow_steps)
+        self._denoiser = Denoiser(model, flow_steps) if model.config.flow else None
         self._clock: StageClock | None = None  # of a step that `look` began
         self.seed = seed
         self._instruction: object = None  # of the last step
