@@ -79,6 +79,10 @@ class FakeSession(FakePolicy):
         other.seed = seed
         return other
 
+    def close(self):
+        """Note it."""
+        self.closed = True
+
     def act(self, observation, rest=None, delay=0):
         """Put the number of steps since the reset into the first action."""
         chunk, report = super().act(observation, rest, delay)
