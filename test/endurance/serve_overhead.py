@@ -17,6 +17,7 @@ import numpy as np
 from script import run
 from script import spread
 from served_process import served_process
+from tiny_model import write_checkpoint
 from tqdm import tqdm
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.hardware import measured_on
@@ -32,10 +33,10 @@ WARM = 20  # first requests, which are not counted
 
 def measure_overhead(
     out: Path = Path('serve_out'),
-    checkpoint: str = 'tabletop',
-    gate: str = 'learned',
+    checkpoint: str = '',
+    gate: str = 'motion',
     reuse: float = 0.6,
-    requests: int = 500,
+    requests: int = 1000,
     size: int = 224,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def measure_overhead(
 
     Args:
         out: folder for figures and the server's log.
-        checkpoint: whose cameras are all sent pictures.
+        checkpoint: whose cameras are all sent pictures; if empty, a small OpenVLA-OFT of two
+            cameras with random weights.
         gate: as for `vla-cache evaluate`.
         reuse: share of the tokens from the cache.
         requests: how many are counted.
@@ -52,16 +54,17 @@ def measure_overhead(
         seed: of the pictures and of both policies.
 
     """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = checkpoint or str(write_checkpoint(out / 'tiny'))
     local = Policy.from_pretrained(checkpoint, gate, reuse=reuse, seed=seed)
     options = {'checkpoint': checkpoint, 'gate': gate, 'reuse': reuse, 'seed': seed}
     options |= {'sessions': 1, 'drift-threshold': 0, 'max-message-rate': 1e6}
     times: dict[str, list[float]] = {name: [] for name in ('round_trip', 'infer', 'wire', 'local')}
     apart, random = 0.0, np.random.default_rng(seed)
-    out.mkdir(parents=True, exist_ok=True)
     with served_process(out / 'server.log', options) as (url, _):
         with connect(url, compression=None, max_size=None) as socket:
             cameras = unpack(socket.recv(60))['vla_cache']['cameras']
-            for index in tqdm(range(WARM + requests), unit='request'):
+            for index in tqdm(range(WARM + requests), unit='request', mininterval=2):
                 seen = observation(local, random, size)
                 frame = {}
                 for side in ('remote', 'local') if index % 2 else ('local', 'remote'):
@@ -84,7 +87,7 @@ def measure_overhead(
         'seed': seed,
         'cameras': len(cameras),
         'size': size,
-        'checkpoint': checkpoint,
+        'checkpoint': local.summary,
         'gate': gate,
         'reuse': reuse,
         'ms': {name: spread(values) for name, values in times.items()},

@@ -28,6 +28,10 @@ from vla_cache_ros.types import ActionChunk
 from websockets.sync.client import connect
 
 PROMPT = 'pick up the red cube'
+UPGRADE = (  # what a client says first that becomes a websocket
+    b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
+)
 METADATA = Metadata(
     family='openvla-oft',
     summary='a model',
@@ -246,3 +250,8 @@ def request(extra=None, size=32, value=7):
         'prompt': PROMPT,
     }
     return message if extra is None else message | {'vla_cache': extra}
+
+
+def masked(payload):
+    """Return a binary frame as a client sends it, with a mask of zeros."""
+    return b'\x82\xff' + len(payload).to_bytes(8, 'big') + bytes(4) + payload
