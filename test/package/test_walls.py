@@ -27,8 +27,9 @@ WIRE = {'websockets', 'msgpack'}
 SERVER = WIRE | {'prometheus_client'}
 TABLES = {'pyarrow'}
 FLEET = {'ray'}
+HARNESS = {'vla_eval', 'anyio'}
 # what an arm moves without
-TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL | SERVER | TABLES | FLEET
+TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL | SERVER | TABLES | FLEET | HARNESS
 ALL = ROS | MODELS | TOOLS
 # Room, or file, by dotted path: the rooms it may import besides itself, the libraries it may not.
 # The longest path that fits a file holds for it.
@@ -64,6 +65,11 @@ WALLS = {
         ('types', 'vla.files.errors', 'serving.wire', 'serving.messages'),
         ALL - WIRE,
     ),
+    'serving.vla_eval': (
+        ('types', 'vla.files.errors', 'policy', 'batching', 'environments.libero'),
+        ROS | TOOLS - HARNESS,
+    ),
+    'serving.vla_eval.conventions': (('types', 'vla.files.errors', 'environments.libero'), ALL),
     'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),

@@ -39,6 +39,7 @@ class Invalidation(StrEnum):
     NEW_INSTRUCTION = 'new_instruction'
     DRIFT = 'drift'
     HANDED_BACK = 'handed_back'
+    RECONNECTED = 'reconnected'
 
 
 @dataclass
