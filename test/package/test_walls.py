@@ -43,8 +43,9 @@ WALLS = {
     'threads': ((), ROS | TOOLS),
     'vla': ((), ROS | TOOLS),
     'caching': (('types', 'vla'), ROS | TOOLS),
-    'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
-    'batching': (('types', 'threads', 'vla', 'caching', 'policy'), ROS | TOOLS),
+    'session': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
+    'policy': (('vla', 'caching', 'session'), ROS | TOOLS),
+    'batching': (('types', 'caching', 'session'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
     # cv_bridge where a ROS install has it, else OpenCV
     'control.sensing.images': (('control.sensing.compressed',), ALL - {'cv_bridge'}),
