@@ -116,8 +116,9 @@ $(VENV)/.ros: requirements.txt $(ROS) setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --no-deps -e .
 	touch $@
 
-$(VENV)/.test: requirements-test.txt $(VENV)/.ros
+$(VENV)/.test: requirements-test.txt requirements-openpi.txt $(VENV)/.ros
 	$(BIN)/python -m pip install -q -r requirements-test.txt
+	$(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/openpi -r requirements-openpi.txt
 	touch $@
 
 $(VENV)/.fuzz: requirements-fuzz.txt $(VENV)/.test

@@ -67,7 +67,8 @@ WALLS = {
         ALL - WIRE,
     ),
     'serving.vla_eval': (
-        ('types', 'vla.files.errors', 'policy', 'batching', 'environments.libero'),
+        ('types', 'extras', 'vla.files.errors', 'session', 'policy', 'batching',
+         'environments.libero'),
         ROS | TOOLS - HARNESS,
     ),
     'serving.vla_eval.conventions': (('types', 'vla.files.errors', 'environments.libero'), ALL),
