@@ -56,6 +56,7 @@ def test_the_table_says_that_nothing_was_measured_on_a_gpu(figures):
     assert found['rehearsal'] and found['card'] is None
     assert text.startswith('REHEARSAL on a CPU')
     assert text.count('| dense recorded |') == len(ORDER)
+    assert text.count(', several sessions:') == 2
     assert text.count('By these rates 70 % reuse can be ') == len(ORDER)
 
 
