@@ -59,7 +59,11 @@ WALLS = {
         ROS | TOOLS - SERVER,
     ),
     'serving.wire': (('types', 'vla.files.errors'), ALL - WIRE),
-    'serving.client': (('types', 'vla.files.errors', 'serving.wire'), ALL - WIRE),
+    'serving.messages': (('types', 'serving.wire'), ALL),
+    'serving.client': (
+        ('types', 'vla.files.errors', 'serving.wire', 'serving.messages'),
+        ALL - WIRE,
+    ),
     'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),

@@ -8,6 +8,7 @@ Knows no bag.
 
 from dataclasses import dataclass
 
+import numpy as np
 from vla_cache_ros.types import Observation
 
 
@@ -45,7 +46,8 @@ class BagStep:
 
     episode: counts from 0. stamp: of the oldest image, ns. time: when the recording had all of it,
     or the live report where there is one, ns. report: what the live node said of it, else None.
-    correction: whether a person had taken the arm over.
+    correction: whether a person had taken the arm over. actions: what was commanded from then on
+    [n, A], one a frame, None where that is not recorded. source: where it is in a data set.
     """
 
     episode: int
@@ -54,3 +56,5 @@ class BagStep:
     time: int
     report: dict | None = None
     correction: bool = False
+    actions: np.ndarray | None = None
+    source: str = ''
