@@ -107,8 +107,9 @@ class Commands:
         if first is None:
             there = ', '.join(f'{name} ({kind})' for name, kind in sorted(bag.topics.items()))
             raise ValueError(
-                f'{bag.path}: expected commands of the arm on {self.arm or " or ".join(ARM_TOPICS)}'
-                f' ({", ".join(sorted(KINDS))}; --action-topic), there are {there}'
+                f'{bag.path}: expected commands of the arm on '
+                f'{self.arm or " or ".join(ARM_TOPICS)} ({", ".join(sorted(KINDS))}; '
+                f'--action-topic), there are {there}'
             )
         names, values = _readable(KINDS[kind], first.message, arm)
         if kind == NUMBERS and len(self.joints) == len(names):

@@ -274,7 +274,7 @@ def _begins(bag: Bag, reports: str, run_info: str, camera: str) -> set[int]:
         if report is None or not report['image_stamps']:
             continue
         run = runs, report['episode']
-        if last is not None and run != last:
+        if run != last:
             found.add(report['image_stamps'][0])
         last = run
     return found

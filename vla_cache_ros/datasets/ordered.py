@@ -3,7 +3,7 @@
 """
 Put the messages of a recording into the order in which what they say was true.
 
-A picture is from when it was taken, however late it was recorded. Holds about a second of messages.
+A picture is from when it was taken, however late it was recorded. Holds a second of messages.
 """
 
 from collections import Counter
@@ -90,6 +90,4 @@ def camera_period(bag: Bag, topic: str) -> float | None:
 
 def _stamp(message: Any) -> int:  # noqa: ANN401
     """Return the newest header stamp of a message, ns."""
-    return max(
-        (h.stamp.sec * 10**9 + h.stamp.nanosec for _, h in headers(message)), default=0
-    )
+    return max((h.stamp.sec * 10**9 + h.stamp.nanosec for _, h in headers(message)), default=0)
