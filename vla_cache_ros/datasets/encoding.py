@@ -33,16 +33,20 @@ def video_info(height: int, width: int, fps: int, crf: int) -> dict:
     }
 
 
+def check_sides(camera: str, height: int, width: int) -> None:
+    """Raise ValueError for sides that the format cannot have."""
+    if height % 2 or width % 2:
+        raise ValueError(
+            f'{camera}: expected pictures with even sides for H.264, got {width}x{height}; store '
+            'them with --images png'
+        )
+
+
 class VideoFile:
     """A video that is being written; frames: how many were."""
 
     def __init__(self, path: Path, height: int, width: int, fps: int, crf: int):
-        """Start the encoder; raises ValueError for sides that the format cannot have."""
-        if height % 2 or width % 2:
-            raise ValueError(
-                f'{path.name}: expected pictures with even sides for H.264, got {width}x{height}; '
-                'store them with --images png'
-            )
+        """Start the encoder, for sides that `check_sides` lets pass."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.frames = path, 0
         self._size = height, width, 3

@@ -179,15 +179,14 @@ class _Writing:
                 self._episodes(bag, self._found[path], told, notes)
             except ValueError as error:  # what was read so far is kept
                 told['error'] = ' '.join(str(error).split())
-                if self._writer:
-                    told['episodes'] += bool(self._writer.end_episode())
+                told['episodes'] += bool(self._writer and self._writer.end_episode())
             told |= {'damage': bag.damage, 'notes': dict(notes)}
         print(_line(told), flush=True)
         return told
 
     def close(self, origin: dict[str, Any]) -> None:
         """Finish the data set; raises ValueError if there is no frame."""
-        if not self._writer:
+        if not self.frames:
             reasons = [b['error'] or ', '.join(b.get('notes', {})) for b in origin['bags']]
             raise ValueError(
                 f'expected at least one frame, got none: {"; ".join(filter(None, reasons))}'
@@ -206,16 +205,15 @@ class _Writing:
         walk = moments(bag, self._export.topics, found, self._cadence, notes)
         for moment in walk:
             if moment.episode != last and last is not None:
-                self._writer.end_episode()
-            told['episodes'] += moment.episode != last
-            last = moment.episode
+                told['episodes'] += self._writer.end_episode()
             self._add(moment)
+            last = moment.episode
             told['frames'] += 1
             told['held'] += moment.held
             told['repeated'] += moment.repeated and not moment.held
             told['corrections'] += moment.correction
         if last is not None:
-            self._writer.end_episode()
+            told['episodes'] += self._writer.end_episode()
 
     def _add(self, moment: Moment) -> None:
         pictures = dict(zip(self._names, moment.observation.images, strict=True))

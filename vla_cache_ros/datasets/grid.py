@@ -158,18 +158,22 @@ class _Grid:
             self._after, self._open = item.when, True
         name_order(item.message, self._topics.encoding_8uc3)
         self._inputs.take_image(item.topic, item.message, item.when * 1e-9)
-        frames = self._inputs.newest_set(self._after, self._cadence.sync_slop)
-        if frames is None or not self._corrections.wanted:
+        if not self._corrections.wanted:
             return
-        self._frames = frames
-        if self._due is None and self._problem(item.when) is None:
-            if self._open:
-                self._due = item.when + self._phase
-            elif item.topic == self._images[0]:
-                self._notes[
-                    f'{item.topic}: an image before the first inference of an episode of the live '
-                    'node is left out'
-                ] += 1
+        frames = self._inputs.newest_set(self._after, self._cadence.sync_slop)
+        self._frames = frames or self._frames
+        if self._due is None:
+            self._begin(item)
+
+    def _begin(self, item: Timed) -> None:
+        """Begin an episode with an image, if that completes an observation."""
+        problem = self._problem(item.when)
+        if problem is None and not self._open:
+            problem = 'no inference of the live node yet'
+        if problem is None and self._frames is not None:
+            self._due = item.when + self._phase
+        elif problem is not None and item.topic == self._images[0]:
+            self._notes[f'{item.topic}: an image before the first frame: {problem}'] += 1
 
     def _take_report(self, text: str) -> None:
         report = read_report(text)
@@ -193,14 +197,23 @@ class _Grid:
             now, cadence.image_timeout, cadence.state_timeout, cadence.sync_slop
         )
         if found:
-            return '; '.join(sorted({f'{cause} ({source})' for cause, source in found}))
+            # without the ages, which are others each time
+            told = {
+                text if cause.startswith('bad') else f'{cause} ({source})'
+                for (cause, source), text in found.items()
+            }
+            return '; '.join(sorted(told))
         if self._held.at(now) is None:
             return f'nothing was commanded yet ({", ".join(sorted(self._commands.topics))})'
-        silent = self._held.silent(now)
-        if silent > cadence.max_gap:
-            return f'nothing was commanded for {cadence.max_gap:g} s ({self._commands.arm})'
+        return self._unknown(now)
+
+    def _unknown(self, now: int) -> str | None:
+        """Return why nobody can tell what was commanded at now (ns), None if one can."""
+        silent, arm = self._held.silent(now), self._commands.arm
+        if silent > self._cadence.max_gap:
+            return f'nothing was commanded for {self._cadence.max_gap:g} s ({arm})'
         if self._corrections.person and silent > self._commands.timeout:
-            return f'a person had the arm, by other means than {self._commands.arm}'
+            return f'a person had the arm, by other means than {arm}'
         return None
 
     def _tick(self, now: int) -> Iterator[Moment]:
@@ -216,9 +229,12 @@ class _Grid:
             if self._shown is None:  # not begun yet
                 self._due = None
                 return
+            if self._unknown(now):  # what was done then is not what is held
+                self._end()
+                return
             action = self._held.at(now)
             self._missed.append((now, self._shown.action if action is None else action))
-            if now - self._shown.time > self._cadence.max_gap * 1e9:
+            if now - self._shown.stamp > self._cadence.max_gap * 1e9:
                 self._end()
             return
         for missed, action in self._missed:  # it went on: what was seen before holds

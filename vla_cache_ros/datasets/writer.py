@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from vla_cache_ros.datasets.encoding import check_sides
 from vla_cache_ros.datasets.encoding import CRF
 from vla_cache_ros.datasets.encoding import VideoFile
 from vla_cache_ros.datasets.layout import CHUNKS_SIZE
@@ -68,11 +69,17 @@ class DataSetWriter:
     """A data set that is being written; it can be read once it is closed."""
 
     def __init__(self, folder: Path, info: Info, crf: int = CRF):
-        """Write into a folder; info: rate and features, LeRobot's own columns among them."""
+        """
+        Write into a folder; info: rate and features, LeRobot's own columns among them.
+
+        Raises ValueError for pictures that no video can hold.
+        """
         self._folder, self.info, self._crf = folder, info, crf
         pictures = {n: f for n, f in info.features.items() if f.is_picture}
         self._pictures = {n: f for n, f in pictures.items() if f.dtype == IMAGE_TYPE}
         self._videos = {n: f for n, f in pictures.items() if f.dtype == VIDEO_TYPE}
+        for name, feature in self._videos.items():
+            check_sides(name, *feature.shape[:2])
         self._numbers = {n: f for n, f in info.features.items() if n not in pictures}
         self._files: dict[str, VideoFile] = {}
         self._places = {name: _Place() for name in self._videos}
