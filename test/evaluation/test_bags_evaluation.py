@@ -3,6 +3,7 @@
 """Gates are measured against dense along recordings, and what went wrong with a bag is told."""
 
 import json
+import re
 from types import SimpleNamespace
 
 from bag_samples import live
@@ -10,6 +11,7 @@ from bag_samples import MS
 from bag_samples import recording
 from bag_samples import report
 from bag_samples import START
+from bag_samples import storage_file
 from bag_samples import strange
 from bag_samples import write_bag
 from fake_policy import FakePolicy
@@ -24,9 +26,10 @@ from vla_cache_ros.evaluation.recordings.evaluate import run_bags
 from vla_cache_ros.evaluation.recordings.figures import bag_figures
 from vla_cache_ros.evaluation.recordings.figures import live_lines
 from vla_cache_ros.evaluation.recordings.moments import COUNT
-from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
 from vla_cache_ros.evaluation.recordings.steps import gate_step
+from vla_cache_ros.evaluation.recordings.tasks import BagTask
+from vla_cache_ros.fleet.local import LocalProcesses
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.vla.actions import Bounds
 
@@ -299,6 +302,67 @@ def test_what_is_done_with_pictures_is_said_and_so_is_a_camera_without_colour(
     assert printed.count('centre crop 0.5') == 2 and printed.count(gray[0]) == 2
     first, second = (one['bags'][0]['steps'] for one in figures)
     assert first != second
+
+
+class Stub:
+    """Run the first few tasks, then be interrupted; note which were given."""
+
+    processes, status = 1, ''
+
+    def __init__(self, inner, stop=None):
+        self.inner, self.stop, self.given = inner, stop, []
+
+    def run(self, job, tasks):
+        self.given += tasks
+        yield from self.inner.run(job, tasks[: self.stop])
+        if self.stop is not None:
+            raise KeyboardInterrupt
+
+
+def without_plots(page):
+    """Return a page's text without its plots, which say when they were drawn."""
+    return re.sub('<svg.*?</svg>', '', page.read_text(encoding='utf-8'), flags=re.DOTALL)
+
+
+def test_an_evaluation_that_was_cut_off_goes_on_and_reports_the_same(checkpoint, tmp_path, capsys):
+    tasks = [task(write_bag(tmp_path / name, recording(1))) for name in ('first', 'second')]
+    out, gates = tmp_path / 'out', ['motion']
+
+    def evaluate(runner, other=(0.5,), **options):
+        return run_bags(tasks, str(checkpoint), gates, other, out, runner=runner, **options)
+
+    local = LocalProcesses(1)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Stub(local, stop=1))
+    rest = Stub(local)
+    figures = evaluate(rest)
+    assert [t.path.name for t in rest.given] == ['second']
+    assert '1 of 2 bags were evaluated before' in capsys.readouterr().out
+    page = without_plots(out / 'report.html')
+    again = Stub(local)
+    assert evaluate(again) == figures and again.given == []
+    assert without_plots(out / 'report.html') == page  # pictures and actions too
+    assert 'image/jpeg;base64' in page
+    other = Stub(local, stop=0)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(other, (0.6,))  # another option is another result
+    assert len(other.given) == 2
+
+
+def test_a_kept_result_that_is_damaged_or_whose_bag_changed_is_made_anew(checkpoint, tmp_path):
+    bag = task(write_bag(tmp_path / 'bag', recording(1)))
+    arguments = (str(checkpoint), ['motion'], [], tmp_path / 'out')
+    run_bags([bag], *arguments, processes=1)
+    (kept,) = (tmp_path / 'out' / 'results').iterdir()
+    kept.write_text('{"result": {"path": "x"}, "machine": {}}')
+    runner = Stub(LocalProcesses(1))
+    run_bags([bag], *arguments, runner=runner)
+    assert len(runner.given) == 1 and len(kept.read_text()) > 1000
+    storage_file(bag.path).touch()
+    runner = Stub(LocalProcesses(1), stop=0)
+    with pytest.raises(KeyboardInterrupt):
+        run_bags([bag], *arguments, runner=runner)
+    assert len(runner.given) == 1
 
 
 @pytest.mark.slow

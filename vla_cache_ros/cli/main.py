@@ -29,6 +29,7 @@ VERBS = {  # -> module here, dataclass
     'demo': 'demo.Demo',
     'record': 'record.Record',
     'export': 'export.Export',
+    'serve': 'serve.Serve',
     'verify': 'verify.Verify',
     'train gate': 'training.TrainGate',
     'drill stream': 'drill.Stream',

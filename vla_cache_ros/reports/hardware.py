@@ -9,6 +9,7 @@ reports as None rather than as a guess. Host and user names are left out on purp
 
 from collections.abc import Mapping
 import functools
+import hashlib
 from importlib import metadata
 import os
 from pathlib import Path
@@ -57,6 +58,20 @@ def versions() -> dict[str, str]:
     if revision is not None:
         found['commit'] = revision
     return found
+
+
+@functools.cache
+def code() -> dict[str, str]:
+    """Return the versions of what computes: this package, its sources by digest; torch; Python."""
+    root = Path(vla_cache_ros.__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob('*.py')):
+        digest.update(f'{path.relative_to(root)} '.encode() + path.read_bytes())
+    return {
+        'vla_cache_ros': f'{vla_cache_ros.__version__} (sources {digest.hexdigest()[:12]})',
+        'torch': torch.__version__,
+        'Python': platform.python_version(),
+    }
 
 
 @functools.cache  # what was imported stays what it was, whatever is checked out later

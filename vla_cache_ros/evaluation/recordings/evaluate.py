@@ -1,23 +1,22 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Evaluate gates on recordings: a process per bag at a time, then figures, page and table.
+Evaluate gates on recordings, several at a time, then write figures, page and table.
 
-A bag that fails is reported, and the others go on. Knows no model; `bag_run` does the work.
+A recording that fails is reported, and the others go on; what each gave is kept in the folder, so
+a second start does what is left. Knows no model and no recording: a task runs itself.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from concurrent.futures import as_completed
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import replace
-import multiprocessing
+import json
 from pathlib import Path
 import sys
 from typing import Any
+from typing import Protocol
 
 import torch
 from tqdm import tqdm
@@ -34,13 +33,17 @@ from vla_cache_ros.evaluation.comparison.entries import fingerprint
 from vla_cache_ros.evaluation.recordings.figures import bag_figures
 from vla_cache_ros.evaluation.recordings.figures import live_lines
 from vla_cache_ros.evaluation.recordings.figures import table
-from vla_cache_ros.evaluation.recordings.moments import COUNT
+from vla_cache_ros.evaluation.recordings.gathered import Gathered
+from vla_cache_ros.evaluation.recordings.kept import FOLDER as RESULTS
+from vla_cache_ros.evaluation.recordings.kept import KeptResults
 from vla_cache_ros.evaluation.recordings.page import write_page
 from vla_cache_ros.evaluation.recordings.run import BagResult
-from vla_cache_ros.evaluation.recordings.run import BagTask
-from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.fleet.jobs import Job
+from vla_cache_ros.fleet.jobs import Runner
+from vla_cache_ros.fleet.local import LocalProcesses
 from vla_cache_ros.reports.files import begin_folder
 from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.hardware import code
 from vla_cache_ros.reports.hardware import hardware
 from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.checkpoint import resolve
@@ -51,19 +54,43 @@ from vla_cache_ros.vla.quantized import DTYPES
 OUTPUTS = ('report.html', 'report.json')
 
 
+class Task(Protocol):
+    """Say what is run on one recording, as a record of plain values."""
+
+    path: Path
+
+    def run(self, policies: Mapping[Entry, Any], progress: bool = False) -> BagResult:
+        """Let the policies act along the recording; raises ValueError where they cannot."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return as JSON values what the result depends on."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """Return as JSON values how recordings were looked at, for the report."""
+        ...
+
+
 @dataclass(frozen=True)
 class Model:
-    """Say which policies are loaded: a checkpoint with several gates, dense first."""
+    """
+    Say which policies are loaded: a checkpoint with several gates, dense first.
+
+    threads: of torch, in each process. progress: whether one shows how far it is with a recording.
+    """
 
     checkpoint: str
     entries: tuple[Entry, ...]
     device: str = 'cpu'
     dtype: str = 'float32'
     images: Mapping[str, Any] | None = None
+    threads: int = 1
+    progress: bool = False
 
 
 def run_bags(
-    tasks: Sequence[BagTask],
+    tasks: Sequence[Task],
     checkpoint: str,
     gates: Sequence[str],
     reuses: Sequence[float],
@@ -72,29 +99,36 @@ def run_bags(
     device: str = 'cpu',
     dtype: str = 'float32',
     images: Mapping[str, Any] | None = None,
+    runner: Runner | None = None,
 ) -> dict[str, Any]:
     """
-    Evaluate gates on bags, write `OUTPUTS` to `out`, print the table; return the figures.
+    Evaluate gates on bags or data sets, write `OUTPUTS` to `out`, print the table.
+
+    Returns the figures. What each task gave is kept in `out` too, and not measured again.
 
     gates: entries as `parse_entry` reads them; dense is always run beside them. processes: at a
     time; None for one per core, or one where the model is on a GPU. images: as of
-    `Policy.from_pretrained`. Raises ValueError for what is
-    wrong with the arguments, before anything is loaded.
+    `Policy.from_pretrained`. runner: where bags are run, in place of processes here. Raises
+    ValueError for what is wrong with the arguments, before anything is loaded.
     """
     model = replace(_model(checkpoint, gates, reuses, device, dtype), images=images)
     begin_folder(out, OUTPUTS)
-    cores = hardware()['cores']
-    processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
-    results, failed = _run(tasks, model, processes, max(1, cores // processes))
+    if runner is None:
+        cores = hardware()['cores']
+        processes = min(processes or (cores if device == 'cpu' else 1), len(tasks))
+        model = replace(model, threads=max(1, cores // processes), progress=processes == 1)
+        runner = LocalProcesses(processes)
+    placed = {'device': device, 'dtype': dtype, 'images': images}
+    kept = KeptResults(out / RESULTS, {**_same(model), **placed})
+    gathered = _run(tasks, model, kept, runner)
+    results, failed = gathered.results(), gathered.failed([task.name for task in tasks])
     for path, reason in failed.items():
         print(f'{path}: not evaluated: {reason}', file=sys.stderr)
     if not results:
         return {'bags': [], 'failed': failed}
-    figures = _figures(tasks, model, results, failed, processes)
-    moments = [moment for result in results for moment in result.moments]
-    moments = sorted(moments, key=lambda moment: -moment.found.normalized)[:COUNT]
+    figures = _figures(tasks, model, gathered, failed, runner.processes)
     write_json(out / 'report.json', figures)
-    write_page(out / 'report.html', figures, moments)
+    write_page(out / 'report.html', figures, gathered.moments())
     print(f'images: {figures["images"]}')
     print(table(figures).text())
     for line in live_lines(figures):
@@ -102,13 +136,17 @@ def run_bags(
     for bag in figures['bags']:
         if bag['damage']:
             print(f'{bag["path"]}: damaged: {bag["damage"]}')
+        if bag['compression']:
+            print(f'{bag["path"]}: {bag["compression"]}')
         for note in colour_notes(bag['notes']):
             print(f'{bag["path"]}: {note}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
-        f'{len(results)} of {len(tasks)} bags; distances over the actions '
+        f'{len(results)} of {len(tasks)} {tasks[0].kind}; distances over the actions '
         f'executed between two looks ({figures["execute_steps"]})'
     )
+    if figures['gates'][0]['recorded']:
+        print('to recorded: how far the same actions are from those in the data set')
     for name in OUTPUTS:
         print(out / name)
     return figures
@@ -131,77 +169,79 @@ def _model(
 
 
 def _figures(
-    tasks: Sequence[BagTask],
+    tasks: Sequence[Task],
     model: Model,
-    results: Sequence[BagResult],
+    gathered: Gathered,
     failed: Mapping[str, str],
     processes: int,
 ) -> dict[str, Any]:
-    folder = resolve(model.checkpoint)
+    folder, results = resolve(model.checkpoint), gathered.results()
     figures = bag_figures(results, [entry.name for entry in model.entries])
     for gate, entry in zip(figures['gates'], model.entries, strict=True):
         gate.update(entry.definition(folder))
     return {
         'checkpoint': folder.resolve().name,
         'checkpoint_fingerprint': fingerprint(folder),
-        'execute_steps': tasks[0].executed,
-        'state': tasks[0].state,
-        'cadence': asdict(tasks[0].cadence),
-        'topics': asdict(tasks[0].topics),
+        **tasks[0].description(),
         'images': results[0].images,
         'device': model.device,
         'dtype': model.dtype,
         'processes': processes,
         **figures,
         'failed': dict(failed),
-        **measured_on(),
+        **gathered.measured(),
     }
 
 
-def _run(
-    tasks: Sequence[BagTask], model: Model, processes: int, threads: int
-) -> tuple[list[BagResult], dict[str, str]]:
-    """Return the results in the order of the tasks, and why the others failed."""
-    spawn = multiprocessing.get_context('spawn')  # a forked torch may deadlock
-    begin = {'initializer': _begin, 'initargs': (model, threads)}
-    if processes == 1:  # in this process, which has loaded torch already
-        executor = ThreadPoolExecutor(1, **begin)
-    else:
-        executor = ProcessPoolExecutor(processes, spawn, **begin)
-    with executor as pool:
-        futures = [pool.submit(_work, task) for task in tasks]
-        try:
-            for _ in tqdm(as_completed(futures), total=len(futures), unit='bag'):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    results: list[BagResult] = []
-    failed: dict[str, str] = {}
-    for task, future in zip(tasks, futures, strict=True):
-        error = future.exception()
-        if error is None:
-            results.append(future.result())
+def _run(tasks: Sequence[Task], model: Model, kept: KeptResults, runner: Runner) -> Gathered:
+    """Run the tasks of which no result was kept; keep what they give."""
+    gathered, left = Gathered(), []
+    identities = [task.identity() for task in tasks]
+    for index, identity in enumerate(identities):
+        found = kept.find(identity)
+        if found is None:
+            left.append(index)
         else:
-            reason = ' '.join(str(error).split()) or type(error).__name__
-            failed[str(task.path)] = reason.removeprefix(f'{task.path}: ')
-    return results, failed
+            gathered.add(index, *found)
+    if len(left) < len(tasks):
+        print(
+            f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind} were evaluated before: remove '
+            f'{kept.folder} to run them again'
+        )
+    job = Job(model, _begin, _work, _same, gpu=model.device != 'cpu')
+    outcomes = runner.run(job, [tasks[index] for index in left]) if left else ()
+    with tqdm(outcomes, total=len(left), unit='recording', disable=not left) as bar:
+        for outcome in bar:
+            bar.set_postfix_str(runner.status)
+            index = left[outcome.index]
+            if outcome.error:
+                gathered.fail(index, outcome.error)
+                continue
+            result, machine = outcome.result
+            gathered.add(index, result, machine)
+            kept.keep(identities[index], result, machine)
+    return gathered
 
 
-_worker: dict[str, Any] = {}  # what all bags of a process share
+def _same(model: Model) -> dict[str, str]:
+    """Return what a result depends on beside its task: versions, weights and gates."""
+    folder = resolve(model.checkpoint)
+    gates = [entry.definition(folder) for entry in model.entries]
+    return {
+        **code(),
+        'checkpoint fingerprint': fingerprint(folder),
+        'gates': json.dumps(gates),
+    }
 
 
-def _begin(model: Model, threads: int) -> None:
-    torch.set_num_threads(min(threads, torch.get_num_threads()))
-    _worker.clear()
-    _worker['model'] = model
+def _begin(model: Model) -> tuple[Model, dict[Entry, Any]]:
+    torch.set_num_threads(min(model.threads, torch.get_num_threads()))
+    return model, {
+        entry: load_policy(entry, model.checkpoint, model.device, model.dtype, model.images)
+        for entry in model.entries
+    }
 
 
-def _work(task: BagTask) -> BagResult:
-    if 'policies' not in _worker:  # here, so that an error belongs to a bag and is told
-        model: Model = _worker['model']
-        _worker['policies'] = {
-            entry: load_policy(entry, model.checkpoint, model.device, model.dtype, model.images)
-            for entry in model.entries
-        }
-    return run_bag(task, _worker['policies'])
+def _work(shared: tuple[Model, dict[Entry, Any]], task: Task) -> Iterator[Any]:
+    model, policies = shared
+    yield task.run(policies, model.progress), measured_on()
