@@ -94,13 +94,9 @@ class SlotEngine:
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
     def _new_cache(self) -> EpisodeCache:
-        flow = self.config.flow
-        pool = SlotPool(
-            self.model.language_model.config,
-            self.layout.size,
-            self.model.like.detach(),
-            flow.crossed_layers if flow else (),
-        )
+        config, flow = self.model.language_model.config, self.config.flow
+        crossed = flow.crossed_layers if flow else ()
+        pool = SlotPool(config, self.layout.size, self.model.like.detach(), crossed)
         towers = self.model.vision_backbone.cache(self.layout.cameras)
         return EpisodeCache(self.layout.visual_tokens, pool, towers)
 
