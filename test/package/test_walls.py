@@ -81,8 +81,8 @@ WALLS = {
         ROS | SIMULATORS,
     ),
     'evaluation': (
-        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
-         'environments', 'overlay', 'reports', 'datasets', 'fleet'),
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'batching', 'control',
+         'bags', 'environments', 'overlay', 'reports', 'datasets', 'fleet'),
         ROS | SIMULATORS,
     ),
     'ros': (('types', 'control', 'overlay'), MODELS | TOOLS),

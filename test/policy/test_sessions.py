@@ -62,6 +62,21 @@ def test_each_session_does_what_a_policy_of_its_seed_does(folder, recorder):
     assert len(actives) > 1
 
 
+def test_rows_that_shrink_and_probes_are_each_ones_too(folder):
+    shared = sessions(folder, 'vla-cache')
+    solo = [
+        Policy.from_pretrained(str(folder), 'vla-cache', reuse=0.6, seed=seed)
+        for seed in range(COUNT)
+    ]
+    for step in range(4):
+        requests = [Request(one, observe(one, i, step)) for i, one in enumerate(shared)]
+        for i, (chunk, report) in enumerate(act_together(requests)):
+            wanted, said = solo[i].act(observe(solo[i], i, step))
+            assert np.abs(chunk.normalized - wanted.normalized).max() < 5e-5
+            assert report.reuse == said.reuse
+    assert report.reuse > 0
+
+
 def test_sessions_do_not_see_each_other(folder):
     one, other, _ = sessions(folder, 'motion')
     alone = Policy.from_pretrained(str(folder), 'motion', reuse=0.6)

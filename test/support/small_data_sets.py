@@ -61,8 +61,7 @@ def write_data_set(
     and may change them before they are written.
     """
     rows = {
-        name: []
-        for name in ('episode_index', 'frame_index', 'timestamp', 'task_index', 'index')
+        name: [] for name in ('episode_index', 'frame_index', 'timestamp', 'task_index', 'index')
     }
     numbers = []
     episodes = []
