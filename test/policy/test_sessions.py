@@ -146,3 +146,15 @@ def test_a_gate_that_is_given_is_copied_for_each_session(folder):
     other = policy.session()
     assert other.gate is not gate and policy.gate is gate
     assert other.act(observe(other, 1, 0))[1].refresh and policy.cache.valid
+
+
+def test_the_shadow_of_each_is_what_a_dense_policy_of_its_seed_does(folder):
+    shared = sessions(folder)
+    for i, one in enumerate(shared):
+        one.act(observe(one, i, 0))
+    for i, one in enumerate(shared):
+        dense = Policy.from_pretrained(str(folder), seed=i)
+        wanted, report = dense.act(observe(dense, i, 0))
+        found = one.shadow(observe(one, i, 0), report.step)
+        np.testing.assert_allclose(found.normalized, wanted.normalized, rtol=0, atol=1e-6)
+        assert one.cache.valid and one.cache.step == 1
