@@ -18,6 +18,8 @@ from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
+from vla_cache_ros.cli.fleet import cluster
+from vla_cache_ros.cli.fleet import RayAddress
 from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.evaluation.settings import Checkpoint
 from vla_cache_ros.evaluation.settings import ClosedLoop
@@ -43,6 +45,9 @@ class AlongBags(TopicOptions, ImageOptions):
     """--bag: s between two observations where no live node chose them (execute-steps / 10)."""
     processes: Count | None = None
     """--bag: bags at a time (one per core)."""
+    ray: RayAddress = None
+    """--bag: on a Ray cluster that this machine is a node of; without an address on the running
+    one, else on one started here (docs/fleet.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +97,19 @@ class Evaluate(Placed, Checkpoint):
             BagTask(bag, topics, Cadence(period), executed, along.state, bool(along.image_topic))
             for bag in self.bag
         ]
-        figures = run_bags(
-            tasks,
-            self.checkpoint,
-            self.gate or ['learned'],
-            self.reuse,
-            along.out,
-            along.processes,
-            self.device,
-            self.dtype,
-            along.images(),
-        )
+        with cluster(along.ray, self.device, along.processes) as runner:
+            figures = run_bags(
+                tasks,
+                self.checkpoint,
+                self.gate or ['learned'],
+                self.reuse,
+                along.out,
+                along.processes,
+                self.device,
+                self.dtype,
+                along.images(),
+                runner,
+            )
         return bool(figures['bags'])
 
 

@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verb `vla-cache train gate`: on demonstrations, or on bags of one's own robot."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
+from vla_cache_ros.cli.fleet import cluster
+from vla_cache_ros.cli.fleet import RayAddress
 from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.settings import Count
 from vla_cache_ros.settings import Settings
@@ -28,6 +33,9 @@ class FromBags(TopicOptions, ImageOptions):
     """--bag: how many of the last episodes are held out; a fifth if not given."""
     unnorm_key: str | None = None
     """--bag: data set whose statistics scale state and actions."""
+    ray: RayAddress = None
+    """--bag: record on a Ray cluster that this machine is a node of; without an address on the
+    running one, else on one started here (docs/fleet.md). The training itself stays here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,4 +87,12 @@ class TrainGate(Settings):
             along.unnorm_key,
             self.device,
             along.images(),
+            None if along.ray is None else partial(_record_far, along.ray),
         )
+
+
+def _record_far(address: str, recordings: Sequence[Any]) -> None:
+    from vla_cache_ros.training.far.bags import record_far
+
+    with cluster(address) as runner:
+        record_far(recordings, runner)

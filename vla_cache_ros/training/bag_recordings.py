@@ -9,8 +9,10 @@ time a part of a period later. Knows no model beyond its cameras and whether it 
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -64,12 +66,98 @@ class BagSource:
         return [replace(self.cadence, offset=offset) for offset in later]
 
 
-def record_bags(source: BagSource, cameras: int, needs_state: bool, out: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Recording:
+    """Say which bag of a source is recorded, whether with the robot's state, and where to."""
+
+    source: BagSource
+    index: int
+    needs_state: bool
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Return the bag."""
+        return Path(self.source.bags[self.index])
+
+    def complete(self) -> bool:
+        """Return whether the folder has all; raises ValueError where it is of other settings."""
+        if not (self.folder / DONE).exists():
+            return False
+        facts, settings = facts_of(self.folder), self._settings()
+        if not self.path.exists():  # it may be on the machines that read it
+            del settings['files']
+        changed = [name for name, value in settings.items() if facts.get(name) != value]
+        if changed:
+            raise ValueError(
+                f'{self.folder}: expected the recording of {self.path} with these options, found '
+                f'one that differs in {", ".join(changed)}: choose another --out, or remove the '
+                'folder'
+            )
+        return True
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the shards to a folder, which is emptied first, and return the facts."""
+        source = self.source
+        bag = Bag(self.path)
+        topics = self._topics()
+        topics.check(bag, self.needs_state)
+        shutil.rmtree(folder, ignore_errors=True)  # what an interrupted recording left
+        notes: Counter[str] = Counter()
+        walks = (walk(bag, topics, cadence, notes) for cadence in source.cadences())
+        first = self.index * EPISODES
+        steps = _write_shards(walks, first, self.needs_state, source.paths, folder)
+        long = {episode for (episode, _), count in steps.items() if count > 1}
+        return {
+            **self._settings(),
+            'episodes': len(long),
+            'too_short': len({episode for episode, _ in steps} - long),
+            'frames': sum(steps.values()),
+            'damage': bag.damage,
+            'notes': dict(notes),
+        }
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Say that the folder has all, and print what that is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / DONE).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
+        print(_line(self.path, facts), flush=True)
+
+    def _topics(self) -> BagTopics:
+        # what a live node saw, or how it was doing, is nothing to learn from
+        topics = replace(self.source.topics, report='')
+        return topics if self.needs_state else replace(topics, joints='', pose='')
+
+    def _settings(self) -> dict[str, Any]:
+        path = self.path
+        files = [path] if path.is_file() else sorted(p for p in path.glob('*') if p.is_file())
+        settings = {
+            'bag': path.name,
+            'files': {file.name: file.stat().st_size for file in files},
+            'topics': asdict(self._topics()),
+            'cadence': asdict(self.source.cadence),
+            'offsets': self.source.offsets,
+            'image_path': written_paths(self.source.paths),
+        }
+        return json.loads(json.dumps(settings))  # tuples as they come back
+
+
+Elsewhere = Callable[[Sequence[Recording]], None]  # writes them all, or raises ValueError
+
+
+def record_bags(
+    source: BagSource,
+    cameras: int,
+    needs_state: bool,
+    out: Path,
+    elsewhere: Elsewhere | None = None,
+) -> list[Path]:
     """
     Write the shards of every bag to a folder of its own in `out` and return the folders.
 
-    A bag whose folder is complete is not read again. Raises ValueError for a bag that lacks a
-    topic, for a folder of another recording, and for fewer than MINIMUM episodes in all.
+    A bag whose folder is complete is not read again. elsewhere: writes those of the bags that are
+    left, in place of this process. Raises ValueError for a bag that lacks a topic, for a folder
+    of another recording, and for fewer than MINIMUM episodes in all.
     """
     images = source.topics.images
     if images == BagTopics().images:  # nobody named them
@@ -80,11 +168,17 @@ def record_bags(source: BagSource, cameras: int, needs_state: bool, out: Path) -
             f'got {", ".join(images) or "none"}'
         )
     source = replace(source, topics=replace(source.topics, images=images))
-    folders, found = [], []
-    for index, path in enumerate(source.bags):
-        folder = out / f'{index:03d}-{Path(path).name}'
-        folders.append(folder)
-        found.append(_record(source, index, needs_state, folder))
+    recordings = [
+        Recording(source, index, needs_state, out / f'{index:03d}-{Path(path).name}')
+        for index, path in enumerate(source.bags)
+    ]
+    left = [recording for recording in recordings if not recording.complete()]
+    if elsewhere is not None and left:
+        elsewhere(left)
+    else:
+        for recording in left:
+            recording.finish(recording.write(recording.folder))
+    found = [facts_of(recording.folder) for recording in recordings]
     count = sum(facts['episodes'] for facts in found)
     if count < MINIMUM:
         short = sum(facts['too_short'] for facts in found)
@@ -94,7 +188,7 @@ def record_bags(source: BagSource, cameras: int, needs_state: bool, out: Path) -
             'with another instruction, a pause in the images or another bag; record more of them, '
             'or mend the time between inferences (--period)'
         )
-    return folders
+    return [recording.folder for recording in recordings]
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
@@ -102,54 +196,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / DONE).read_text(encoding='utf-8'))
 
 
-def _record(source: BagSource, index: int, needs_state: bool, folder: Path) -> dict[str, Any]:
-    """Write the shards of one bag, unless they are there, and return the facts."""
-    path = Path(source.bags[index])
-    files = [path] if path.is_file() else sorted(p for p in path.glob('*') if p.is_file())
-    # what a live node saw, or how it was doing, is nothing to learn from
-    topics = replace(source.topics, report='')
-    if not needs_state:
-        topics = replace(topics, joints='', pose='')
-    settings = {
-        'bag': path.name,
-        'files': {file.name: file.stat().st_size for file in files},
-        'topics': asdict(topics),
-        'cadence': asdict(source.cadence),
-        'offsets': source.offsets,
-        'image_path': written_paths(source.paths),
-    }
-    settings = json.loads(json.dumps(settings))  # tuples as they come back
-    if (folder / DONE).exists():
-        facts = facts_of(folder)
-        changed = [name for name, value in settings.items() if facts.get(name) != value]
-        if changed:
-            raise ValueError(
-                f'{folder}: expected the recording of {path} with these options, found one that '
-                f'differs in {", ".join(changed)}: choose another --out, or remove the folder'
-            )
-        return facts
-    bag = Bag(path)
-    topics.check(bag, needs_state)
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted recording left
-    notes: Counter[str] = Counter()
-    walks = (walk(bag, topics, cadence, notes) for cadence in source.cadences())
-    steps = _write_shards(walks, index * EPISODES, needs_state, source.paths, folder)
-    long = {episode for (episode, _), count in steps.items() if count > 1}
-    facts = {
-        **settings,
-        'episodes': len(long),
-        'too_short': len({episode for episode, _ in steps} - long),
-        'frames': sum(steps.values()),
-        'damage': bag.damage,
-        'notes': dict(notes),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DONE).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
-    print(_line(path, facts), flush=True)
-    return facts
-
-
-def _line(path: Path, facts: dict[str, Any]) -> str:
+def _line(path: Path, facts: Mapping[str, Any]) -> str:
     text = f'{path}: {facts["episodes"]} episodes, {facts["frames"]} frames'
     if facts['damage']:
         text += f'; DAMAGED, the readable part is used: {facts["damage"]}'
