@@ -26,9 +26,9 @@ from vla_cache_ros.evaluation.recordings.evaluate import run_bags
 from vla_cache_ros.evaluation.recordings.figures import bag_figures
 from vla_cache_ros.evaluation.recordings.figures import live_lines
 from vla_cache_ros.evaluation.recordings.moments import COUNT
-from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
 from vla_cache_ros.evaluation.recordings.steps import gate_step
+from vla_cache_ros.evaluation.recordings.tasks import BagTask
 from vla_cache_ros.fleet.local import LocalProcesses
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.vla.actions import Bounds

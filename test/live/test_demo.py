@@ -14,8 +14,8 @@ from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import Cadence
 from vla_cache_ros.evaluation.comparison.compare import load_policy
 from vla_cache_ros.evaluation.comparison.entries import Entry
-from vla_cache_ros.evaluation.recordings.run import BagTask
 from vla_cache_ros.evaluation.recordings.run import run_bag
+from vla_cache_ros.evaluation.recordings.tasks import BagTask
 from vla_cache_ros.live.demo import run_demo
 from vla_cache_ros.reports.video import CAMERA_SIZE
 

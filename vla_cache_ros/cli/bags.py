@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where in a bag images, instruction and state are: options that several verbs have."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from dataclasses import fields
 from typing import Any
 
 from vla_cache_ros.bags.corrections import Choice
@@ -19,7 +21,7 @@ class TopicOptions(Settings):
     image_topic: tuple[str, ...] = ()
     """--bag: image topic; one per camera, primary first."""
     instruction: str = BagTopics.text
-    """--bag: what the robot shall do, in place of a topic."""
+    """--bag, --dataset: what the robot shall do, in place of a topic or of the tasks."""
     instruction_topic: str = BagTopics.instruction
     """--bag: topic of the instruction."""
     joint_topic: str = BagTopics.joints
@@ -47,7 +49,7 @@ class TopicOptions(Settings):
     control_topic: str = BagTopics.control
     """--bag: who had the arm."""
     corrections: Choice = 'use'
-    """--bag: what is done with observations while a person had taken the arm over."""
+    """--bag, --dataset: what is done with observations while a person had taken the arm over."""
 
     def named(self, report: str = '') -> BagTopics:
         """Return these topics, the usual ones where none is named; report: that of a live node."""
@@ -80,9 +82,15 @@ def usual_steps(checkpoint: str) -> int:
     return 1 if is_causal(resolve(checkpoint)) else 4
 
 
-def refuse(options: Any, trouble: str) -> None:
-    """Raise ValueError if one of these options is not at its default."""
+def refuse(options: Any, trouble: str, only: Collection[str] | None = None) -> None:
+    """Raise ValueError if one of these options, or of some of them, is not at its default."""
     usual = type(options)()
     for name, value in vars(options).items():
-        if value != getattr(usual, name):
+        if value != getattr(usual, name) and (only is None or name in only):
             raise ValueError(f'--{name.replace("_", "-")} {trouble}')
+
+
+SHARED = ('instruction', 'corrections')  # that data sets have too
+# what means something in a bag alone
+ONLY_BAGS = {one.name for one in fields(TopicOptions)} - {*SHARED}
+ONLY_BAGS |= {'encoding_8uc3', 'report_topic'}

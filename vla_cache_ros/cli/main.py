@@ -28,6 +28,7 @@ VERBS = {  # -> module here, dataclass
     'bench': 'bench.Bench',
     'demo': 'demo.Demo',
     'record': 'record.Record',
+    'serve': 'serve.Serve',
     'verify': 'verify.Verify',
     'train gate': 'training.TrainGate',
     'drill stream': 'drill.Stream',

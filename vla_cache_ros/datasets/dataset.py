@@ -16,6 +16,7 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
+from vla_cache_ros.bags.compression import MEANING
 from vla_cache_ros.control.sensing.compressed import decode_compressed
 from vla_cache_ros.datasets.info import read_info
 from vla_cache_ros.datasets.layout import CORRECTION
@@ -205,6 +206,18 @@ class DataSet:
                     f'got {picture.shape[1]}x{picture.shape[0]}'
                 )
             yield picture
+
+    def compression(self, cameras: Sequence[str]) -> str:
+        """Return in one line what compression did to the pictures, '' if it did nothing."""
+        told = []
+        for camera in cameras:
+            feature = self.info.features[camera]
+            if feature.dtype == VIDEO_TYPE:
+                said = [feature.info.get(f'video.{name}') for name in ('codec', 'crf', 'g')]
+                words = zip(('', 'crf ', 'a key frame every '), said, strict=True)
+                words = [f'{word}{value}' for word, value in words if value is not None]
+                told.append(f'{camera}: video ({", ".join(words) or "of an unknown codec"})'[:200])
+        return f'{"; ".join(told)}; {MEANING}' if told else ''
 
     @property
     def damage(self) -> str:

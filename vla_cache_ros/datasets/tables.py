@@ -64,8 +64,6 @@ class Table:
         found = {}
         for name, kind in wanted.items():
             column = table.column(name).combine_chunks()
-            if isinstance(column, pa.ChunkedArray):  # of no row
-                column = pa.concat_arrays(column.chunks) if column.num_chunks else column
             try:
                 found[name] = _array(column, kind, len(table))
             except (ValueError, TypeError, pa.ArrowException) as error:

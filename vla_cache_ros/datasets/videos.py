@@ -108,7 +108,8 @@ def pictures(
                     raise ValueError(
                         f'{part.path}: expected {wanted} pictures, got {number} ({why})'
                     )
-                yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+                # a copy, which others may write to
+                yield np.frombuffer(data, np.uint8).reshape(height, width, 3).copy()
         finally:
             process.kill()
 

@@ -18,28 +18,13 @@ from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.bags.steps import Cadence
 from vla_cache_ros.control.sensing.colour import ColourWatch
 from vla_cache_ros.control.sensing.images import BLACK
+from vla_cache_ros.datasets.cadence import cadence_note
+from vla_cache_ros.datasets.cadence import stride_of
 from vla_cache_ros.datasets.dataset import DataSet
 from vla_cache_ros.datasets.dataset import Episode
 from vla_cache_ros.datasets.dataset import Rows
 from vla_cache_ros.datasets.keys import DataSetKeys
 from vla_cache_ros.types import Observation
-
-
-def stride_of(cadence: Cadence, fps: float) -> int:
-    """Return how many frames it is from one observation to the next, at least one."""
-    return max(1, round(cadence.period * fps))
-
-
-def cadence_note(cadence: Cadence, fps: float) -> str:
-    """Return in one line what is used where a period is no whole number of frames; else ''."""
-    stride = stride_of(cadence, fps)
-    if abs(cadence.period * fps - stride) < 1e-3:
-        return ''
-    every = 'every frame' if stride == 1 else f'every {stride}. frame'
-    return (
-        f'period: expected a whole number of frames at {fps:g} fps, got {cadence.period:g} s '
-        f'({cadence.period * fps:.2f} frames); {every} is used, {stride / fps:.4g} s'
-    )
 
 
 def walk(

@@ -102,9 +102,9 @@ def run_bags(
     runner: Runner | None = None,
 ) -> dict[str, Any]:
     """
-    Evaluate gates on bags, write `OUTPUTS` to `out`, print the table; return the figures.
+    Evaluate gates on bags or data sets, write `OUTPUTS` to `out`, print the table.
 
-    What each bag gave is kept in `out` too, and not measured again.
+    Returns the figures. What each task gave is kept in `out` too, and not measured again.
 
     gates: entries as `parse_entry` reads them; dense is always run beside them. processes: at a
     time; None for one per core, or one where the model is on a GPU. images: as of
@@ -122,7 +122,7 @@ def run_bags(
     placed = {'device': device, 'dtype': dtype, 'images': images}
     kept = KeptResults(out / RESULTS, {**_same(model), **placed})
     gathered = _run(tasks, model, kept, runner)
-    results, failed = gathered.results(), gathered.failed([str(task.path) for task in tasks])
+    results, failed = gathered.results(), gathered.failed([task.name for task in tasks])
     for path, reason in failed.items():
         print(f'{path}: not evaluated: {reason}', file=sys.stderr)
     if not results:
@@ -137,13 +137,17 @@ def run_bags(
     for bag in figures['bags']:
         if bag['damage']:
             print(f'{bag["path"]}: damaged: {bag["damage"]}')
+        if bag['compression']:
+            print(f'{bag["path"]}: {bag["compression"]}')
         for note in colour_notes(bag['notes']):
             print(f'{bag["path"]}: {note}')
     print(
         f'{figures["observations"]} observations of {figures["episodes"]} episodes in '
-        f'{len(results)} of {len(tasks)} bags; distances over the actions '
+        f'{len(results)} of {len(tasks)} {tasks[0].kind}; distances over the actions '
         f'executed between two looks ({figures["execute_steps"]})'
     )
+    if figures['gates'][0]['recorded']:
+        print('to recorded: how far the same actions are from those in the data set')
     for name in OUTPUTS:
         print(out / name)
     return figures
@@ -209,12 +213,12 @@ def _run(tasks: Sequence[Task], model: Model, kept: KeptResults, runner: Runner)
             gathered.add(index, *found)
     if len(left) < len(tasks):
         print(
-            f'{len(tasks) - len(left)} of {len(tasks)} bags were evaluated before: remove '
+            f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind} were evaluated before: remove '
             f'{kept.folder} to run them again'
         )
     job = Job(model, _begin, _work, _same, gpu=model.device != 'cpu')
     outcomes = runner.run(job, [tasks[index] for index in left]) if left else ()
-    with tqdm(outcomes, total=len(left), unit='bag', disable=not left) as bar:
+    with tqdm(outcomes, total=len(left), unit='recording', disable=not left) as bar:
         for outcome in bar:
             bar.set_postfix_str(runner.status)
             index = left[outcome.index]

@@ -37,7 +37,7 @@ def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
         'action_error_normalized': _spread([d.normalized for d in found]),
         'displacement_mm': _spread([d.millimetres for d in found]),
         'displacement_degrees': _spread([d.degrees for d in found]),
-        'gripper_flips': sum(d.flips for d in found) / len(off),
+        'gripper_flips': _flips(found, len(off)),
         'reuse_mean': float(np.mean([item.reuse for item in found])),
         'reuse_mean_cached': float(np.mean(cached)) if cached else None,
         'age_mean': float(np.mean([item.age_mean for item in found])),
@@ -45,6 +45,7 @@ def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
         'refreshes': dict(sorted(Counter(i.refresh for i in found if i.refresh).items())),
         'latency_ms': percentiles([item.milliseconds for item in found]),
         'live': _live(found),
+        'recorded': recorded_figures(found),
     }
 
 
@@ -96,13 +97,16 @@ def _row(gate: Mapping[str, Any]) -> dict[str, str]:
         gate[name] for name in ('latency_ms', 'latency_ratio', 'reuse_mean_cached')
     )
     field, unit, digits = distance(gate)
-    degrees = gate['displacement_degrees']
+    degrees, flips, recorded = (
+        gate[name] for name in ('displacement_degrees', 'gripper_flips', 'recorded')
+    )
     row = {
         'gate': gate['name'],
         f'{unit} off, mean': f'{gate[field]["mean"]:.{digits}f}',
         'p95': f'{gate[field]["p95"]:.{digits}f}',
         **({'degrees': f'{degrees["mean"]:.2f}'} if degrees else {}),
-        'gripper flips': f'{gate["gripper_flips"]:.1%}',
+        **({'gripper flips': f'{flips:.1%}'} if flips is not None else {}),
+        **({f'{unit} to recorded': f'{recorded[field]["mean"]:.{digits}f}'} if recorded else {}),
         'reuse': f'{gate["reuse_mean"]:.1%}',
         'of cached steps': '' if cached is None else f'{cached:.1%}',
         'age, mean': f'{gate["age_mean"]:.1f}',
@@ -120,8 +124,9 @@ def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
     numbers = sorted({step.episode for step in result.steps})
     groups = [[s for s in result.steps if s.episode == number] for number in numbers]
     return {
-        'path': str(result.path),
+        'path': result.name or str(result.path),
         'damage': result.damage,
+        'compression': result.compression,
         'notes': dict(result.notes),
         'observations_of_live_node': result.chosen_live,
         'observations': len(result.steps),
@@ -132,8 +137,10 @@ def _bag(result: BagResult, names: Sequence[str]) -> dict[str, Any]:
                 'seconds': group[0].seconds,
                 'instruction': group[0].instruction,
                 'live_gate': group[0].live_gate,
+                'source': group[0].source,
                 'observations': len(group),
                 **_distances(names, group),
+                'recorded_error_normalized': _recorded(names, group),
                 'reuse': _means(names[1:], group, lambda s: s.reuse),
             }
             for group in groups
@@ -146,6 +153,7 @@ def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
     return {
         'episode': step.episode,
         'seconds': round(step.seconds, 3),
+        **({'source': step.source} if step.source else {}),
         'gates': {
             name: {
                 'action_error_normalized': round(item.normalized, 6),
@@ -158,6 +166,7 @@ def _step(step: Step, names: Sequence[str]) -> dict[str, Any]:
                 'age_max': item.age_max,
                 'milliseconds': round(item.milliseconds, 3),
                 'live_difference': item.live,
+                'recorded_error_normalized': item.recorded and round(item.recorded.normalized, 6),
             }
             for name, item in ((name, step.gates[name]) for name in names)
         },
@@ -169,6 +178,36 @@ def _distances(names: Sequence[str], group: Sequence[Step]) -> dict[str, dict[st
     if group[0].gates[names[0]].millimetres is None:
         return {'action_error_normalized': _means(names[1:], group, lambda s: s.normalized)}
     return {'displacement_mm': _means(names[1:], group, lambda s: s.millimetres)}
+
+
+def recorded_figures(found: Sequence[GateStep]) -> dict[str, Any] | None:
+    """Return how far a gate's actions are from recorded ones; None where there are none."""
+    recorded = [item.recorded for item in found if item.recorded is not None]
+    if not recorded:
+        return None
+    off = np.concatenate([item.absolute for item in recorded])  # [actions, A]
+    return {
+        'observations': len(recorded),
+        'action_error': {
+            name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
+            for name, column in zip(found[0].dimensions, off.T, strict=True)
+        },
+        'action_error_normalized': _spread([item.normalized for item in recorded]),
+        'displacement_mm': _spread([item.millimetres for item in recorded]),
+        'displacement_degrees': _spread([item.degrees for item in recorded]),
+    }
+
+
+def _recorded(names: Sequence[str], group: Sequence[Step]) -> dict[str, float] | None:
+    """Return the mean distance to recorded actions over an episode; None where there are none."""
+    group = [step for step in group if step.gates[names[0]].recorded is not None]
+    return _means(names, group, lambda s: s.recorded.normalized) if group else None
+
+
+def _flips(found: Sequence[GateStep], actions: int) -> float | None:
+    if found[0].flips is None:
+        return None
+    return sum(item.flips for item in found) / actions
 
 
 def _rounded(value: float | None) -> float | None:

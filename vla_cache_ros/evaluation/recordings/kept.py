@@ -21,6 +21,7 @@ import numpy as np
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.run import BagResult
 from vla_cache_ros.evaluation.recordings.steps import GateStep
+from vla_cache_ros.evaluation.recordings.steps import RecordedStep
 from vla_cache_ros.evaluation.recordings.steps import Step
 from vla_cache_ros.reports.files import write_text
 
@@ -88,7 +89,15 @@ def _step(values: Mapping[str, Any]) -> Step:
 
 
 def _gate_step(values: Mapping[str, Any]) -> GateStep:
-    return GateStep(**{**values, 'absolute': _array(values['absolute'])})
+    said = values['recorded']
+    if said is not None:
+        said = RecordedStep(**{**said, 'absolute': _array(said['absolute'])})
+    read = {
+        'absolute': _array(values['absolute']),
+        'dimensions': tuple(values['dimensions']),
+        'recorded': said,
+    }
+    return GateStep(**{**values, **read})
 
 
 def _moment(values: Mapping[str, Any]) -> Moment:

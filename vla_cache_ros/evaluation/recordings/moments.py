@@ -14,7 +14,7 @@ import io
 
 import numpy as np
 from PIL import Image
-from vla_cache_ros.bags.walk import BagStep
+from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.evaluation.recordings.steps import GateStep
 from vla_cache_ros.overlay import FADE
 from vla_cache_ros.overlay import grids
@@ -33,7 +33,7 @@ class Moment:
     Hold one observation at which a gate was off.
 
     time: of recording, ns. dense, actions: what was and would have been executed [n, A], units of
-    the training data. picture: JPEG, all cameras beside each other.
+    the training data. picture: JPEG, all cameras beside each other. source: as of a BagStep.
     """
 
     bag: str
@@ -46,6 +46,7 @@ class Moment:
     dense: np.ndarray
     actions: np.ndarray
     picture: bytes
+    source: str = ''
 
 
 class WorstMoments:
@@ -88,6 +89,7 @@ class WorstMoments:
             dense=acted[dense][0].actions[:executed],
             actions=chunk.actions[:executed],
             picture=draw(self._see(step.observation.images), report.active),
+            source=step.source,
         )
         # of equals the earlier one stays
         self.moments = sorted([*self.moments, moment], key=lambda m: -m.found.normalized)[:COUNT]

@@ -35,6 +35,8 @@ def write_page(path: Path, figures: Mapping[str, Any], moments: Sequence[Moment]
         table=table(figures),
         live=live_lines(figures),
         errors=_errors(figures) if len(figures['gates']) > 1 else None,
+        recorded=_recorded(figures) if figures['gates'][0]['recorded'] else None,
+        compressions=_compressions(figures),
         refreshes=_refreshes(figures),
         plots=plots(figures),
         episodes=_episodes(figures),
@@ -67,6 +69,24 @@ def _errors(figures: Mapping[str, Any]) -> Table:
     )
 
 
+def _recorded(figures: Mapping[str, Any]) -> Table:
+    rows = []
+    for gate in figures['gates']:
+        found = gate['recorded']
+        columns = {'normalised': found['action_error_normalized']}
+        for name, field in (('mm', 'displacement_mm'), ('degrees', 'displacement_degrees')):
+            columns |= {name: found[field]} if found[field] else {}
+        columns |= found['action_error']
+        cells = {n: f'{d["mean"]:.4f} / {d["p95"]:.4f}' for n, d in columns.items()}
+        rows.append({'gate': gate['name'], **cells})
+    return Table.of(rows)
+
+
+def _compressions(figures: Mapping[str, Any]) -> list[str]:
+    """Return what compression did to the pictures, each said once."""
+    return list(dict.fromkeys(bag['compression'] for bag in figures['bags'] if bag['compression']))
+
+
 def _refreshes(figures: Mapping[str, Any]) -> list[str]:
     return [
         f'{gate["name"]}: '
@@ -79,13 +99,14 @@ def _refreshes(figures: Mapping[str, Any]) -> list[str]:
 def _episodes(figures: Mapping[str, Any]) -> Table:
     names = [gate['name'] for gate in figures['gates'][1:]]
     field, unit, digits = distance(figures['gates'][0])
+    live = 'topics' in figures  # a data set has none
     return Table.of(
         [
             {
-                'bag': bag['path'],
-                'from, s': f'{episode["seconds"]:.1f}',
+                'recording': bag['path'],
+                'from, s': episode['source'] or f'{episode["seconds"]:.1f}',
                 'instruction': episode['instruction'],
-                'live gate': episode['live_gate'] or '-',
+                **({'live gate': episode['live_gate'] or '-'} if live else {}),
                 'observations': str(episode['observations']),
                 **{f'{n}, {unit}': f'{episode[field][n]:.{digits}f}' for n in names},
                 **{f'{name}, reuse': f'{episode["reuse"][name]:.0%}' for name in names},
@@ -105,11 +126,10 @@ def _moment(moment: Moment) -> dict[str, Any]:
     off, apart = moment.found, ''
     if off.millimetres is not None:
         apart = f'{off.millimetres:.1f} mm and {off.degrees:.1f}° off, '
+    place = f'episode {moment.episode}, {moment.seconds:.1f} s ({when:%Y-%m-%d %H:%M:%S} UTC)'
     return {
         'bag': moment.bag,
-        'episode': moment.episode,
-        'seconds': f'{moment.seconds:.1f}',
-        'when': f'{when:%Y-%m-%d %H:%M:%S} UTC',
+        'place': moment.source or place,
         'instruction': moment.instruction,
         'gate': moment.gate,
         'line': f'{apart}{off.reuse:.0%} reused, '

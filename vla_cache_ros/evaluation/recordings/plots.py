@@ -37,7 +37,7 @@ def plots(figures: Mapping[str, Any]) -> list[Plot]:
     return [
         _over_time(
             'Distance to dense', 'How far off the arm would be when it looks again. Grey lines: '
-            'a new episode; black: a new bag.', steps, names, begins, field, unit,
+            'a new episode; black: a new bag or part.', steps, names, begins, field, unit,
         ),
         _over_time(
             'Reuse', 'Share of visual tokens from the cache; 0 where everything was recomputed.',
@@ -64,7 +64,7 @@ def _over_time(
     if len(begins) < 200:
         for begin, bag in begins:
             axes.axvline(begin, color='black' if bag else '#c9ced6', linewidth=0.7, zorder=0)
-    axes.set(xlabel='observation, all bags in a row', ylabel=label)
+    axes.set(xlabel='observation, all recordings in a row', ylabel=label)
     _finish(axes)
     return Plot(title, caption, svg(figure))
 

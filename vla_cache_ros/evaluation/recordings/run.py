@@ -9,7 +9,6 @@ Runs in a process of its own, so what it takes and gives can be pickled. Sums no
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -19,61 +18,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 from vla_cache_ros.action_distance import largest_difference
-from vla_cache_ros.bags.reader import Bag
-from vla_cache_ros.bags.topics import BagTopics
-from vla_cache_ros.bags.walk import BagStep
-from vla_cache_ros.bags.walk import Cadence
-from vla_cache_ros.bags.walk import walk
+from vla_cache_ros.bags.steps import BagStep
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.recordings.moments import Moment
 from vla_cache_ros.evaluation.recordings.moments import WorstMoments
+from vla_cache_ros.evaluation.recordings.steps import ActionNumbers
 from vla_cache_ros.evaluation.recordings.steps import gate_step
 from vla_cache_ros.evaluation.recordings.steps import GateStep
-from vla_cache_ros.evaluation.recordings.steps import POSE
+from vla_cache_ros.evaluation.recordings.steps import recorded_step
 from vla_cache_ros.evaluation.recordings.steps import Step
+from vla_cache_ros.evaluation.recordings.tasks import MIDDLE
+from vla_cache_ros.evaluation.recordings.tasks import Task
 from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import StepReport
-
-RECORDED, MIDDLE = 'recorded', 'middle'  # where the robot's state comes from
-
-
-@dataclass(frozen=True)
-class BagTask:
-    """
-    Say what is run on a bag.
-
-    executed: actions of a chunk that are compared. state: MIDDLE feeds the middle of the
-    checkpoint's range where a bag has no state. named_images: whether the user named the image
-    topics; the usual ones are cut to the cameras of the checkpoint.
-    """
-
-    path: Path
-    topics: BagTopics
-    cadence: Cadence
-    executed: int
-    state: str = RECORDED
-    named_images: bool = False
-
-    def run(self, policies: Mapping[Entry, Any], progress: bool = False) -> 'BagResult':
-        """Run the policies; see `run_bag`."""
-        return run_bag(self, policies, progress)
-
-    def description(self) -> dict[str, Any]:
-        """Return how bags are looked at, as JSON values for the report."""
-        return {
-            'execute_steps': self.executed,
-            'state': self.state,
-            'cadence': asdict(self.cadence),
-            'topics': asdict(self.topics),
-        }
-
-    def identity(self) -> dict[str, Any]:
-        """Return as JSON values what a result depends on, the bag's files by size and time."""
-        files = [self.path] if self.path.is_file() else sorted(self.path.glob('*'))
-        found = {file.name: file.stat() for file in files}
-        stamps = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
-        return {**asdict(self), 'path': str(self.path), 'files': stamps}
 
 
 @dataclass
@@ -81,67 +39,70 @@ class BagResult:
     """
     Hold what one bag gave.
 
-    notes: what was in the way of observations, and how often. images: what was done with pictures.
+    path, name: of its task. notes: what was in the way of observations, and how often. images:
+    what was done with pictures. compression: what that did to them before.
     """
 
     path: Path
+    name: str = ''
     damage: str = ''
     notes: Mapping[str, int] = field(default_factory=dict)
     steps: Sequence[Step] = ()
     moments: Sequence[Moment] = ()
     chosen_live: bool = False
     images: str = ''
+    compression: str = ''
 
 
-def run_bag(task: BagTask, policies: Mapping[Entry, Any], progress: bool = False) -> BagResult:
+def run_bag(task: Task, policies: Mapping[Entry, Any], progress: bool = False) -> BagResult:
     """
-    Let every policy act on every observation of a bag; the first policy is the dense one.
+    Let every policy act on every observation of a bag, or of episodes of a data set.
 
-    progress: shows a bar of the observations. Raises ValueError where the bag cannot be evaluated.
+    The first policy is the dense one. progress: shows a bar of the observations. Raises ValueError
+    where it cannot be evaluated.
     """
     dense = next(iter(policies.values()))
-    topics = _topics_for(task, dense)
-    bag = Bag(task.path)
-    _check(bag, topics, task, dense)
+    opened = task.open(dense)
     notes: Counter[str] = Counter()
-    runner = _Runner(task, policies)
-    steps = walk(bag, topics, task.cadence, notes)
-    name = task.path.name
+    runner = _Runner(task, policies, opened.numbers)
+    steps, name = opened.steps(notes), task.path.name
     for step in tqdm(steps, name, unit=' observations', leave=False, disable=not progress):
         runner.take(step)
     if not runner.steps:
         reasons = '; '.join(f'{note} ({n} times)' for note, n in notes.most_common(4))
+        reasons = '; '.join(filter(None, (opened.damage(), reasons)))
         reasons = reasons or 'its images never came together; see --image-topic'
         raise ValueError(f'no observation could be made: {reasons}')
     return BagResult(
         path=task.path,
-        damage=bag.damage,
+        name=task.name,
+        damage=opened.damage(),
         notes=dict(notes),
         steps=runner.steps,
         moments=runner.worst.moments,
         chosen_live=bool(runner.steps[0].live_gate),
         images=str(dense.images),
+        compression=opened.compression,
     )
 
 
 class _Runner:
     """Take the steps of a walk; keep what each policy made of them, and the worst of it."""
 
-    def __init__(self, task: BagTask, policies: Mapping[Entry, Any]):
+    def __init__(self, task: Task, policies: Mapping[Entry, Any], numbers: ActionNumbers):
         self._task, self._policies = task, policies
         self._names = [entry.name for entry in policies]
         self._dense = next(iter(policies.values()))
         bounds = self._dense.statistics
-        self._halfway = float(bounds.action.middle[-1])
-        # a model whose state is that of joints acts in joints
-        self._poses = len(bounds.action) == len(POSE) and not task.topics.arm_joints
+        self._numbers = numbers
+        self._halfway = bounds.action.middle[list(numbers.grippers)]
         self._middle = None
         if self._dense.proprio_size:
             self._middle = bounds.proprio.middle
         self._episode, self._last, self._begin, self._corrected = -1, 0, 0, False
         self._said: Mapping[str, Any] | None = None  # by the live node, at the step before
         self.steps: list[Step] = []
-        self.worst = WorstMoments(str(task.path), self._dense.images.see)
+        self.worst = WorstMoments(task.name, self._dense.images.see)
 
     def take(self, step: BagStep) -> None:
         """Have all policies act on a step."""
@@ -163,7 +124,7 @@ class _Runner:
         seconds = (step.time - self._begin) * 1e-9
         gate = step.report['gate'] if step.report else ''
         text = step.observation.instruction
-        self.steps.append(Step(step.episode, seconds, text, gate, gates))
+        self.steps.append(Step(step.episode, seconds, text, gate, gates, step.source))
         self.worst.offer(step, seconds, acted, gates, self._task.executed)
 
     def _follow(self, step: BagStep) -> None:
@@ -214,34 +175,9 @@ class _Runner:
             actions = np.asarray(said['actions'], np.float64)
             if actions.shape == chunk.actions.shape:
                 live = largest_difference(actions, chunk.actions)
-        return gate_step(acted, dense, self._task.executed, self._halfway, live, poses=self._poses)
-
-
-def _topics_for(task: BagTask, dense: Any) -> BagTopics:
-    topics = task.topics
-    if not task.named_images and len(topics.images) > dense.num_images:
-        return replace(topics, images=topics.images[: dense.num_images])
-    if len(topics.images) != dense.num_images:
-        raise ValueError(
-            f'expected {dense.num_images} --image-topic for this checkpoint, primary camera '
-            f'first, got {len(topics.images)} ({", ".join(topics.images)})'
-        )
-    return topics
-
-
-def _check(bag: Bag, topics: BagTopics, task: BagTask, dense: Any) -> None:
-    if task.executed > dense.chunk:
-        raise ValueError(
-            f'expected --execute-steps of at most {dense.chunk}, the actions that this checkpoint '
-            f'gives at a time, got {task.executed}'
-        )
-    if dense.proprio_size and (task.state != MIDDLE or topics.states(bag)):
-        topics.layout.check(dense.proprio_size)
-    topics.check(bag, needs_state=False)
-    try:
-        topics.check(bag, needs_state=dense.proprio_size > 0 and task.state != MIDDLE)
-    except ValueError as error:
-        raise ValueError(
-            f'{error}; this checkpoint takes a state: --state middle feeds the middle of its '
-            'range instead'
-        ) from None
+        executed, numbers = self._task.executed, self._numbers
+        found = gate_step(acted, dense, executed, self._halfway, live, numbers)
+        if step.actions is None or not np.isfinite(step.actions).all():
+            return found
+        normalized = self._dense.statistics.to_normalized(step.actions, step.observation.proprio)
+        return replace(found, recorded=recorded_step(chunk, step.actions, normalized, numbers))
