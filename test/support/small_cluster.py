@@ -21,6 +21,8 @@ def small_cluster(nodes: int = 2) -> Iterator:
     before = os.environ.get('PYTHONPATH')
     paths = [ROOT, ROOT / 'test' / 'support', *filter(None, [before])]
     os.environ['PYTHONPATH'] = os.pathsep.join(map(str, paths))
+    # Ray's default of 15 leaves a process next to nothing on a machine that is busy with tests
+    os.environ.setdefault('RAY_worker_niceness', '0')
     cluster = Cluster()
     try:
         for index in range(nodes):

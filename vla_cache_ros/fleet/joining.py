@@ -41,8 +41,8 @@ def joined(address: str, most: int | None = None) -> Iterator[RayCluster]:
     """
     named = os.environ.pop(_ADDRESS, '')  # which Ray prefers to what it is given
     where = address
-    if address == ANY:  # what `ray.init()` would do, and then say which
-        where = named or canonicalize_bootstrap_address(None)
+    if address == ANY:
+        where = named or _running()
     try:
         if where:
             _join(where)
@@ -56,6 +56,18 @@ def joined(address: str, most: int | None = None) -> Iterator[RayCluster]:
         ray.shutdown()
         if named:
             os.environ[_ADDRESS] = named
+
+
+def _running() -> str | None:
+    """Return the address of the cluster that this machine belongs to, None if none answers."""
+    address = canonicalize_bootstrap_address(None)  # as `ray.init()` does, to say which it is
+    if address:
+        host, _, port = address.rpartition(':')
+        try:
+            _try(address, host.strip('[]'), int(port))
+        except ConnectionError:  # one that ended without `ray stop`
+            return None
+    return address
 
 
 def _start() -> None:

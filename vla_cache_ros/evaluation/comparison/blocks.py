@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+import hashlib
+from importlib.util import find_spec
 import json
+from pathlib import Path
 from typing import Any
 import uuid
 
@@ -35,6 +38,7 @@ from vla_cache_ros.evaluation.settings import Comparison
 from vla_cache_ros.fleet.jobs import Job
 from vla_cache_ros.fleet.jobs import Runner
 from vla_cache_ros.reports.hardware import code
+from vla_cache_ros.reports.hardware import versions
 from vla_cache_ros.vla.checkpoint import resolve
 
 
@@ -129,8 +133,14 @@ def _same(contest: Contest) -> dict[str, str]:
     """Return what episodes depend on beside their seed: versions, weights and gates."""
     folder = resolve(contest.checkpoint)
     gates = [entry.definition(folder) for entry in contest.entries]
+    module, _, own = contest.env.partition(':')
+    spec = find_spec(module) if own else None
+    world = Path(spec.origin).read_bytes() if spec and spec.origin else b''
+    libraries = {name: value for name, value in versions().items() if name != 'commit'}
     return {
+        **libraries,  # of the simulator, too
         **code(),
+        f'environment {contest.env}': hashlib.sha256(world).hexdigest()[:16],
         'checkpoint fingerprint': fingerprint(folder),
         'gates': json.dumps(gates),
     }
