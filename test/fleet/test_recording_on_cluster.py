@@ -16,8 +16,8 @@ from vla_cache_ros.fleet.joining import joined
 from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
-from vla_cache_ros.training.far import bags as module
-from vla_cache_ros.training.far.bags import record_far
+from vla_cache_ros.training.recording import far as module
+from vla_cache_ros.training.recording.far import record_far
 from vla_cache_ros.training.recordings import Recordings
 
 

@@ -21,6 +21,8 @@ from vla_cache_ros.control.drift_check import DriftWatch
 from vla_cache_ros.control.inference import have
 from vla_cache_ros.control.inference import infer
 from vla_cache_ros.control.inference import Outcome
+from vla_cache_ros.control.inference import RECONNECTED
+from vla_cache_ros.control.inference import REMOTE
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
 from vla_cache_ros.control.motion.limits import STOP
@@ -43,7 +45,7 @@ from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import Worker
 
 # Stops that end with the next good inference; those of the inputs end with the next good message.
-RETRIED = {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}
+RETRIED = REMOTE | {'unusable_image', 'inference_failed', 'unsafe_action', 'worker_silent'}
 # Stops during which the policy goes on inferring: its inferences tell when they can end.
 PROBED = RETRIED | {'overrun'}
 
@@ -235,6 +237,9 @@ class Controller:
         if outcome is None or outcome.epoch != self._epoch or not self.active:
             return False
         begin, self._inference_begin = self._inference_begin, None
+        if outcome.cause == RECONNECTED:
+            self.new_episode(RECONNECTED)
+            return False
         if outcome.error:
             self._stop(outcome.cause, outcome.error)
             self._after = outcome.frames.stamp + 1  # again, with newer images

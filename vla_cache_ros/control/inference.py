@@ -22,6 +22,11 @@ from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
+# What a policy in another process or machine names as the cause: no answer in time, no connection,
+# not let in, no longer the model of configure, an answer that is none.
+REMOTE = {'policy_silent', 'policy_lost', 'policy_refused', 'policy_changed', 'bad_answer'}
+RECONNECTED = 'reconnected'  # and this: it knows nothing of the episode
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -100,5 +105,7 @@ def infer(
         check_actions(chunk.actions, size)
         return Outcome(epoch, frames, now, act_ms, chunk, report, observation, left)
     except BaseException as error:  # noqa: BLE001 - the arm stops, the thread stays up
-        trace = traceback.format_exc() if cause == 'inference_failed' else ''
+        told = getattr(error, 'stop_cause', '')  # by a policy that is elsewhere
+        trace = traceback.format_exc() if cause == 'inference_failed' and not told else ''
+        cause = told or cause
         return Outcome(epoch, frames, now, cause=cause, error=f'{error}\n{trace}'.strip())

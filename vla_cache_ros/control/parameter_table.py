@@ -27,8 +27,8 @@ NODES = {
 INTRODUCTION = """# Parameters
 
 Written by `python -m vla_cache_ros.control.parameter_table` from `control/vla_parameters.py`,
-`image_parameters.py` and `parameters.py`. A parameter marked *live* may change while the node
-runs; the others take effect at configure, and are refused in between. An unknown name, a value of
+what that is made of and `parameters.py`. A parameter marked *live* may change while the node runs;
+the others take effect at configure, and are refused in between. An unknown name, a value of
 another type or out of range is refused in one line. On a running graph: `ros2 param describe
 /vla_node <name>`."""
 

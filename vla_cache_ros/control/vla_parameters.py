@@ -14,10 +14,11 @@ from vla_cache_ros.control.gripper_parameters import GripperParameters
 from vla_cache_ros.control.image_parameters import ImageParameters
 from vla_cache_ros.control.joint_parameters import joint_contradiction
 from vla_cache_ros.control.parameters import parameter
+from vla_cache_ros.control.remote_parameters import RemoteParameters
 
 
 @dataclass(frozen=True)
-class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
+class VLAParameters(RemoteParameters, ChunkParameters, GripperParameters, ImageParameters):
     """Parameters of vla_node. Those not marked live take effect at configure."""
 
     model_path: str = parameter(
@@ -328,4 +329,4 @@ class VLAParameters(ChunkParameters, GripperParameters, ImageParameters):
                 got = list(value) if isinstance(value, tuple) else got
                 return f'{name}: expected {expected}, got {got}'
         joints = joint_contradiction(self) if self.joint_output else ''
-        return joints or super().contradiction()
+        return joints or self.remote_contradiction() or super().contradiction()

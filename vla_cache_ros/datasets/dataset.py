@@ -209,14 +209,15 @@ class DataSet:
 
     def compression(self, cameras: Sequence[str]) -> str:
         """Return in one line what compression did to the pictures, '' if it did nothing."""
-        told = []
+        videos: dict[str, list[str]] = {}  # how they were compressed -> cameras
         for camera in cameras:
             feature = self.info.features[camera]
             if feature.dtype == VIDEO_TYPE:
                 said = [feature.info.get(f'video.{name}') for name in ('codec', 'crf', 'g')]
                 words = zip(('', 'crf ', 'a key frame every '), said, strict=True)
-                words = [f'{word}{value}' for word, value in words if value is not None]
-                told.append(f'{camera}: video ({", ".join(words) or "of an unknown codec"})'[:200])
+                words = [f'{word}{value}'[:40] for word, value in words if value is not None]
+                videos.setdefault(', '.join(words) or 'of an unknown codec', []).append(camera)
+        told = [f'{", ".join(names)}: video ({how})' for how, names in videos.items()]
         return f'{"; ".join(told)}; {MEANING}' if told else ''
 
     @property

@@ -8,6 +8,7 @@ Only gathers and formats figures that others measured.
 
 from collections import Counter
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import asdict
 import json
@@ -29,8 +30,9 @@ _WINDOW = 500  # inferences over which percentiles are taken
 class Figures:
     """Counters, latencies and cameras without colour since configure."""
 
-    def __init__(self):
-        """Start at zero."""
+    def __init__(self, more: Callable[[], Mapping[str, str]] = dict):
+        """Start at zero; more: tells what somebody else counts."""
+        self._more = more
         self.counts: Counter[str] = Counter()
         self.colours = ColourWatch()
         self._windows: dict[str, deque[float]] = {}
@@ -45,7 +47,7 @@ class Figures:
         for name, window in self._windows.items():
             for percentile in (50, 95):
                 lines[f'{name} p{percentile}'] = f'{np.percentile(window, percentile):.3f}'
-        return lines
+        return lines | dict(self._more())
 
 
 def run_info(parameters: VLAParameters, policy: Mapping[str, str]) -> str:

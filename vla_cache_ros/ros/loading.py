@@ -16,10 +16,13 @@ from vla_cache_ros.types import Observation
 
 
 def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
-    """Return the policy that the parameters name."""
+    """Return the policy that the parameters name, of a server where they name one."""
+    if parameters.policy_url:
+        return _remote_policy(parameters)
     if not parameters.model_path:
         raise ValueError(
-            'model_path: expected a checkpoint (folder, hub id or shipped name), got nothing'
+            'model_path: expected a checkpoint (folder, hub id or shipped name) or policy_url, '
+            'got nothing'
         )
     import cv2
     from vla_cache_ros.policy import Policy  # torch: seconds to import, so not before configure
@@ -46,6 +49,31 @@ def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
     )
 
 
+def _remote_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
+    try:
+        from vla_cache_ros.serving.client.policy import RemotePolicy
+    except ModuleNotFoundError as error:
+        raise ValueError(f"policy_url: {error}: pip install 'vla_cache_ros[serve]'") from error
+    return RemotePolicy(
+        parameters.policy_url,
+        parameters.policy_token_file,
+        parameters.policy_ca_file,
+        parameters.policy_wait,
+    )
+
+
+def follow(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
+    """Tell a policy that is elsewhere how long its answers may take."""
+    if getattr(policy, 'remote', False):
+        policy.timeout = parameters.inference_timeout
+
+
+def leave(policy: Any) -> None:  # noqa: ANN401
+    """Leave a policy that is elsewhere; one that is waited for does not answer any more."""
+    if getattr(policy, 'remote', False):
+        policy.close()
+
+
 def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
     """
     Infer twice on noise, once in full and once against the cache, once as a shadow; forget it.
@@ -68,7 +96,9 @@ def warm_up(policy: Any, parameters: VLAParameters) -> None:  # noqa: ANN401
         chunk, _ = policy.act(noise)
         _check_size(chunk.actions, parameters)
         check_actions(chunk.actions, parameters.action_size)
-    if parameters.keep_warm or (parameters.drift_threshold and parameters.gate != 'dense'):
+    if parameters.keep_warm or (
+        parameters.drift_threshold and policy.description['gate'] != 'dense'
+    ):
         policy.shadow(noise, 0)  # its memory is needed now
     policy.reset()
 

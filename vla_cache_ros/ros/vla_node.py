@@ -45,6 +45,8 @@ from vla_cache_ros.ros.diagnostics import run_info
 from vla_cache_ros.ros.duplicate_node import Twins
 from vla_cache_ros.ros.estop import EmergencyStop
 from vla_cache_ros.ros.loading import dummy_observation
+from vla_cache_ros.ros.loading import follow
+from vla_cache_ros.ros.loading import leave
 from vla_cache_ros.ros.loading import load_policy
 from vla_cache_ros.ros.loading import warm_up
 from vla_cache_ros.ros.outputs import ArmOutputs
@@ -69,6 +71,7 @@ class VLANode(TolerantLifecycleNode):
         super().__init__('vla_node', enable_logger_service=True, **options)
         self._policy_factory = policy_factory
         self._worker: Worker | None = None
+        self._policy: Any = None
         self._controller: Controller | None = None
         self._listening: InputSubscriptions | None = None
         self._views: Views | None = None
@@ -153,13 +156,14 @@ class VLANode(TolerantLifecycleNode):
         self._release()
 
     def _load(self) -> Any:  # noqa: ANN401 - on the worker
-        policy = self._policy_factory(self._settings)
+        self._policy = policy = self._policy_factory(self._settings)
         warm_up(policy, self._settings)
+        follow(policy, self._settings)
         return policy
 
     def _prepare(self, policy: Any, transforms: Any) -> None:  # noqa: ANN401
         """Make what depends on parameters and policy: controller, subscriptions, ticks."""
-        parameters, self._figures = self._settings, Figures()
+        parameters, self._figures = self._settings, Figures(getattr(policy, 'figures', dict))
         # a tick late when the clock stops and a tick late when the time is over
         held, tick = parameters.command_timeout, 1 / parameters.publish_rate
         self._watch = ClockWatch(round(1e9 * max(held - tick, held / 2)))
@@ -209,6 +213,8 @@ class VLANode(TolerantLifecycleNode):
         self._ticks = self._controller = self._outputs = None
         self._listening = self._views = None
         worker, self._worker = self._worker, None
+        policy, self._policy = self._policy, None
+        leave(policy)
         if worker is not None and not worker.close(timeout=CLOSE_TIMEOUT):
             self.abandoned = True
             self.get_logger().error(
@@ -258,6 +264,7 @@ class VLANode(TolerantLifecycleNode):
         before, self._settings = self._settings, read(self, VLAParameters)
         if self._controller is None:
             return
+        follow(self._policy, self._settings)
         if before.dry_run != self._settings.dry_run:
             self._controller.halt(everyone=True)  # under the old value: the arm gets its stop
         self._controller.parameters = self._settings

@@ -212,8 +212,10 @@ def _run(tasks: Sequence[Task], model: Model, kept: KeptResults, runner: Runner)
         else:
             gathered.add(index, *found)
     if len(left) < len(tasks):
-        count = f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind}'
-        print(f'{count} were evaluated before: remove {kept.folder} to run them again')
+        print(
+            f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind} were evaluated before: '
+            f'remove {kept.folder} to run them again'
+        )
     job = Job(model, _begin, _work, _same, gpu=model.device != 'cpu')
     outcomes = runner.run(job, [tasks[index] for index in left]) if left else ()
     with tqdm(outcomes, total=len(left), unit='recording', disable=not left) as bar:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vla_cache_ros.fleet.jobs import Job
 from vla_cache_ros.fleet.jobs import Outcome
 from vla_cache_ros.reports.hardware import code
-from vla_cache_ros.training.bag_recordings import Recording
+from vla_cache_ros.training.recording.one import Recording
 
 PIECE = 4 * 2**20  # bytes
 _FILE = re.compile(r'[0-9]{4,}(\.images\.npy|\.npz)')  # of a shard
