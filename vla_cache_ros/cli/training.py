@@ -64,13 +64,10 @@ class TrainGate(Settings):
 
     def __call__(self) -> None:
         """Train; raises ValueError for several kinds of recordings at once, or none."""
-        given = [name for name in ('data', 'bag', 'dataset') if getattr(self, name)]
+        given = [f'--{name}' for name in ('data', 'bag', 'dataset') if getattr(self, name)]
         if len(given) != 1:
-            got = ('neither', '', 'both', 'all')[len(given)]
-            raise ValueError(
-                'expected demonstrations (--data), bags (--bag) or data sets (--dataset), got '
-                f'{got}'
-            )
+            got = ' and '.join(given) or 'none'
+            raise ValueError(f'expected one of --data, --bag and --dataset, got {got}')
         training = self.training
         if training.price is not None:
             training = replace(training, target=None)
