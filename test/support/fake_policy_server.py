@@ -108,9 +108,10 @@ class FakePolicyServer:
     def _spoil(self, connection, reply):
         """Answer wrongly."""
         fault, ours = self.fault, reply[KEY]
+        fault, _, seconds = fault.partition(' ')
         frame = pack(reply)
         if fault in ('slow', 'late'):
-            time.sleep(LATE)
+            time.sleep(float(seconds or LATE))
         elif fault == 'silent':
             return
         elif fault == 'garbage':
