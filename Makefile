@@ -7,6 +7,8 @@ VENV   ?= .venv
 # the wheels of ROS 2: Jazzy's, or requirements-kilted.txt
 ROS    ?= requirements-ros.txt
 BIN    := $(VENV)/bin
+# vla-eval and this package, without ROS
+HARNESS ?= .venv-vla-eval
 
 # times as many inputs for each property as in `make test`
 EXAMPLES ?= 1
@@ -32,7 +34,7 @@ TIMES  ?= 100
 FUZZ_SECONDS ?= 20
 
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak kill overrun takeover overlay test test-all test-libero test-simpler properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu soak kill overrun takeover overlay test test-all test-libero test-simpler test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -67,6 +69,14 @@ test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulato
 test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/reference/environments.md
 	$(BIN)/python -m pytest test/environments/test_simpler.py
 
+test-vla-eval: $(HARNESS)/.stamp  ## vla-eval against our model server, in an environment of its own
+	$(HARNESS)/bin/python -m pytest test/serving/test_vla_eval.py \
+		test/serving/test_vla_eval_conventions.py test/endurance/test_vla_eval_live.py
+
+vla-eval-live: $(HARNESS)/.libero  ## LIBERO-Object while the world goes on, an hour; goes on where cut off
+	OMP_NUM_THREADS=1 PYTHONPATH=test/endurance $(HARNESS)/bin/python \
+		test/endurance/vla_eval_live.py --out vla_eval_out $(ARGS)
+
 properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twenty times as many
 	VLA_CACHE_EXAMPLES=$(EXAMPLES) VLA_CACHE_PROPERTIES=runs/properties.json \
 		$(BIN)/python -m pytest -q -m hypothesis
@@ -94,7 +104,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out fuzz_out runs mutants
+	rm -rf $(VENV) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -106,8 +116,9 @@ $(VENV)/.ros: requirements.txt $(ROS) setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --no-deps -e .
 	touch $@
 
-$(VENV)/.test: requirements-test.txt $(VENV)/.ros
+$(VENV)/.test: requirements-test.txt requirements-openpi.txt $(VENV)/.ros
 	$(BIN)/python -m pip install -q -r requirements-test.txt
+	$(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/openpi -r requirements-openpi.txt
 	touch $@
 
 $(VENV)/.fuzz: requirements-fuzz.txt $(VENV)/.test
@@ -122,4 +133,16 @@ $(VENV)/.libero: requirements-libero.txt $(VENV)/.ros
 $(VENV)/.simpler: requirements-simpler.txt $(VENV)/.ros
 	@echo 'installing mani-skill into $(VENV): 0.4 GB; for Vulkan and assets see docs/reference/environments.md'
 	$(BIN)/python -m pip install -q -r requirements.txt -r requirements-simpler.txt
+	touch $@
+
+$(HARNESS)/.stamp: requirements.txt requirements-vla-eval.txt setup.py
+	@echo 'installing vla-eval into $(HARNESS): about 2 GB'
+	$(PYTHON) -m venv $(HARNESS)
+	$(HARNESS)/bin/python -m pip install -q -r requirements.txt -r requirements-vla-eval.txt
+	$(HARNESS)/bin/python -m pip install -q --no-deps -e .
+	touch $@
+
+$(HARNESS)/.libero: requirements-libero.txt $(HARNESS)/.stamp
+	@echo 'installing LIBERO into $(HARNESS): 2 GB'
+	$(HARNESS)/bin/python -m pip install -q -r requirements.txt -r requirements-libero.txt
 	touch $@

@@ -35,6 +35,8 @@ EXTRAS = {
     'serve': ['websockets>=14', 'msgpack>=1.0.5', 'prometheus-client>=0.20'],
     # reading and writing LeRobot's data sets
     'datasets': ['pyarrow>=16', 'imageio-ffmpeg>=0.5'],
+    # a model server for vla-eval; its LIBERO's pictures are compressed as JPEG once
+    'vlaeval': ['vla-eval>=0.8,<0.9', 'simplejpeg>=1.8'],
     # evaluation and recording on several machines
     'fleet': ['ray>=2.40'],
     # watching a policy in Rerun
@@ -67,6 +69,7 @@ setup(
             'checkpoints/**/*',
             '**/*.html',
             'evaluation/paper.yaml',
+            'serving/vla_eval/*.yaml',
         ]
     },
     data_files=[

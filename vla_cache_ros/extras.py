@@ -18,6 +18,7 @@ EXTRAS = {
     'datasets': ('pyarrow',),
     'fleet': ('ray',),
     'view': ('rerun',),
+    'vlaeval': ('vla_eval',),
     'libero': ('libero', 'robosuite', 'simplejpeg'),
     'simpler': ('gymnasium', 'mani_skill', 'sapien'),
 }

@@ -1,112 +1,66 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The corridor: an observation walks in, is checked, planned, computed and leaves as actions.
+Load a checkpoint and a gate, and open sessions that share the model.
 
-Order of a step: check -> image path -> gate -> vision towers -> decoder -> actions. Knows neither
-ROS nor how a gate chooses or a slot is computed. One thread at a time may use a policy.
+A policy is itself a session, its model's first. Knows what a session's outside is, and files only
+by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
-from contextlib import nullcontext
-import time
+import copy
 from typing import Any
 
-import numpy as np
-import torch
-from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.episode_cache import Invalidation
 from vla_cache_ros.caching.gates import Gate
 from vla_cache_ros.caching.gates import gate_for
 from vla_cache_ros.caching.gates import LEARNED
 from vla_cache_ros.caching.gates import split_gate
 from vla_cache_ros.caching.gates.gate_folder import find_gate
 from vla_cache_ros.caching.gates.gate_folder import FOLDER
-from vla_cache_ros.caching.graphs import Recorder
-from vla_cache_ros.caching.instructions import GateInstruction
-from vla_cache_ros.caching.instructions import Instructions
-from vla_cache_ros.caching.plans import full_plan
-from vla_cache_ros.caching.recorded import RecordedEngine
-from vla_cache_ros.threads import Threads
-from vla_cache_ros.types import ActionChunk
-from vla_cache_ros.types import Observation
-from vla_cache_ros.types import StepReport
+from vla_cache_ros.caching.rooms import Rooms
+from vla_cache_ros.caching.rooms import SessionsFullError
+from vla_cache_ros.session import Session
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.device import check_device
-from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.flow.guidance import RealTimeChunking
-from vla_cache_ros.vla.images import check_images
 from vla_cache_ros.vla.quantized import DTYPES
 
+__all__ = ['Policy', 'RealTimeChunking', 'SessionsFullError']
 
-class Policy:
-    """
-    Act on observations with a loaded model, a gate and one episode's cache.
 
-    statistics: bounds of the data set whose units the actions have. images: what is done with
-    pictures before the model sees them. cache: the episode cache.
-    """
+class Policy(Session):
+    """Act with a loaded model, and open further sessions of it; see `Session`."""
 
     def __init__(
         self,
         vla: LoadedVLA,
-        gate: Gate,
+        gate: Gate | Callable[[int], Gate],
         unnorm_key: str | None = None,
-        capture: bool = True,
-        decoding: str = 'jacobi',
-        reuse_towers: bool | None = None,
         seed: int = 0,
-        recorder: Recorder | None = None,
-        threads: int = 0,
-        flow_steps: int | None = None,
-        chunking: RealTimeChunking | None = None,
+        sessions: int = 1,
+        **options: Any,
     ) -> None:
         """
         Join a model and a gate.
 
-        unnorm_key, seed: see `from_pretrained`.
-        capture: run steps that are prepared when the policy is made; False runs the layers of
-            transformers one by one, for comparison. The actions are the same.
-        decoding: `jacobi` or `greedy`, for a causal model's action tokens, which are the same.
-        reuse_towers: whether the vision towers too compute active patches alone; None does so
-            on a CPU, and runs them whole on a GPU, beside the gate.
-        threads: of torch, for the steps of a model on a CPU; 0: as many as others leave free.
-        flow_steps: of an action expert's denoising, the checkpoint's own number if None.
-        chunking: how such a chunk is held to the rest of the last one, LeRobot's defaults if None.
-        recorder: what records steps, on any device; None records CUDA graphs on a GPU alone.
-
-        Raises CheckpointError if the statistics do not fit the model or the key is unknown.
+        gate: or what makes one of a seed; each further session then has one of its own seed, else
+        a copy. unnorm_key, seed, sessions: see `from_pretrained`. options: see `Session`, whose
+        errors are raised.
         """
-        self.gate = gate
-        self.statistics = vla.statistics(unnorm_key)
-        self.images = vla.images
-        self._vla = vla
-        self._options = {
-            'action_dim': len(self.statistics.action),
-            'reuse_towers': reuse_towers,
-            'decoding': decoding,
-            'seed': seed,
-            'images': vla.images,
-            'flow_steps': flow_steps,
-        }
-        self._chunking = chunking or RealTimeChunking()
-        gpu = vla.model.like.device.type == 'cuda'
-        if (gpu or recorder) and capture:
-            self._engine = RecordedEngine(vla.model, recorder=recorder, **self._options)
-        else:
-            self._engine = SlotEngine(vla.model, capture=capture, **self._options)
-        self._capture = capture
-        self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
-        self.cache = self._engine.cache
-        self._on_threads = nullcontext if gpu else Threads(threads).step
-        self._shapes: tuple[tuple[int, ...], ...] = ()
-        self._instructions = Instructions(vla.prompt_ids, self._engine.check_prompt)
-        self._instruction = GateInstruction(
-            vla.prompt_ids, vla.model.embed_text, self._engine.device
+        made = hasattr(gate, 'plan')
+        self._new_gate = (lambda _: copy.deepcopy(gate)) if made else gate
+        super().__init__(
+            vla,
+            gate if made else gate(seed),
+            unnorm_key,
+            seed=seed,
+            rooms=Rooms(sessions),
+            **options,
         )
 
     @classmethod
@@ -136,10 +90,11 @@ class Policy:
             None leaves it to the gate.
         unnorm_key: data set whose statistics scale the actions; may be left out where the
             checkpoint has one.
-        seed: of the random numbers of a gate given by name, and of a diffusion head's noise.
+        seed: of the random numbers of a gate given by name, and of a head's noise.
         images: in place of what the checkpoint states of its image path: fields of
             `vla.image_path.ImagePath` -> a value, or a sequence with one for each camera.
-        options: see `Policy`.
+        options: `sessions`, how many there is room for, this one included, 1 if not given; the
+            others are those of `Session`.
 
         Raises ValueError: unknown gate, device, dtype or decoding, reuse or threads out of range,
             no learned gate there.
@@ -156,195 +111,26 @@ class Policy:
                 folder = find_gate(folder or place / FOLDER)
         vla = load_checkpoint(path, dtype=DTYPES[dtype], device=device, images=images)
         if isinstance(gate, str):
-            gate = gate_for(vla, name, reuse, seed, folder)
+            return cls(
+                vla,
+                lambda seed: gate_for(vla, name, reuse, seed, folder),
+                unnorm_key,
+                seed=seed,
+                **options,
+            )
         return cls(vla, gate, unnorm_key, seed=seed, **options)
 
-    @property
-    def family(self) -> str:
-        """Return the family of the base model: `openvla`, `openvla-oft`, `cogact` or another."""
-        return self._vla.family
-
-    @property
-    def summary(self) -> str:
-        """Return in one line what the checkpoint is taken for."""
-        return self._vla.summary
-
-    @property
-    def num_images(self) -> int:
-        """Return the cameras the model takes, primary first."""
-        return self._engine.layout.cameras
-
-    @property
-    def chunk(self) -> int:
-        """Return the number of actions that one inference gives."""
-        return self._vla.config.chunk
-
-    @property
-    def camera_names(self) -> tuple[str, ...]:
-        """Return what the cameras are called, in their order; empty where nothing states it."""
-        return self._vla.camera_names
-
-    @property
-    def takes_rest(self) -> bool:
-        """Say whether `act` makes use of what is left of the last chunk."""
-        return self._vla.config.flow is not None
-
-    @property
-    def proprio_size(self) -> int:
-        """Return the length of the robot state the model takes; 0 if it takes none."""
-        return self._vla.config.proprio_dim
-
-    @property
-    def invalidations(self) -> Mapping[str, int]:
-        """Return how often each named cause has invalidated the cache since loading."""
-        return dict(self.cache.invalidations)
-
-    @property
-    def description(self) -> Mapping[str, str]:
-        """Return the fingerprints of the weights that act, the gate's name and the image path."""
-        return {
-            'checkpoint': self._vla.fingerprint,
-            'gate': self.gate.name,
-            'gate_weights': getattr(self.gate, 'fingerprint', ''),
-            'images': str(self.images),
-        }
-
-    def check_instruction(self, instruction: str) -> None:
-        """Raise InputError for an instruction the model cannot take; from any thread."""
-        self._instructions.ids(instruction)
-
-    def reset(self, cause: str = 'episode_reset') -> None:
+    def session(self, seed: int | None = None) -> Session:
         """
-        Start an episode: forget the cache and start the gate anew.
+        Open a session: the same model and kind of gate, a cache of its own, at an episode's begin.
 
-        cause: one of `Invalidation`. Raises ValueError for another, listing them.
+        seed: of its gate and of a head's noise, this policy's if None. It does what a policy does
+        that is loaded with that seed. Raises SessionsFullError, with the memory of one, where all
+        rooms are taken.
         """
-        self.invalidate(cause)
-        self.gate.reset()
-        self._shapes = ()
-
-    def invalidate(self, cause: str) -> None:
-        """
-        Forget what is cached within the episode, for example after a long gap in the images.
-
-        cause: one of `Invalidation`. Raises ValueError for another, listing them.
-        """
-        known = [item.value for item in Invalidation]
-        if cause not in known:
-            raise ValueError(f'cause: expected one of {", ".join(known)}, got {cause!r}')
-        self.cache.invalidate(cause)
-
-    def prepare(self) -> None:
-        """
-        Record on a GPU every shape that a step can take, so that none is slow because it is new.
-
-        To be called by the thread that will act, before an episode.
-        """
-        self._engine.prepare()
-        self.cache.invalidate(Invalidation.EPISODE_RESET)
-
-    def act(
-        self, observation: Observation, rest: np.ndarray | None = None, delay: int = 0
-    ) -> tuple[ActionChunk, StepReport]:
-        """
-        Return the next actions and a report of the step.
-
-        rest: `[L, A]`, what of the last chunk is still to be executed, which the actions of an
-        expert are held to (real-time chunking). delay: how many of them will have been executed
-        when this returns.
-
-        Raises InputError: the observation does not fit; the cache is as it was.
-        Raises NonFiniteOutputError: the model gave NaN or infinity; the cache is invalid.
-        """
-        begin = time.perf_counter()
-        with self._on_threads():
-            return self._act(observation, begin, self._guidance(observation, rest, delay))
-
-    def _act(
-        self, observation: Observation, begin: float, guidance: Guidance | None
-    ) -> tuple[ActionChunk, StepReport]:
-        ids, shapes, proprio = self._check(observation)
-        pixels = self.images.see(observation.images)  # [cams, S, S, 3]
-        if self._shapes and shapes != self._shapes:
-            self.cache.invalidate(Invalidation.RESOLUTION_CHANGED)
-        self._shapes = shapes
-        pixel_values = self._engine.encode(pixels, observation.images)
-        self._instruction.give(self.gate, observation.instruction)
-        preprocessed = time.perf_counter()
-
-        # A GPU looks while the CPU runs the gate, unless the gate may spare it the look.
-        blind = getattr(self.gate, 'blind', False)
-        features = None if blind else self._engine.look(pixel_values, ids)
-        looked = time.perf_counter()
-        plan = self.gate.plan(pixels, self.cache)
-        planned = time.perf_counter()
-        if blind and plan.active.any():
-            features = self._engine.look(pixel_values, ids)
-
-        step = self.cache.step
-        result = self._engine.step(
-            pixels, pixel_values, ids, proprio, plan, self.gate.probe_layers, features,
-            observation.instruction, guidance,
-        )  # fmt: skip
-        actions = self.statistics.to_actions(result.normalized, observation.proprio)
-        report = result.report(
-            step,
-            self.gate.name,
-            {
-                'preprocess': 1e3 * (preprocessed - begin),
-                'gate': 1e3 * (planned - looked),
-                **result.latency_ms,
-                'total': 1e3 * (time.perf_counter() - begin),
-            },
-        )
-        return ActionChunk(actions, result.normalized), report
-
-    def shadow(
-        self, observation: Observation, step: int, rest: np.ndarray | None = None, delay: int = 0
-    ) -> ActionChunk:
-        """
-        Return what recomputing everything gives, and leave episode, gate and counters alone.
-
-        step: index of the step that it is compared with: a head's noise depends on it. rest,
-        delay: its too. The first call allocates a second cache, whose steps are not recorded.
-        Raises InputError and NonFiniteOutputError, as `act` does.
-        """
-        if self._shadow is None:
-            self._shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
-        ids, _, proprio = self._check(observation)
-        pixels = self.images.see(observation.images)  # [cams, S, S, 3]
-        cache = self._shadow.cache
-        cache.valid, cache.step = False, step
-        plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
-        values = self._shadow.encode(pixels, observation.images)
-        guidance = self._guidance(observation, rest, delay)
-        with self._on_threads():
-            result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
-        actions = self.statistics.to_actions(result.normalized, observation.proprio)
-        return ActionChunk(actions, result.normalized)
-
-    def _guidance(
-        self, observation: Observation, rest: np.ndarray | None, delay: int
-    ) -> Guidance | None:
-        """Return what pulls an expert's chunk to the rest of the last one, None without either."""
-        flow = self._vla.config.flow
-        if flow is None or rest is None or not len(rest):
-            return None
-        left = torch.from_numpy(self.statistics.to_normalized(rest, observation.proprio))
-        return self._chunking.guide(left, delay, flow.chunk, flow.action_size)
-
-    def _check(
-        self, observation: Observation
-    ) -> tuple[list[int], tuple[tuple[int, ...], ...], np.ndarray | None]:
-        """Return prompt ids, image shapes and normalised proprio, or raise InputError."""
-        check_images(observation.images, self.num_images, self._vla.camera_names)
-        proprio = None
-        if self.proprio_size:
-            proprio = self.statistics.normalize_proprio(observation.proprio)  # [P]
-        flow = self._vla.config.flow
-        state = proprio if flow and flow.state_in_prompt else None
-        return (
-            self._instructions.ids(observation.instruction, state),
-            tuple(image.shape for image in observation.images),
-            proprio,
-        )
+        seed = self._seed if seed is None else seed
+        other = copy.copy(self)
+        other._open(seed)  # noqa: SLF001 - its own class
+        other.gate = self._new_gate(seed)
+        other.gate.reset()
+        return other

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import pytest
 
 NAMES = (
-    'bag_metadata', 'config', 'definition', 'gate', 'image', 'index', 'joints', 'mcap',
-    'mcap_chunk', 'pt', 'pt_pickle', 'safetensors', 'sqlite', 'statistics', 'step_report',
-    'transforms',
+    'answer', 'bag_metadata', 'config', 'definition', 'gate', 'image', 'index', 'joints', 'mcap',
+    'mcap_chunk', 'metadata', 'pt', 'pt_pickle', 'request', 'safetensors', 'sqlite', 'statistics',
+    'step_report', 'transforms',
 )  # fmt: skip
 
 

@@ -16,11 +16,17 @@ from vla_cache_ros.caching.decoding import greedy
 from vla_cache_ros.caching.decoding import jacobi
 from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.engine import SlotEngine
+from vla_cache_ros.caching.work import alone
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.model import init_model
 
 VOCABULARY = 5
 COUNT = 7
+
+
+def done(decode, *arguments):
+    """Return what decoding gives that asks for nothing."""
+    return alone(decode(*arguments))
 
 
 class Oracle:
@@ -37,6 +43,7 @@ class Oracle:
         return abs(hash((seen, len(tokens), self.seed))) % VOCABULARY
 
     def proceed(self, tokens, index):
+        yield from ()
         return Said.of(self.logits(tokens, index))
 
     def logits(self, tokens, index):
@@ -58,8 +65,8 @@ class Oracle:
 )
 def test_tokens_are_those_of_greedy_decoding_whatever_the_guess(memory, seed, guess):
     one, other = Oracle(memory, seed), Oracle(memory, seed)
-    wanted, sequential = greedy(Said.of(one.prefill([])), COUNT, one.proceed)
-    tokens, passes = jacobi(Said.of(other.prefill(guess)), guess, COUNT, other.proceed)
+    wanted, sequential = done(greedy, Said.of(one.prefill([])), COUNT, one.proceed)
+    tokens, passes = done(jacobi, Said.of(other.prefill(guess)), guess, COUNT, other.proceed)
     assert tokens.tolist() == wanted.tolist()
     assert sequential == COUNT - 1 and passes <= COUNT - 1
     assert other.slots[: COUNT - 1] == wanted[: COUNT - 1].tolist()  # the cache too
@@ -67,9 +74,9 @@ def test_tokens_are_those_of_greedy_decoding_whatever_the_guess(memory, seed, gu
 
 def test_a_right_guess_needs_no_pass_and_the_worst_case_as_many_as_greedy():
     oracle = Oracle(COUNT, 1)
-    wanted, _ = greedy(Said.of(oracle.prefill([])), COUNT, oracle.proceed)
+    wanted, _ = done(greedy, Said.of(oracle.prefill([])), COUNT, oracle.proceed)
     guess = wanted[:-1].tolist()
-    assert jacobi(Said.of(oracle.prefill(guess)), guess, COUNT, oracle.proceed)[1] == 0
+    assert done(jacobi, Said.of(oracle.prefill(guess)), guess, COUNT, oracle.proceed)[1] == 0
 
     def one_more(tokens):
         after = (torch.tensor(tokens) + 1) % VOCABULARY
@@ -77,27 +84,28 @@ def test_a_right_guess_needs_no_pass_and_the_worst_case_as_many_as_greedy():
 
     def counting(tokens, index):
         """Say one more than the last token: a guess is right only once the one before is."""
+        yield from ()
         return Said.of(one_more(tokens))
 
     wrong = [2] * (COUNT - 1)
     logits = torch.cat([torch.eye(VOCABULARY)[:1], one_more(wrong)])
-    tokens, passes = jacobi(Said.of(logits), wrong, COUNT, counting)
+    tokens, passes = done(jacobi, Said.of(logits), wrong, COUNT, counting)
     assert tokens.tolist() == [0, 1, 2, 3, 4, 0, 1]
     assert passes == COUNT - 1
 
 
 def test_only_what_is_kept_must_be_finite():
     oracle = Oracle(COUNT, 3)
-    wanted, _ = greedy(Said.of(oracle.prefill([])), COUNT, oracle.proceed)
+    wanted, _ = done(greedy, Said.of(oracle.prefill([])), COUNT, oracle.proceed)
     wrong = [(token + 1) % VOCABULARY for token in wanted[:-1].tolist()]
     logits = oracle.prefill(wrong)
     logits[3:] = float('nan')  # follows a guess that greedy decoding never makes
-    tokens, _ = jacobi(Said.of(logits), wrong, COUNT, oracle.proceed)
+    tokens, _ = done(jacobi, Said.of(logits), wrong, COUNT, oracle.proceed)
     assert tokens.tolist() == wanted.tolist()
     logits = oracle.prefill(wrong)
     logits[0] = float('nan')
     with pytest.raises(NonFiniteOutputError):
-        jacobi(Said.of(logits), wrong, COUNT, oracle.proceed)
+        done(jacobi, Said.of(logits), wrong, COUNT, oracle.proceed)
 
 
 @pytest.mark.parametrize('seed', range(6))

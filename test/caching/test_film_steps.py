@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 
 
 def whole(model, pixels, ids):

@@ -11,9 +11,9 @@ from tiny_flow import states
 import torch
 import torch.nn.functional as F
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.plans import full_plan
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.graphs import Direct
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.files.errors import InputError
 from vla_cache_ros.vla.flow.guidance import RealTimeChunking

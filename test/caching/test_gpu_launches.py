@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.plans import full_plan
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.shapes import shape_images
 from vla_cache_ros.vla.shapes import SHAPES
@@ -42,7 +42,7 @@ class NoClock:
 @pytest.fixture
 def no_clock(monkeypatch):
     from vla_cache_ros.caching import engine
-    from vla_cache_ros.caching import recorded
+    from vla_cache_ros.caching.recording import recorded
 
     for module in (engine, recorded, clock):
         monkeypatch.setattr(module, 'StageClock', NoClock)
@@ -82,7 +82,7 @@ def test_a_step_copies_three_times_and_launches_graphs_alone(name, no_clock, mon
             return engine.step(pixels, values, prompt, proprio, plan, features=features)
 
         # numbers that never come: finite ones, and no token that is guessed
-        engine._out.host['out'][:] = 1
+        engine._batch(1).out.host['out'][:] = 1
         step(full_plan(tokens, 'first_step'))
         first = dict(copies.found)
         copies.found.clear()

@@ -9,10 +9,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from vla_cache_ros.caching.graphs import Direct
-from vla_cache_ros.caching.graphs import GraphRecorder
-from vla_cache_ros.caching.graphs import WARM_UPS
-from vla_cache_ros.caching.staging import Staging
+from vla_cache_ros.caching.recording.graphs import Direct
+from vla_cache_ros.caching.recording.graphs import GraphRecorder
+from vla_cache_ros.caching.recording.graphs import WARM_UPS
+from vla_cache_ros.caching.recording.staging import Staging
 
 
 class FakeStream:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Direct
 from vla_cache_ros.caching.instructions import Instructions
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.graphs import Direct
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.vla.files.errors import InputError
 
 LONGER = tuple(range(1, 203))  # 201 tokens after BOS; there is room for 64

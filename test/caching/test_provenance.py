@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig
 from vla_cache_ros.caching.episode_cache import EpisodeCache
+from vla_cache_ros.caching.episode_cache import SlotPool
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.patches import PATCH_VALUES
 from vla_cache_ros.caching.plans import check_plan
@@ -108,7 +109,8 @@ def filled(**sizes):
         hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, **sizes
     )
     layout = SlotLayout(cameras=1, actions=7)
-    cache = EpisodeCache(layout, config, torch.zeros(1), [torch.zeros(2, 5)])
+    pool = SlotPool(config, layout.size, torch.zeros(1))
+    cache = EpisodeCache(layout.visual_tokens, pool, [torch.zeros(2, 5)])
     cache.commit(np.ones(256, dtype=bool), np.full((256, PATCH_VALUES), 7, np.uint8))
     for buffer in cache._buffers():
         buffer.fill_(1.0)

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.recorded import bucket
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.batch import bucket
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 
 
 def make(model, **options):
@@ -86,7 +86,7 @@ def test_after_preparing_no_step_records_anything(model, decoding):
     names = engine.recorder.names
     prepared = len(names)
     passes = int(model.config.decodes_tokens)
-    sizes = (bucket(engine.layout.size) - bucket(engine._reads)) // 32 + 1
+    sizes = (bucket(engine.layout.size) - bucket(engine.lanes.reads)) // 32 + 1
     assert prepared == len(set(names)) == sizes + 2 + passes
     for step, pixels in enumerate(frames(model, 4)):
         run(engine, pixels, choice(engine, (1.0, 0.5, 0.1, 0.0)[step], step), SHORT)

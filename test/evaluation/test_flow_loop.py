@@ -45,7 +45,7 @@ def test_the_chunk_is_that_of_the_model_without_padding(model, given):
     visual = model.project(model.vision_features(pixels))
     memory = model.prefix(visual, ids, torch.ones_like(ids, dtype=torch.bool), state)
     whole = F.pad(state[0], (0, model.config.flow.state_size - state.shape[1]))
-    wanted = FlowSampler(model.action_head)(memory, noise, whole)[:, :7]
+    wanted = FlowSampler(model.action_head)([memory], noise[None], whole[None])[0, :, :7]
     found = plain(model, given)[1]
     assert found.shape == (8, 7) and wanted.abs().max() > 0.1
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)

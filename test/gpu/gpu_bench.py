@@ -19,7 +19,7 @@ from compiled_loop import CompiledLoop
 import numpy as np
 import torch
 from tqdm import tqdm
-from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.caching.recording.graphs import Recorder
 from vla_cache_ros.evaluation.bench import variants
 from vla_cache_ros.evaluation.bench.costs import Costs
 from vla_cache_ros.evaluation.bench.roofline import Machine

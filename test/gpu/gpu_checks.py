@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Recorder
 from vla_cache_ros.caching.plans import full_plan
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.graphs import Recorder
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA

@@ -27,7 +27,7 @@ from gpu_checks import summary
 from gpu_frames import read_frames
 from gpu_table import tables
 import torch
-from vla_cache_ros.caching.graphs import Direct
+from vla_cache_ros.caching.recording.graphs import Direct
 from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.device import check_device
 from vla_cache_ros.vla.device import has_fp8

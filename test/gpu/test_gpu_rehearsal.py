@@ -21,7 +21,7 @@ import pytest
 from run_gpu import ORDER
 from run_gpu import run_gpu
 import torch
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import SHAPES
 
@@ -87,7 +87,7 @@ def test_the_checks_notice_a_recorded_step_that_forgets_to_hide_a_slot(monkeypat
         engine._plan.device['unseen'].zero_()
         load(engine, rows, read)
 
-    from vla_cache_ros.caching.graphs import Direct
+    from vla_cache_ros.caching.recording.graphs import Direct
 
     monkeypatch.setattr(RecordedEngine, '_recompute', forgetful)
     assert not all(check.ok for check in check_model('x', vla, Direct()))

@@ -170,6 +170,7 @@ def test_entry_points_exist(wheel):
         'share/vla_cache_ros/package.xml',
         'share/vla_cache_ros/launch/sim.launch.py',
         'vla_cache_ros/evaluation/paper.yaml',
+        'vla_cache_ros/serving/vla_eval/libero.yaml',
         'vla_cache_ros/checkpoints/tabletop/config.json',
         'vla_cache_ros/checkpoints/tabletop/dataset_statistics.json',
         'vla_cache_ros/checkpoints/tabletop/gate/gate.safetensors',
@@ -197,6 +198,7 @@ def test_wheel_carries_every_config_file(wheel):
         'requirements-kilted.txt',
         'requirements-libero.txt',
         'requirements-simpler.txt',
+        'requirements-vla-eval.txt',
     ],
 )
 def test_requirements_are_pinned(name):

@@ -27,8 +27,9 @@ WIRE = {'websockets', 'msgpack'}
 SERVER = WIRE | {'prometheus_client'}
 TABLES = {'pyarrow'}
 FLEET = {'ray'}
+HARNESS = {'vla_eval', 'anyio'}
 # what an arm moves without
-TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL | SERVER | TABLES | FLEET
+TOOLS = SIMULATORS | BAGS | PAGES | VIEWERS | TERMINAL | SERVER | TABLES | FLEET | HARNESS
 ALL = ROS | MODELS | TOOLS
 # Room, or file, by dotted path: the rooms it may import besides itself, the libraries it may not.
 # The longest path that fits a file holds for it.
@@ -42,8 +43,9 @@ WALLS = {
     'threads': ((), ROS | TOOLS),
     'vla': ((), ROS | TOOLS),
     'caching': (('types', 'vla'), ROS | TOOLS),
-    'policy': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
-    'batching': (('types', 'threads', 'vla', 'caching', 'policy'), ROS | TOOLS),
+    'session': (('types', 'threads', 'vla', 'caching'), ROS | TOOLS),
+    'policy': (('vla', 'caching', 'session'), ROS | TOOLS),
+    'batching': (('types', 'caching', 'session'), ROS | TOOLS),
     'control': (('types', 'action_distance'), ALL),
     # cv_bridge where a ROS install has it, else OpenCV
     'control.sensing.images': (('control.sensing.compressed',), ALL - {'cv_bridge'}),
@@ -64,6 +66,11 @@ WALLS = {
         ('types', 'vla.files.errors', 'serving.wire', 'serving.messages'),
         ALL - WIRE,
     ),
+    'serving.vla_eval': (
+        ('types', 'vla.files.errors', 'policy', 'batching', 'environments.libero'),
+        ROS | TOOLS - HARNESS,
+    ),
+    'serving.vla_eval.conventions': (('types', 'vla.files.errors', 'environments.libero'), ALL),
     'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),

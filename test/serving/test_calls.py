@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+from served import METADATA
 from served import request
-from test_messages import METADATA
 from vla_cache_ros.serving.calls import number_of
 from vla_cache_ros.serving.calls import read_call
 from vla_cache_ros.serving.wire import WireError

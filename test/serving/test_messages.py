@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from served import METADATA
 from vla_cache_ros.serving.messages import camera_keys
 from vla_cache_ros.serving.messages import Metadata
 from vla_cache_ros.serving.messages import read_actions
@@ -21,24 +22,6 @@ from vla_cache_ros.serving.wire import WireError
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
 
-METADATA = Metadata(
-    family='openvla-oft',
-    summary='a model',
-    cameras=('observation/image', 'observation/wrist_image'),
-    camera_names=(),
-    state=8,
-    chunk=8,
-    action_dim=7,
-    units='of the training data',
-    takes_rest=False,
-    checkpoint='abc',
-    gate='learned',
-    gate_weights='def',
-    images='squash to 224 (bicubic)',
-    reuse=0.6,
-    largest_reuse=0.9,
-    session_bytes=1000,
-)
 ACTIVE = np.arange(512) % 3 == 0
 REPORT = StepReport(4, 'learned', 0.6, ACTIVE, np.arange(512), 'age', {'total': 12.5}, 2)
 

@@ -4,7 +4,7 @@
 
 import numpy as np
 import torch
-from vla_cache_ros.caching.graphs import Direct
+from vla_cache_ros.caching.recording.graphs import Direct
 from vla_cache_ros.types import StepPlan
 
 LONG = tuple(range(1, 30))  # a prompt

@@ -30,9 +30,12 @@ from damaged_checkpoint import rewrite
 from encoded_pictures import WHOLE
 from gate_samples import FINGERPRINT
 from gate_samples import write_gate
+import numpy as np
 from rosbags.interfaces import MessageDefinition
 from rosbags.interfaces import MessageDefinitionFormat as Format
 from sensor_msgs.msg import CompressedImage
+from served import METADATA
+from served import request
 from tiny_model import tiny_config
 from tiny_model import tiny_statistics
 import torch
@@ -47,6 +50,11 @@ from vla_cache_ros.control.sensing.robot import StateInput
 from vla_cache_ros.control.sensing.states import StateLayout
 from vla_cache_ros.control.sensing.transforms import TransformBuffer
 from vla_cache_ros.control.step_report import read_report
+from vla_cache_ros.serving import messages
+from vla_cache_ros.serving.calls import read_call
+from vla_cache_ros.serving.wire import pack
+from vla_cache_ros.serving.wire import unpack
+from vla_cache_ros.types import StepReport
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.json_file import read_json
@@ -80,7 +88,13 @@ def make_targets(folder: Path) -> dict[str, Target]:
         'joints': _state_target(named_joints(START, left=0.1, right=0.2), ['joint_states']),
         'transforms': _state_target(transform(START, 'base', 'tip', 0.1), ['tf', 'tf_static']),
     }
-    return targets | _json_targets(folder) | _weight_targets(folder) | _bag_targets(folder)
+    return (
+        targets
+        | _json_targets(folder)
+        | _weight_targets(folder)
+        | _bag_targets(folder)
+        | _wire_targets()
+    )
 
 
 def _state_target(message: object, topics: list[str]) -> Target:
@@ -202,6 +216,31 @@ def _bag_targets(folder: Path) -> dict[str, Target]:
         'mcap_chunk': Target(chunks, (content,), 4096),
         'sqlite': Target(file('.db3'), (sqlite3,), 65536),
         'bag_metadata': Target(metadata, (described,), 8192),
+    }
+
+
+def _wire_targets() -> dict[str, Target]:
+    """Return what a stranger's client, and a stranger's server, may send."""
+    report = StepReport(1, 'learned', 0.5, np.ones(4, bool), np.zeros(4, int), '', {'total': 1.0})
+    answer = {'id': 1, 'report': messages.to_report(report), 'invalidations': {'gap': 1}}
+    extra = {'id': 1, 'rest': np.ones((2, 7)), 'deadline_ms': 80.0}
+
+    def answered(data):
+        found = unpack(data).get(messages.KEY)
+        found = found if isinstance(found, dict) else {}
+        counts = messages.read_invalidations(found.get('invalidations'))
+        return messages.read_report(found.get('report')), counts
+
+    return {
+        'request': Target(
+            lambda data: read_call(unpack(data), METADATA),
+            (pack(request(extra, size=4)), pack({messages.KEY: {'id': 2, 'call': 'reset'}})),
+            4096,
+        ),
+        'metadata': Target(
+            lambda data: messages.read_metadata(unpack(data)), (pack(METADATA.to_message()),), 4096
+        ),
+        'answer': Target(answered, (pack({messages.KEY: answer}),), 4096),
     }
 
 

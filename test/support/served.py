@@ -28,6 +28,24 @@ from vla_cache_ros.types import ActionChunk
 from websockets.sync.client import connect
 
 PROMPT = 'pick up the red cube'
+METADATA = Metadata(
+    family='openvla-oft',
+    summary='a model',
+    cameras=('observation/image', 'observation/wrist_image'),
+    camera_names=(),
+    state=8,
+    chunk=8,
+    action_dim=7,
+    units='of the training data',
+    takes_rest=False,
+    checkpoint='abc',
+    gate='learned',
+    gate_weights='def',
+    images='squash to 224 (bicubic)',
+    reuse=0.6,
+    largest_reuse=0.9,
+    session_bytes=1000,
+)
 
 
 class AskedFakeGate(FakeGate):
@@ -117,7 +135,6 @@ class Served:
     policy: Any
     model: Metadata
     drain: Any
-    server: Server
 
     def refused(self, cause):
         """Return how often something was refused for a cause."""
@@ -150,21 +167,19 @@ def serving(
     def do(work):
         return asyncio.run_coroutine_threadsafe(work, loop)
 
+    server = Server(scheduler, metadata_of(scheduler.policy), metrics, limits, token, tls)
+    drained = []
+
+    def drain():
+        drained.append(do(server.drain()))
+        return drained[0]
+
     try:
-        model = metadata_of(scheduler.policy)
-        server = Server(scheduler, model, metrics, limits, token, tls)
         port = do(server.start('127.0.0.1', 0)).result(10)
         url = f'{"wss" if tls else "ws"}://127.0.0.1:{port}'
-        drained = []
-
-        def drain():
-            drained.append(1)
-            return do(server.drain())
-
-        yield Served(url, metrics, scheduler.policy, model, drain, server)
-        if not drained:
-            drain().result(20)
+        yield Served(url, metrics, scheduler.policy, server.model, drain)
     finally:
+        (drained[0] if drained else drain()).result(20)
         scheduler.stop(5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)

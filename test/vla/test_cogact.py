@@ -21,8 +21,8 @@ import torch
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.gates import make_gate
 from vla_cache_ros.caching.gates import RULES
-from vla_cache_ros.caching.graphs import Direct
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.graphs import Direct
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.training.run import model_to_train_through
 from vla_cache_ros.vla import dit

@@ -10,6 +10,7 @@ from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.actions import Bounds
 from vla_cache_ros.vla.actions import OFT_EPSILON
 from vla_cache_ros.vla.model import init_model
+from vla_cache_ros.vla.vision import Looked
 
 
 @pytest.fixture(scope='module')
@@ -47,10 +48,10 @@ def test_tower_features_of_some_patches_are_those_of_the_whole_image_if_the_rest
     with torch.no_grad():
         whole = model.vision_features(pixels)[0]
         cache, other = towers.cache(2), towers.cache(2)
-        assert torch.equal(towers.recompute(images, every, cache), whole)
-        some = towers.recompute(images, active, cache)
+        assert torch.equal(towers.recompute([Looked(images, every, cache)])[0], whole)
+        some = towers.recompute([Looked(images, active, cache)])[0]
         for part in (active, ~active):  # fills a cache piece by piece; the second sees all of it
-            towers.recompute(images, part, other)
+            towers.recompute([Looked(images, part, other)])
     assert torch.allclose(some, whole[active.flatten()], atol=1e-5)
     assert torch.allclose(cache[0][0], other[0][0], atol=1e-5)
 

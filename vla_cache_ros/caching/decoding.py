@@ -12,11 +12,14 @@ Knows tokens, not what they mean to a robot.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
 from torch import Tensor
+from vla_cache_ros.caching.work import Steps
 from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
@@ -46,6 +49,12 @@ class Said:
         tokens, finite = rows
         return cls(tokens.astype(np.int64).tolist(), (finite > 0).tolist())
 
+    def split(self, counts: Sequence[int]) -> list[Said]:
+        """Return the parts that so many rows make, one after the other."""
+        ends = [*accumulate(counts)]
+        spans = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        return [Said(self.tokens[span], self.finite[span]) for span in spans]
+
     def check(self, rows: int) -> None:
         """Raise NonFiniteOutputError unless the first rows are finite."""
         if not all(self.finite[:rows]):
@@ -54,7 +63,7 @@ class Said:
             )
 
 
-Continue = Callable[[list[int], int], Said]
+Continue = Callable[[list[int], int], Steps[Said]]
 
 
 def summary(logits: Tensor) -> Tensor:
@@ -63,7 +72,7 @@ def summary(logits: Tensor) -> Tensor:
     return torch.stack([logits.argmax(-1).float(), finite.float()])  # ids are below 2**24
 
 
-def greedy(said: Said, count: int, proceed: Continue) -> tuple[np.ndarray, int]:
+def greedy(said: Said, count: int, proceed: Continue) -> Steps[tuple[np.ndarray, int]]:
     """
     Decode one token after the other; an end token is no end.
 
@@ -77,10 +86,12 @@ def greedy(said: Said, count: int, proceed: Continue) -> tuple[np.ndarray, int]:
         tokens += said.tokens
         if len(tokens) == count:
             return np.array(tokens), count - 1
-        said = proceed(tokens[-1:], len(tokens) - 1)
+        said = yield from proceed(tokens[-1:], len(tokens) - 1)
 
 
-def jacobi(said: Said, guess: list[int], count: int, proceed: Continue) -> tuple[np.ndarray, int]:
+def jacobi(
+    said: Said, guess: list[int], count: int, proceed: Continue
+) -> Steps[tuple[np.ndarray, int]]:
     """
     Decode in parallel what `greedy` decodes; arguments and results as there.
 
@@ -101,7 +112,7 @@ def jacobi(said: Said, guess: list[int], count: int, proceed: Continue) -> tuple
         if certain == count:
             return np.array(tokens), passes
         # of token certain - 1 no row has been computed yet, nor of those guessed after it
-        said = proceed(tokens[certain - 1 : count - 1], certain - 1)
+        said = yield from proceed(tokens[certain - 1 : count - 1], certain - 1)
         passes += 1
 
 
@@ -127,7 +138,7 @@ class ActionWords:
         """Return the guess that the robot stands still."""
         return self.tokens.encode(np.zeros(self.guesses)).tolist()
 
-    def read(self, said: Said, proceed: Continue) -> tuple[np.ndarray, np.ndarray, int]:
+    def read(self, said: Said, proceed: Continue) -> Steps[tuple[np.ndarray, np.ndarray, int]]:
         """Return the normalised actions `[C, A]`, the token ids and the number of passes."""
         if self._oft is not None:
             said.check(len(said.tokens))
@@ -135,8 +146,8 @@ class ActionWords:
             actions = self.tokens.decode(tokens)
             return actions.reshape(self._oft.chunk, self._oft.action_dim), tokens, 0
         if self.guesses:
-            tokens, passes = jacobi(said, self.guess, self._count, proceed)
+            tokens, passes = yield from jacobi(said, self.guess, self._count, proceed)
             self.guess = tokens[:-1].tolist()
         else:
-            tokens, passes = greedy(said, self._count, proceed)
+            tokens, passes = yield from greedy(said, self._count, proceed)
         return self.tokens.decode(tokens)[None], tokens, passes

@@ -9,6 +9,8 @@ Knows neither why a token is active nor what an action means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +18,11 @@ from torch import Tensor
 from vla_cache_ros.caching.checks import check_encoded
 from vla_cache_ros.caching.checks import check_inputs
 from vla_cache_ros.caching.decoding import ActionWords
-from vla_cache_ros.caching.decoding import Said
 from vla_cache_ros.caching.denoising import Denoiser
 from vla_cache_ros.caching.episode_cache import EpisodeCache
 from vla_cache_ros.caching.episode_cache import Invalidation
+from vla_cache_ros.caching.episode_cache import SlotPool
+from vla_cache_ros.caching.heads import Heads
 from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.layout import TEXT_CAPACITY
 from vla_cache_ros.caching.patches import patchify
@@ -29,15 +32,21 @@ from vla_cache_ros.caching.plans import produced
 from vla_cache_ros.caching.plans import reuse_share
 from vla_cache_ros.caching.prompt_slots import hide
 from vla_cache_ros.caching.prompt_slots import PromptSlots
+from vla_cache_ros.caching.slot_decoder import Recompute
 from vla_cache_ros.caching.slot_decoder import SlotDecoder
 from vla_cache_ros.caching.step import StepInputs
 from vla_cache_ros.caching.step import StepResult
 from vla_cache_ros.caching.stopwatch import StageClock
+from vla_cache_ros.caching.work import alone
+from vla_cache_ros.caching.work import Phase
+from vla_cache_ros.caching.work import Steps
+from vla_cache_ros.caching.work import Work
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.files.errors import NonFiniteOutputError
 from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.images import ImagePreprocessor
 from vla_cache_ros.vla.model import VLAModel
+from vla_cache_ros.vla.vision import Looked
 
 
 class SlotEngine:
@@ -72,26 +81,28 @@ class SlotEngine:
         self.images = images or ImagePreprocessor.for_towers(model.config.towers)
         self.layout = SlotLayout.for_model(model.config, action_dim, text_capacity)
         self.words = ActionWords(model.config, self.layout.actions, decoding)
-        weight = model.like
-        self.device = weight.device
-        self.cache = EpisodeCache(
-            self.layout,
-            model.language_model.config,
-            weight.detach(),
-            model.vision_backbone.cache(self.layout.cameras),
-            model.config.flow.crossed_layers if model.config.flow else (),
-        )
+        self.device = model.like.device
+        self.cache = self._new_cache()
         gpu = self.device.type == 'cuda'
         self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
-        self._decoder = SlotDecoder(model, self.layout, self.cache, capture)
-        self._denoiser: Denoiser | None = None
-        if model.config.flow:
-            self._denoiser = Denoiser(model, self.cache, flow_steps)
+        self._decoder, self._heads = SlotDecoder(model, capture), Heads(model)
+        self._denoiser = Denoiser(model, flow_steps) if model.config.flow else None
         self._clock: StageClock | None = None  # of a step that `look` began
         self.seed = seed
         self._instruction: object = None  # of the last step
         self._prompt: PromptSlots | None = None  # the last one, also where no step followed
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
+
+    def _new_cache(self) -> EpisodeCache:
+        flow = self.config.flow
+        pool = SlotPool(
+            self.model.language_model.config,
+            self.layout.size,
+            self.model.like.detach(),
+            flow.crossed_layers if flow else (),
+        )
+        towers = self.model.vision_backbone.cache(self.layout.cameras)
+        return EpisodeCache(self.layout.visual_tokens, pool, towers)
 
     def encode(self, pixels: np.ndarray, images: Sequence[np.ndarray] = ()) -> Tensor:
         """
@@ -102,7 +113,11 @@ class SlotEngine:
         """
         return self.images.normalize(pixels, images)
 
-    def step(
+    def step(self, *arguments: Any, **options: Any) -> StepResult:
+        """Run one control step; arguments, result and errors are those of `steps`."""
+        return alone(self.steps(*arguments, **options))
+
+    def steps(
         self,
         pixels: np.ndarray,
         pixel_values: Tensor,
@@ -113,9 +128,9 @@ class SlotEngine:
         features: Tensor | None = None,
         instruction: object = None,
         guidance: Guidance | None = None,
-    ) -> StepResult:
+    ) -> Steps[StepResult]:
         """
-        Run one control step.
+        Run one control step, possibly together with those of other caches; see `work`.
 
         pixels: uint8 `[cams, S, S, 3]`, kept as provenance. pixel_values: the same images as
         `encode` returns them. ids: the prompt from BOS to the blank.
@@ -145,8 +160,10 @@ class SlotEngine:
             plan = full_plan(self.layout.visual_tokens, cache.cause or 'first_step')
         cache.valid = False  # until the step has succeeded
         try:
-            return self._run(pixels, pixel_values, prompt, proprio, plan, first,
-                             tuple(probe_layers), features, guidance)  # fmt: skip
+            return (yield from self._run(StepInputs(
+                pixel_values, prompt, proprio, plan, first, tuple(probe_layers), features,
+                absent=~(plan.active | cache.present), guidance=guidance,
+            ), patchify(pixels)))  # fmt: skip
         except NonFiniteOutputError:
             cache.invalidate(Invalidation.NON_FINITE_OUTPUT)
             raise
@@ -186,42 +203,18 @@ class SlotEngine:
         self.layout = layout
 
     @torch.inference_mode()
-    def _run(
-        self,
-        pixels: np.ndarray,
-        pixel_values: Tensor,
-        prompt: PromptSlots,
-        proprio: np.ndarray | None,
-        plan: StepPlan,
-        first: bool,
-        probe_layers: tuple[int, ...],
-        features: Tensor | None,
-        guidance: Guidance | None,
-    ) -> StepResult:
+    def _run(self, step: StepInputs, patches: np.ndarray) -> Steps[StepResult]:
+        plan, features = step.plan, step.features
         if features is None and plan.active.any():
-            features = self.look(pixel_values, prompt.ids)
+            features = yield from self.looks(step.pixel_values, step.prompt.ids)
         # a look that no step followed left a clock behind
         began, self._clock = self._clock, None
         clock = began if began and features is not None else StageClock(self.device)
         clock.lap('wait')  # of the towers, for the gate
-        patches = patchify(pixels)
-        absent = ~(plan.active | self.cache.present)  # [V]
-        if first:
+        if step.first:
             self.words.guess = self.words.still()
-        normalized, tokens, passes = self._compute(
-            StepInputs(
-                pixel_values=pixel_values,
-                prompt=prompt,
-                proprio=proprio,
-                plan=plan,
-                first=first,
-                probe_layers=probe_layers,
-                features=features,
-                absent=absent,
-                clock=clock,
-                guidance=guidance,
-            )
-        )
+        step = replace(step, features=features, clock=clock)
+        normalized, tokens, passes = yield from self._compute(step)
         clock.lap('decode')
         if not np.isfinite(normalized).all():
             raise NonFiniteOutputError(
@@ -231,7 +224,7 @@ class SlotEngine:
         return StepResult(
             normalized=normalized,
             tokens=tokens,
-            reuse=reuse_share(plan, len(self.cache.layers), int(absent.sum())),
+            reuse=reuse_share(plan, len(self.cache.layers), int(step.absent.sum())),
             active=plan.active.copy(),
             ages=self.cache.ages() - 1,
             refresh=plan.refresh,
@@ -239,34 +232,54 @@ class SlotEngine:
             latency_ms=self._laps(clock),
         )
 
-    def _compute(self, step: StepInputs) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """Return what `_decode` does."""
+    def _compute(self, step: StepInputs) -> Steps[tuple[np.ndarray, np.ndarray | None, int]]:
+        """Return what `Heads.decode` does."""
         prompt, plan = step.prompt, step.plan
-        visual = self._visual(step)  # [R, D]
+        visual = yield from self._visual(step)  # [R, D]
         step.clock.lap('vision')
         self._unseen = hide(step.absent, self.layout, self.cache.layers[0].keys)
         fixed, fixed_rows = self._fixed(prompt, step.proprio, step.first)
         embeds = torch.cat([visual, fixed])  # [R, D]
         slots = torch.from_numpy(np.flatnonzero(plan.active)) + self.layout.visual.start
         rows = torch.cat([slots.to(self.device), fixed_rows])  # [R]
-        hidden = self._decoder.recompute(
-            prompt, embeds, rows, plan, step.probe_layers, prompt.read, self._unseen
+        hidden = yield self._rows(
+            prompt, rows, embeds, plan=plan, probe_layers=step.probe_layers, read=prompt.read
         )
         step.clock.lap('decoder')
         if self._denoiser is not None:
             unseen = None if self._unseen is None else self._unseen[: prompt.used]
-            given = step.proprio, self.seed, step.guidance
-            return self._denoiser.act(prompt.used, prompt.behind, unseen, *given), None, 0
-        return self._decode(prompt, hidden)
+            asked = self._denoiser.ask(
+                self.cache, prompt, unseen, step.proprio, self.seed, step.guidance
+            )
+            actions = yield Work(Phase.HEAD, self._denoiser.act, asked, self.kin)
+            return actions, None, 0
+
+        def proceed(tokens: list[int], index: int) -> Work:
+            slots = self.layout.action_slots[index : index + len(tokens)]
+            embeds = self.model.embed_text(torch.tensor(tokens, device=self.device))
+            return self._rows(prompt, torch.tensor(slots, device=self.device), embeds)
+
+        noise = self._heads.noise(self.seed, self.cache.step)
+        return (yield from self._heads.decode(hidden, noise, self.words, proceed, self.kin))
+
+    @property
+    def kin(self) -> object:
+        """Return what engines have in common whose steps can be computed at once."""
+        return id(self.model), type(self), self.cache.dtype
+
+    def _rows(self, prompt: PromptSlots, rows: Tensor, embeds: Tensor, **how: object) -> Work:
+        visual = self.layout.visual
+        asked = Recompute(self.cache, visual, prompt, rows, embeds, unseen=self._unseen, **how)
+        return Work(Phase.DECODER, self._decoder.recompute, asked, self.kin)
 
     def _laps(self, clock: StageClock) -> dict[str, float]:
         laps = clock.laps()
         del laps['wait']  # on a CPU the gate itself
         return laps
 
-    def _visual(self, step: StepInputs) -> Tensor:
+    def _visual(self, step: StepInputs) -> Steps[Tensor]:
         """Return the decoder's embeddings `[R, D]` of active tokens."""
-        return self.model.project(self._active_features(step))
+        return self.model.project((yield from self._active_features(step)))
 
     def _fixed(
         self, prompt: PromptSlots, proprio: np.ndarray | None, first: bool
@@ -284,8 +297,12 @@ class SlotEngine:
         skip = 0 if first or self.config.bidirectional else 1
         return embeds[skip:], prompt.rows[skip:]
 
-    @torch.inference_mode()
     def look(self, pixel_values: Tensor, ids: Sequence[int] = ()) -> Tensor | None:
+        """Do what `looks` does, alone."""
+        return alone(self.looks(pixel_values, ids))
+
+    @torch.inference_mode()
+    def looks(self, pixel_values: Tensor, ids: Sequence[int] = ()) -> Steps[Tensor | None]:
         """
         Start the towers where they run whole, and return their features `[V, features]`.
 
@@ -294,11 +311,21 @@ class SlotEngine:
         """
         if self.reuse_towers:
             return None
-        self._clock = StageClock(self.device)
-        film = self.prompt(ids).film if self.config.film else ()
-        features = self.model.vision_features(self._images(pixel_values), film)[0]
-        self._clock.lap('vision')
+        clock = StageClock(self.device)
+        prompt = self.prompt(ids) if self.config.film else None
+        features = yield self._look(pixel_values, prompt)
+        clock.lap('vision')
+        self._clock = clock
         return features
+
+    def _look(self, pixel_values: Tensor, prompt: PromptSlots | None) -> Work:
+        film = () if prompt is None else prompt.film
+        asked = self._images(pixel_values), film
+        return Work(Phase.LOOK, self._see, asked, None if film else self.kin)
+
+    def _see(self, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> Sequence[Tensor]:
+        images, films = zip(*asked, strict=True)
+        return list(self.model.vision_features(torch.cat(images), films[0]))
 
     @torch.inference_mode()
     def prepare(self) -> None:
@@ -307,7 +334,7 @@ class SlotEngine:
     def _images(self, pixel_values: Tensor) -> Tensor:
         return pixel_values.to(self.device, self.cache.dtype)
 
-    def _active_features(self, step: StepInputs) -> Tensor:
+    def _active_features(self, step: StepInputs) -> Steps[Tensor]:
         """Return the patch features `[R, V]` of active tokens; idle cameras' towers rest."""
         active = step.plan.active
         if step.features is not None:
@@ -317,31 +344,7 @@ class SlotEngine:
         images = self._images(step.pixel_values).unflatten(1, (self.layout.cameras, -1))[0]
         chosen = torch.from_numpy(active.reshape(len(images), -1)).to(self.device)
         computed = torch.ones_like(chosen) if step.first else chosen
-        features = self.model.vision_backbone.recompute(
-            images, computed, self.cache.towers, step.prompt.film
-        )
+        asked = Looked(images, computed, self.cache.towers, step.prompt.film)
+        kin = None if step.prompt.film else self.kin  # each prompt has its own
+        features = yield Work(Phase.TOWERS, self.model.vision_backbone.recompute, asked, kin)
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]
-
-    def _decode(
-        self, prompt: PromptSlots, hidden: Tensor
-    ) -> tuple[np.ndarray, np.ndarray | None, int]:
-        """
-        Return the normalised actions `[C, A]`, the token ids of a discrete model, and passes.
-
-        hidden: of the rows `prompt.read`, each of which predicts the next token.
-        """
-        model = self.model
-        if model.action_head is not None:
-            noise = model.action_head.noise(self.seed, self.cache.step)
-            actions = model.action_head(hidden[None], noise)[0]
-            return actions.to('cpu', torch.float64).numpy(), None, 0
-        said = Said.of(model.logits(hidden))  # C * A rows, or 1 if greedy
-
-        def proceed(tokens: list[int], index: int) -> Said:
-            slots = self.layout.action_slots[index : index + len(tokens)]
-            embeds = model.embed_text(torch.tensor(tokens, device=self.device))
-            rows = torch.tensor(slots, device=self.device)
-            hidden = self._decoder.recompute(prompt, embeds, rows, unseen=self._unseen)
-            return Said.of(model.logits(hidden))
-
-        return self.words.read(said, proceed)

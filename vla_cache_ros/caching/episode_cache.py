@@ -21,7 +21,6 @@ from transformers import Cache
 from transformers import PreTrainedConfig
 from transformers.cache_utils import CacheLayerMixin
 from vla_cache_ros.caching.attention import Attention
-from vla_cache_ros.caching.layout import SlotLayout
 from vla_cache_ros.caching.provenance import Provenance
 
 
@@ -50,23 +49,54 @@ class Window:
     visible: int
 
 
+class SlotPool:
+    """
+    Hold the keys and values of some places, for one episode each.
+
+    layers: of each decoder layer a pair `[places, heads, slots, head_dim]`; crossed: likewise what
+    an expert's crossed layers read in place of a decoder layer's, by its index.
+    """
+
+    def __init__(
+        self,
+        config: PreTrainedConfig,
+        slots: int,
+        like: Tensor,
+        crossed: Sequence[int] = (),
+        places: int = 1,
+    ) -> None:
+        head_dim = getattr(config, 'head_dim', None)
+        head_dim = head_dim or config.hidden_size // config.num_attention_heads
+        shape = places, config.num_key_value_heads, slots, head_dim
+
+        def pair() -> tuple[Tensor, Tensor]:
+            return like.new_zeros(shape), like.new_zeros(shape)
+
+        self.layers = [pair() for _ in range(config.num_hidden_layers)]
+        self.crossed = {index: pair() for index in crossed}
+
+    def grow(self, slots: int, kept: int) -> None:
+        """Hold so many slots; the first `kept` stay. Caches have to be attached anew."""
+
+        def grown(one: Tensor) -> Tensor:
+            new = one.new_zeros(*one.shape[:2], slots, one.shape[3])
+            new[:, :, :kept] = one[:, :, :kept]
+            return new
+
+        self.layers = [(grown(keys), grown(values)) for keys, values in self.layers]
+        self.crossed = {
+            i: (grown(keys), grown(values)) for i, (keys, values) in self.crossed.items()
+        }
+
+
 class SlotLayer(CacheLayerMixin):
     """Hold one layer's keys and values `[1, heads, slots, head_dim]`; writes go to any slot."""
 
-    def __init__(self, shape: tuple[int, int, int], window: Window, like: Tensor) -> None:
+    def __init__(self, window: Window, keys: Tensor, values: Tensor) -> None:
         super().__init__()
         self.window = window
-        self.keys = like.new_zeros(1, *shape)
-        self.values = like.new_zeros(1, *shape)
+        self.keys, self.values = keys, values
         self.is_initialized = True
-
-    def grow(self, slots: int, kept: int) -> None:
-        """Hold so many slots; the first `kept` stay."""
-        before = self.keys, self.values
-        self.keys, self.values = (
-            one.new_zeros(*one.shape[:2], slots, one.shape[3]) for one in before
-        )
-        self.keys[:, :, :kept], self.values[:, :, :kept] = (one[:, :, :kept] for one in before)
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Do nothing: the buffers exist from the start."""
@@ -106,27 +136,29 @@ class EpisodeCache(Provenance):
     """
 
     def __init__(
-        self,
-        layout: SlotLayout,
-        config: PreTrainedConfig,
-        like: Tensor,
-        towers: Sequence[Tensor],
-        crossed: Sequence[int] = (),
+        self, tokens: int, pool: SlotPool, towers: Sequence[Tensor], place: int = 0
     ) -> None:
-        super().__init__(layout.visual_tokens)
-        head_dim = getattr(config, 'head_dim', None)
-        head_dim = head_dim or config.hidden_size // config.num_attention_heads
-        shape = (config.num_key_value_heads, layout.size, head_dim)
-        self.window = Window(torch.empty(0, dtype=torch.long, device=like.device), 0)
-        self.layers = [
-            SlotLayer(shape, self.window, like) for _ in range(config.num_hidden_layers)
-        ]
-        self.crossed = {index: SlotLayer(shape, self.window, like) for index in crossed}
-        self.kv = Cache(layers=self.layers)
+        """Take the number of visual tokens, and a place of the pool."""
+        super().__init__(tokens)
+        self._pool, self._place = pool, place
+        keys = pool.layers[0][0]
+        self.window = Window(torch.empty(0, dtype=torch.long, device=keys.device), 0)
+        self.attach()
         self.towers = list(towers)
-        self.dtype = like.dtype
+        self.dtype = keys.dtype
         self.attention: Attention | None = None
         self.invalidations: Counter[str] = Counter()
+
+    def attach(self) -> None:
+        """Find what the pool holds now."""
+        span = slice(self._place, self._place + 1)
+
+        def layer(keys: Tensor, values: Tensor) -> SlotLayer:
+            return SlotLayer(self.window, keys[span], values[span])
+
+        self.layers = [layer(*pair) for pair in self._pool.layers]
+        self.crossed = {index: layer(*pair) for index, pair in self._pool.crossed.items()}
+        self.kv = Cache(layers=self.layers)
 
     def invalidate(self, cause: str) -> None:
         """
@@ -150,8 +182,8 @@ class EpisodeCache(Provenance):
 
     def grow(self, slots: int, kept: int) -> None:
         """Give every layer so many slots; the first `kept` hold what they held."""
-        for layer in self._all_layers():
-            layer.grow(slots, kept)
+        self._pool.grow(slots, kept)
+        self.attach()
 
     def memory_bytes(self) -> int:
         """Return the size of the keys and values."""
@@ -159,9 +191,5 @@ class EpisodeCache(Provenance):
 
     def _buffers(self) -> Iterator[Tensor]:
         yield from self.towers
-        for layer in self._all_layers():
+        for layer in (*self.layers, *self.crossed.values()):
             yield from (layer.keys, layer.values)
-
-    def _all_layers(self) -> Iterator[SlotLayer]:
-        yield from self.layers
-        yield from self.crossed.values()

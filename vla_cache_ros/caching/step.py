@@ -24,7 +24,7 @@ class StepInputs:
 
     pixel_values: images as the engine encodes them. first: whether the cache holds nothing.
     features: what `look` returned, None where towers wait for the plan. absent: bool `[V]`, tokens
-    that no row may see. clock: of the stages. guidance: of an expert's chunk. The rest is as
+    that no row may see. clock: of the stages, once they begin. The rest is as
     `SlotEngine.step` takes it.
     """
 
@@ -36,8 +36,8 @@ class StepInputs:
     probe_layers: tuple[int, ...]
     features: Tensor | None
     absent: np.ndarray
-    clock: StageClock
     guidance: Guidance | None = None
+    clock: StageClock | None = None
 
 
 @dataclass(frozen=True)

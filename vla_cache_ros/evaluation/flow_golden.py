@@ -171,14 +171,16 @@ class _Step:
         noise, state = torch.from_numpy(self.sample['noise'][0]), torch.from_numpy(self.state)
         trace: list[tuple[Tensor, Tensor]] = []
         sampler = FlowSampler(self.model.action_head)
-        sampler(self.memory, noise, self._padded_state(), self.guidance, trace)
-        denoiser = Denoiser(self.model, self.engine.cache, None)
-        given = self.prompt.used, self.prompt.behind, None, state, noise, self.guidance
-        normalized = denoiser.actions(*given)
+        given = noise[None], self._padded_state()[None], [self.guidance]
+        sampler([self.memory], *given, trace)
+        denoiser, prompt = Denoiser(self.model, None), self.prompt
+        memory = denoiser.memory(self.engine.cache, prompt.used, prompt.behind, None)
+        given = [memory], state[None], noise[None], [self.guidance]
+        normalized = denoiser.actions(*given)[0]
         actions = self.loaded.statistics().to_actions(normalized, self.sample['state'])
         return {
-            'x_t': torch.stack([x for x, _ in trace]),
-            'velocities': torch.stack([velocity for _, velocity in trace]),
+            'x_t': torch.cat([x for x, _ in trace]),
+            'velocities': torch.cat([velocity for _, velocity in trace]),
             'actions_normalized': normalized[None],
             'actions': actions[None],
         }

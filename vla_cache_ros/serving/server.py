@@ -54,14 +54,14 @@ class Server:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Hold everything; `start` listens."""
-        self._scheduler, self._model, self._metrics = scheduler, model, metrics
+        self._scheduler, self.model, self._metrics = scheduler, model, metrics
         self._limits = limits or Limits()
         self._token, self._tls = token, tls
         self._welcome = pack(model.to_message())
         self._clients: set[Client] = set()
         self._listener: Listener | None = None
+        self._sockets: set[_Connection] = set()
         self._ends = False
-        self.connections = 0
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the port; raises OSError where that cannot be."""
@@ -95,24 +95,28 @@ class Server:
         self._listener.close(close_connections=False)
         for client in self._clients:
             client.stop()
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._limits.drain_timeout + _CLOSING):
                 await self._listener.wait_closed()
+        except TimeoutError:
+            for socket in self._sockets:
+                socket.transport.abort()
+            await self._listener.wait_closed()
 
-    def arrive(self) -> bool:
+    def arrive(self, socket: '_Connection') -> bool:
         """Count a connection that was accepted; return whether there is room for it."""
-        self.connections += 1
-        self._metrics.connections.set(self.connections)
-        if self.connections > self._limits.max_connections:
+        if len(self._sockets) >= self._limits.max_connections:
             self._metrics.refused('connections')
             return False
+        self._sockets.add(socket)
+        self._metrics.connections.set(len(self._sockets))
         return True
 
-    def leave(self, unheard: bool) -> None:
-        """Count a connection that ended; unheard: before it said anything that is HTTP."""
-        self.connections -= 1
-        self._metrics.connections.set(self.connections)
-        if unheard:
+    def leave(self, socket: '_Connection') -> None:
+        """Count a connection that ended; one that said nothing that is HTTP was in vain."""
+        self._sockets.discard(socket)
+        self._metrics.connections.set(len(self._sockets))
+        if socket.request is None:
             self._metrics.refused('handshake')
 
     def _admit(self, socket: Any, request: Request) -> Response | None:  # noqa: ANN401
@@ -174,7 +178,7 @@ class Server:
             return
         client = Client(
             socket,
-            self._model,
+            self.model,
             self._limits,
             self._metrics,
             functools.partial(self._scheduler.submit, session),
@@ -200,13 +204,13 @@ class _Connection(ServerConnection):
         self.counted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not self._owner.arrive():
+        if not self._owner.arrive(self):
             self._turned_away = True
             transport.abort()
             return
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._owner.leave(self.request is None and not self._turned_away)
         if not self._turned_away:
+            self._owner.leave(self)
             super().connection_lost(error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -27,7 +28,23 @@ from vla_cache_ros.vla.quantized import Quantized
 from vla_cache_ros.vla.quantized import Weight
 from vla_cache_ros.vla.quantized import weight_of
 
-Exchange = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Seen:
+    """
+    Hold what some of the rows see: those of B sequences that have equally many each.
+
+    rows: their number, which follow those of the `Seen` before. keys, values: `[B, heads, L,
+    head_dim]`. mask: `[B or 1, 1, R or 1, L]`, added to the scores, None when every row sees all.
+    """
+
+    rows: int
+    keys: Tensor
+    values: Tensor
+    mask: Tensor | None
+
+
+Exchange = Callable[[Tensor, Tensor], Sequence[Seen]]
 
 
 class FusedLayer:
@@ -56,7 +73,6 @@ class FusedLayer:
         self,
         hidden: Tensor,
         rotary: tuple[Tensor, Tensor],
-        mask: Tensor | None,
         exchange: Exchange,
         read: Tensor | slice | None = None,
         modulation: Tensor | None = None,
@@ -64,10 +80,10 @@ class FusedLayer:
         """
         Return the output `[R, D]` of rows `[R, D]`, or of those that `read` picks: `[r]`, a slice.
 
-        rotary: cosines and signed sines `[R, 1, head_dim]`, see `signed_rotary`. mask:
-        `[1, 1, R or 1, L]`, added to the scores, None when every row sees all. exchange: takes
-        the rows' keys and values `[1, heads, R, head_dim]`, returns those to attend to. Rows that
-        are not read need keys and values only: in the last layer that is all most of them need.
+        rotary: cosines and signed sines `[R, 1, head_dim]`, see `signed_rotary`. exchange: takes
+        the rows' keys and values `[1, heads, R, head_dim]`, returns what those that are read
+        attend to, in their order. Rows that are not read need keys and values only: in the last
+        layer that is all most of them need.
         modulation: factor, offset and gate `[2, 3, D]` of either norm, where those adapt.
         """
         normed = self._norm(0, hidden, modulation)
@@ -86,49 +102,48 @@ class FusedLayer:
             query = query.unflatten(1, (-1, self.head_dim))
             query = self._do.rotate(query, *(table[read] for table in rotary))
             hidden = hidden[read]
-            if mask is not None and mask.shape[2] > 1:
-                mask = mask[:, :, read]
         values = values.unflatten(1, (-1, self.head_dim))
         seen = exchange(key.transpose(0, 1)[None], values.transpose(0, 1)[None])
         if not len(query):
             return hidden
-        return self._finish(hidden, query, *seen, mask, modulation)
+        return self._finish(hidden, query, seen, modulation)
 
     def cross(
         self,
         hidden: Tensor,
         rotary: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        keys: Tensor,
-        values: Tensor,
+        seen: Sequence[Seen],
     ) -> Tensor:
-        """Return the output of rows `[R, D]` that see keys `[1, heads, L, head_dim]` alone."""
+        """Return the output of rows `[R, D]` that do not see each other."""
         queries = linear(self._norm(0, hidden, None), self.qkv[: self.queries * self.head_dim])
         query = self._do.rotate(queries.unflatten(1, (-1, self.head_dim)), *rotary)
-        return self._finish(hidden, query, keys, values, mask, None)
+        return self._finish(hidden, query, seen, None)
 
     def _finish(
         self,
         hidden: Tensor,
         query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        mask: Tensor | None,
+        seen: Sequence[Seen],
         modulation: Tensor | None,
     ) -> Tensor:
         """Attend with queries `[r, heads, head_dim]`, then run the MLP."""
-        attended = F.scaled_dot_product_attention(
-            query.transpose(0, 1)[None],
-            keys,
-            values,
-            attn_mask=mask,
-            scale=self.scale,
-            enable_gqa=self.queries != self.keys,
-        )
-        attended = attended[0].transpose(0, 1).flatten(1)  # [r, D]
+        parts = zip(query.split([one.rows for one in seen]), seen, strict=True)
+        attended = [self._attend(rows, one) for rows, one in parts]
+        attended = attended[0] if len(attended) == 1 else torch.cat(attended)  # [r, D]
         hidden = _add(hidden, attended, self.out, modulation, 0)
         joined = linear(self._norm(1, hidden, modulation), self.gate_up)
         return _add(hidden, self._activate(joined), self.down, modulation, 1)
+
+    def _attend(self, query: Tensor, seen: Seen) -> Tensor:
+        attended = F.scaled_dot_product_attention(
+            query.unflatten(0, (len(seen.keys), -1)).transpose(1, 2),  # [B, heads, r, head_dim]
+            seen.keys,
+            seen.values,
+            attn_mask=seen.mask,
+            scale=self.scale,
+            enable_gqa=self.queries != self.keys,
+        )
+        return attended.transpose(1, 2).flatten(0, 1).flatten(1)
 
     @property
     def like(self) -> Tensor:

@@ -11,6 +11,7 @@ computed. N is the number of patches of an image. Knows nothing of cameras' name
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -47,45 +48,52 @@ class VisionTower(nn.Module):
             self.attn_pool = AttentionPool(config)
 
     def forward(
-        self, images: Tensor, cache: Tensor | None = None, film: Tensor | None = None
+        self, images: Tensor, caches: Sequence[Tensor] = (), film: Tensor | None = None
     ) -> Tensor:
-        """Return the features `[B, tokens, width]`, filling a cache of all patches if given."""
+        """Return the features `[B, tokens, width]`, filling caches of all patches if given."""
         x = self.patch_embed(images) + self.pos_embed
         x = torch.cat([self.prefix().expand(len(x), -1, -1), x], dim=1)  # [B, prefix + N, D]
         for index, block in enumerate(self.used_blocks):
             x = block(
                 x,
-                None if cache is None else cache[index],
+                [cache[index] for cache in caches],
                 None if film is None else film[index],
             )
         return self.finish(x[:, self.prefix_tokens :])
 
     def recompute(
-        self, images: Tensor, active: Tensor, cache: Tensor, film: Tensor | None = None
+        self,
+        images: Tensor,
+        active: Tensor,
+        caches: Sequence[Tensor],
+        film: Tensor | None = None,
     ) -> Tensor:
         """
         Return the features `[R, width]` of active tokens, the others' keys and values kept.
 
         images: `[cams, 3, H, W]`. active: bool `[cams, tokens]`; all True gives `forward`.
-        cache: see `VisionBackbone.cache`.
+        caches: see `VisionBackbone.cache`, one after the other over the cameras.
         """
         if active.all():
-            return self(images, cache, film).flatten(0, 1)
+            return self(images, caches, film).flatten(0, 1)
         active = self.patches_of(active)  # [cams, N]
         places = self.pos_embed[0].expand(len(images), -1, -1)[active]  # [R, D]
         x = self.patch_embed.some(images, active) + places
         busy = active.any(dim=1, keepdim=True).expand(-1, self.prefix_tokens)
         every = torch.cat([busy, active], dim=1)  # [cams, prefix + N]
-        slots = every.flatten().nonzero()[:, 0]
-        rows = Rows(slots, every.sum(1).tolist(), len(images))
+        tokens = every.shape[1]
+        rows = Rows.of(every, [cache.shape[1] // tokens for cache in caches])
         columns = torch.arange(every.shape[1], device=x.device).expand_as(every)
         patches = columns[every] >= self.prefix_tokens  # [prefix rows + R]
-        whole = x.new_empty(len(slots), x.shape[1])
+        whole = x.new_empty(len(patches), x.shape[1])
         whole[patches] = x
         whole[~patches] = self.prefix().expand(len(images), -1, -1)[busy]
         for index, block in enumerate(self.used_blocks):
             whole = block.recompute(
-                whole, rows, cache[index], None if film is None else film[index]
+                whole,
+                rows,
+                [cache[index] for cache in caches],
+                None if film is None else film[index],
             )
         return self._finish_some(whole[patches], active)
 
@@ -133,6 +141,21 @@ class VisionTower(nn.Module):
         """Return the class and register tokens `[prefix, D]`."""
         names = (name for name in ('cls_token', 'reg_token') if hasattr(self, name))
         return torch.cat([self.pos_embed[0, :0], *(getattr(self, name)[0] for name in names)])
+
+
+@dataclass(frozen=True)
+class Looked:
+    """
+    Ask for the features of some tokens of one robot's cameras.
+
+    images: `[cams, channels, H, W]`. active: bool `[cams, tokens]`. caches: of each tower, see
+    `VisionBackbone.cache`. film: what `modulation` gives, empty without FiLM.
+    """
+
+    images: Tensor
+    active: Tensor
+    caches: Sequence[Tensor]
+    film: Sequence[Tensor] = ()
 
 
 class VisionBackbone(nn.Module):
@@ -189,18 +212,16 @@ class VisionBackbone(nn.Module):
             for tower in self.towers()
         ]
 
-    def recompute(
-        self,
-        images: Tensor,
-        active: Tensor,
-        caches: Sequence[Tensor],
-        film: Sequence[Tensor] = (),
-    ) -> Tensor:
-        """Map images `[cams, channels, H, W]` to the features `[R, V]` of active tokens."""
+    def recompute(self, asked: Sequence[Looked]) -> list[Tensor]:
+        """Return for each camera set the features `[R, V]` of active tokens; all of one `film`."""
+        images = torch.cat([one.images for one in asked])
+        active = torch.cat([one.active for one in asked])
+        films = self.by_tower(asked[0].film)
         parts = [
-            tower.recompute(images[:, 3 * i : 3 * i + 3], active, cache, one)
-            for i, (tower, cache, one) in enumerate(
-                zip(self.towers(), caches, self.by_tower(film), strict=True)
+            tower.recompute(
+                images[:, 3 * i : 3 * i + 3], active, [one.caches[i] for one in asked], film
             )
+            for i, (tower, film) in enumerate(zip(self.towers(), films, strict=True))
         ]
-        return torch.cat(parts, dim=-1)
+        counts = [int(one.active.sum()) for one in asked]
+        return list(torch.cat(parts, dim=-1).split(counts))

@@ -8,6 +8,8 @@ The modules carry the parameter names of timm. Knows no image and no camera's na
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,14 +24,30 @@ EPSILON = 1e-6
 @dataclass(frozen=True)
 class Rows:
     """
-    Say which tokens of which camera are computed.
+    Say which tokens of which cameras are computed.
 
-    slots: `[R]` among the tokens of all cameras. counts: rows per camera, 0 where it rests.
+    counts: rows per camera, 0 where it rests. slots: of each cache, its rows `[R]` among the
+    tokens of its cameras.
     """
 
-    slots: Tensor
     counts: list[int]
-    cameras: int
+    slots: list[Tensor]
+
+    @classmethod
+    def of(cls, every: Tensor, cameras: Sequence[int]) -> Rows:
+        """Return the rows that `every` `[cams, N]` marks, of caches with so many cameras each."""
+        slots = [part.flatten().nonzero()[:, 0] for part in every.split(list(cameras))]
+        return cls(every.sum(1).tolist(), slots)
+
+    def store(self, kv: Tensor, caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Write keys and values `[R, 2D]` into caches; return each camera's, `[N, D]` twice."""
+        parts = kv.split([len(slots) for slots in self.slots])
+        for cache, slots, part in zip(caches, self.slots, parts, strict=True):
+            cache.index_copy_(0, slots, part)
+        tokens = sum(map(len, caches)) // len(self.counts)
+        for cache in caches:
+            for camera in cache.split(tokens):
+                yield camera.chunk(2, dim=1)
 
 
 class Attention(nn.Module):
@@ -41,26 +59,32 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, cache: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, caches: Sequence[Tensor] = ()) -> Tensor:
+        """Return the output `[B, N, D]`; its keys and values fill caches `[cams * N, 2D]`."""
         b, n, d = x.shape
         qkv = self.qkv(x)
-        if cache is not None:
-            cache.view(b, n, 2 * d).copy_(qkv[..., d:])
+        if caches:
+            parts = qkv[..., d:].flatten(0, 1).split([len(cache) for cache in caches])
+            for cache, part in zip(caches, parts, strict=True):
+                cache.copy_(part)
         # [B, N, 3D] -> 3 x [B, heads, N, D / heads]
         q, k, v = qkv.view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(b, n, d))  # [B, N, D]
 
-    def recompute(self, x: Tensor, rows: Rows, cache: Tensor) -> Tensor:
-        """Write the rows' keys and values into `[cams * N, 2D]`; attend to all `[R, D]`."""
+    def recompute(self, x: Tensor, rows: Rows, caches: Sequence[Tensor]) -> Tensor:
+        """Return the output of rows `[R, D]`, which see all that is cached of their camera."""
         d = x.shape[1]
         q, kv = self.qkv(x).split((d, 2 * d), dim=1)
-        cache.index_copy_(0, rows.slots, kv)
-        k, v = cache.view(rows.cameras, -1, 2, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         q = q.unflatten(1, (self.heads, -1)).transpose(0, 1)  # [heads, R, width]
         parts = [
-            F.scaled_dot_product_attention(query[None], k[c, None], v[c, None])[0]
-            for c, query in enumerate(q.split(rows.counts, dim=1))
+            F.scaled_dot_product_attention(
+                query[None],
+                *(one.unflatten(1, (self.heads, -1)).transpose(0, 1)[None] for one in seen),
+            )[0]
+            for query, seen in zip(
+                q.split(rows.counts, dim=1), rows.store(kv, caches), strict=True
+            )
             if query.shape[1]
         ]
         return self.proj(torch.cat(parts, dim=1).transpose(0, 1).flatten(1))
@@ -117,13 +141,15 @@ class Block(nn.Module):
             self.scale, self.shift = nn.Linear(film_dim, dim), nn.Linear(film_dim, dim)
 
     def forward(
-        self, x: Tensor, cache: Tensor | None = None, film: Tensor | None = None
+        self, x: Tensor, caches: Sequence[Tensor] = (), film: Tensor | None = None
     ) -> Tensor:
-        return self._rest(self.ls1(x, self.attn(self.norm1(x), cache)), film)
+        return self._rest(self.ls1(x, self.attn(self.norm1(x), caches)), film)
 
-    def recompute(self, x: Tensor, rows: Rows, cache: Tensor, film: Tensor | None) -> Tensor:
+    def recompute(
+        self, x: Tensor, rows: Rows, caches: Sequence[Tensor], film: Tensor | None
+    ) -> Tensor:
         """Return the output of the rows `[R, D]`, attending to those and to what is cached."""
-        return self._rest(self.ls1(x, self.attn.recompute(self.norm1(x), rows, cache)), film)
+        return self._rest(self.ls1(x, self.attn.recompute(self.norm1(x), rows, caches)), film)
 
     def modulation(self, language: Tensor) -> Tensor:
         """Map the mean embedding of an instruction `[1, D]` to factor and offset `[2, 1, D]`."""

@@ -29,7 +29,7 @@ from vla_cache_ros.caching.gates.learned import FixedLearnedGate
 from vla_cache_ros.caching.gates.learned import LearnedGate
 from vla_cache_ros.caching.gates.network import GateConfig
 from vla_cache_ros.caching.gates.network import GateNetwork
-from vla_cache_ros.caching.graphs import Recorder
+from vla_cache_ros.caching.recording.graphs import Recorder
 from vla_cache_ros.evaluation.bench.hf_loop import HFLoop
 from vla_cache_ros.evaluation.bench.hf_loop import NAME as HF
 from vla_cache_ros.evaluation.bench.lerobot_loop import LeRobotLoop

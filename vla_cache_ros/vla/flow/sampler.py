@@ -10,6 +10,7 @@ computed once a step. Nothing in here waits for the device, so that a GPU can re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from vla_cache_ros.vla.flow.expert import FlowExpert
 from vla_cache_ros.vla.flow.expert import Memory
 from vla_cache_ros.vla.flow.guidance import Guidance
 from vla_cache_ros.vla.fused import FusedLayer
+from vla_cache_ros.vla.fused import Seen
 from vla_cache_ros.vla.fused import signed_rotary
 from vla_cache_ros.vla.pointwise import PLAIN
 from vla_cache_ros.vla.pointwise import Pointwise
@@ -26,16 +28,68 @@ from vla_cache_ros.vla.pointwise import Pointwise
 
 @dataclass
 class _Joint:
-    """Hold one layer's keys and values `[1, kv, L + rows, head_dim]`, the expert's own last."""
+    """
+    Hold what the rows of B sequences see at one layer, their own keys and values last.
+
+    keys, values: `[B, kv, L + rows, head_dim]`.
+    """
 
     keys: Tensor
     values: Tensor
 
-    def put(self, keys: Tensor, values: Tensor, begin: int) -> tuple[Tensor, Tensor]:
-        """Write rows from `begin` on; return all up to their end."""
-        end = begin + keys.shape[2]
-        self.keys[:, :, begin:end], self.values[:, :, begin:end] = keys, values
-        return self.keys[:, :, :end], self.values[:, :, :end]
+    @classmethod
+    def of(cls, keys: Tensor, values: Tensor, rows: int) -> _Joint:
+        """Return a copy of keys and values `[B, kv, L, head_dim]` with room for rows."""
+        return cls(F.pad(keys, (0, 0, 0, rows)), F.pad(values, (0, 0, 0, rows)))
+
+    def put(self, keys: Tensor, values: Tensor, begin: int, mask: Tensor | None) -> Seen:
+        """Write `[1, kv, B * R, head_dim]` behind the first `begin`; return what the rows see."""
+        shape = (len(self.keys), -1)
+        rows = keys.shape[2]
+        end = begin + rows // len(self.keys)
+        for joint, new in ((self.keys, keys), (self.values, values)):
+            joint[:, :, begin:end] = new[0].unflatten(1, shape).transpose(0, 1)
+        return Seen(rows, self.keys[:, :, :end], self.values[:, :, :end], mask)
+
+
+@dataclass
+class _Prefixes:
+    """
+    Hold what the rows of several memories see, for all steps.
+
+    joints: of each memory, layer by layer. masks: `[B or 1, 1, rows, L + rows]`, or None.
+    """
+
+    memories: Sequence[Memory]
+    joints: list[list[_Joint]]
+    masks: list[Tensor | None]
+    rows: int  # that stand in the joints
+
+    @property
+    def sequences(self) -> list[int]:
+        """Return how many sequences each memory holds."""
+        return [len(memory.keys[0]) for memory in self.memories]
+
+    def seen(self, index: int, keys: Tensor, values: Tensor) -> list[Seen]:
+        """Write the rows' keys and values `[1, kv, N * R, head_dim]`; return what they see."""
+        rows = keys.shape[2] // sum(self.sequences)
+        counts = [rows * count for count in self.sequences]
+        found, parts = [], zip(keys.split(counts, 2), values.split(counts, 2), strict=True)
+        for memory, joints, mask, part in zip(
+            self.memories, self.joints, self.masks, parts, strict=True
+        ):
+            begin = memory.keys[index].shape[2] + self.rows
+            if mask is not None:
+                mask = mask[:, :, self.rows : self.rows + rows, : begin + rows]
+            found.append(joints[index].put(*part, begin, mask))
+        return found
+
+    def crossed(self, index: int, rows: int) -> list[Seen]:
+        """Return what so many rows of each sequence see at a crossed layer."""
+        return [
+            Seen(rows * len(memory.keys[0]), *memory.crossed[index], memory.mask)
+            for memory in self.memories
+        ]
 
 
 class FlowSampler:
@@ -81,52 +135,76 @@ class FlowSampler:
 
     def __call__(
         self,
-        memory: Memory,
+        memories: Sequence[Memory],
         noise: Tensor,
-        state: Tensor | None = None,
-        guidance: Guidance | None = None,
+        states: Tensor | None = None,
+        guidance: Sequence[Guidance | None] = (),
         trace: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Tensor:
         """
-        Return the chunk `[C, action_size]` float32 that noise of that shape becomes.
+        Return the chunks `[N, C, action_size]` float32 that noise of that shape becomes.
 
-        memory: of one prefix. state: normalised and padded `[state_size]`, which pi0 takes.
-        guidance: what of the last chunk is still to be executed. trace: takes each step's chunk
-        and velocity, before guidance.
+        memories: of the prefixes, N sequences in all. states: normalised and padded `[N,
+        state_size]`, which pi0 takes. guidance: of each chunk, what of its last one is still to be
+        executed. trace: takes each step's chunks and velocities, before guidance.
         """
-        rows = signed_rotary(memory.cos[0], memory.sin[0])
-        crossed = signed_rotary(
-            *(one[0] for one in self._expert.own_rotary(memory.cos, memory.sin))
-        )
-        joints = self._joints(memory)
-        prefix = memory.keys[0].shape[2]
-        mask = self._expert.mask(memory.mask, prefix, memory.keys[0])
-        begin = prefix
+        rows, crossed = self._tables(memories)  # cosines and sines [N, rows, head_dim]
+        seen = self._prefixes(memories)
+        x, first = noise.float(), 0
         if self.config.state_row:
             # the state's row depends neither on the time nor on the chunk
-            first = self._expert.state_proj(state.to(self._expert.state_proj.weight.dtype)[None])
-            self._pass(first, 0, memory, joints, begin, tuple(t[:1] for t in rows), crossed, mask)
-            begin, rows = begin + 1, tuple(t[1:] for t in rows)
+            project = self._expert.state_proj
+            row = project(states.to(project.weight.dtype))  # [N, width]
+            self._pass(row, 0, seen, _rotary(rows, slice(0, 1)), None)
+            seen.rows = first = 1
             # ... and the actions see it and each other
-            mask = None if memory.mask is None else mask[:, :, 1:]
-        x = noise.float()
+            seen.masks = [
+                None if memory.mask is None else mask
+                for memory, mask in zip(memories, seen.masks, strict=True)
+            ]
+        rotary, crossed = _rotary(rows, slice(first, None)), _rotary(crossed, slice(None))
         for step in range(self.steps):
-            hidden = self._embed(x, step)
-            hidden = self._pass(hidden, step, memory, joints, begin, rows, crossed, mask)
-            velocity = self._out(hidden, step)
+            hidden = self._embed(x.flatten(0, 1), step)
+            hidden = self._pass(hidden, step, seen, rotary, crossed)
+            velocity = self._out(hidden, step).unflatten(0, (len(x), -1))
             if trace is not None:
                 trace.append((x, velocity))
-            if guidance is not None:
-                velocity = guidance(x, velocity, self._times[step])
+            if any(guidance):
+                velocity = torch.stack(
+                    [
+                        one(*pair, self._times[step]) if one else pair[1]
+                        for one, *pair in zip(guidance, x, velocity, strict=True)
+                    ]
+                )
             x = x - velocity / self.steps
         return x
 
-    def _joints(self, memory: Memory) -> list[_Joint]:
-        rows = self._expert.rows
-        return [
-            _Joint(*(F.pad(one, (0, 0, 0, rows)) for one in pair))
-            for pair in zip(memory.keys, memory.values, strict=True)
+    def _tables(self, memories: Sequence[Memory]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the tables `[N, rows, head_dim]` of the rows, and those of crossed layers."""
+        kinds = [
+            [(memory.cos, memory.sin) for memory in memories],
+            [self._expert.own_rotary(memory.cos, memory.sin) for memory in memories],
         ]
+        counts = [len(memory.keys[0]) for memory in memories]
+        return tuple(
+            [
+                torch.cat([t.expand(n, -1, -1) for t, n in zip(tables, counts, strict=True)])
+                for tables in zip(*kind, strict=True)
+            ]
+            for kind in kinds
+        )
+
+    def _prefixes(self, memories: Sequence[Memory]) -> _Prefixes:
+        rows = self._expert.rows
+        joints = [
+            [_Joint.of(*pair, rows) for pair in zip(memory.keys, memory.values, strict=True)]
+            for memory in memories
+        ]
+        masks = [
+            self._expert.mask(memory.mask, memory.keys[0].shape[2], memory.keys[0])
+            for memory in memories
+        ]
+        return _Prefixes(memories, joints, masks, rows=0)
 
     def _embed(self, x: Tensor, step: int) -> Tensor:
         expert = self._expert
@@ -139,30 +217,24 @@ class FlowSampler:
         self,
         hidden: Tensor,
         step: int,
-        memory: Memory,
-        joints: list[_Joint],
-        begin: int,
+        seen: _Prefixes,
         rotary: tuple[Tensor, Tensor],
-        crossed: tuple[Tensor, Tensor],
-        mask: Tensor | None,
+        crossed: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
-        """Run all layers on rows `[R, D]` whose keys stand from `begin` on in the joints."""
+        """Run all layers on rows `[N * R, D]`; rotary, crossed: their `[N * R, 1, head_dim]`."""
         hidden = hidden.to(self._layers[0].like.dtype)
-        end = begin + len(hidden)
-        seen = None if mask is None else mask[:, :, : len(hidden), :end]
+        rows = len(hidden) // sum(seen.sequences)
         for index, layer in enumerate(self._layers):
             modulation = None
             if self.config.adaptive:
                 modulation = self._modulations[step, 2 * index : 2 * index + 2]
             if self.config.crossed(index):
-                hidden = layer.cross(hidden, crossed, memory.mask, *memory.crossed[index])
+                hidden = layer.cross(hidden, crossed, seen.crossed(index, rows))
                 continue
-            joint = joints[index]
             hidden = layer(
                 hidden,
                 rotary,
-                seen,
-                lambda keys, values, joint=joint: joint.put(keys, values, begin),
+                lambda keys, values, index=index: seen.seen(index, keys, values),
                 modulation=modulation,
             )
         return hidden
@@ -176,3 +248,8 @@ class FlowSampler:
         else:
             hidden = self._do.rms_norm(hidden, *self._norm)
         return project(hidden.to(project.weight.dtype)).float()
+
+
+def _rotary(tables: Sequence[Tensor], span: slice) -> tuple[Tensor, Tensor]:
+    """Return what layers take, of a span of the rows of tables `[N, rows, head_dim]`."""
+    return signed_rotary(*(table[:, span].flatten(0, 1) for table in tables))
