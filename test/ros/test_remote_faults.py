@@ -74,7 +74,7 @@ class Scene:
 
     def with_token(self):
         """Run it with a token."""
-        self.token.write_text('first')
+        self.token.write_text('first' * 4)
         shutil.copy(self.token, self.folder / 'server_token')
         self.options = ['--token-file', str(self.folder / 'server_token')]
         self.parameters = {'policy_token_file': str(self.token)}
@@ -129,7 +129,7 @@ class Scene:
     def restart_with_another_token(self):
         """Kill it and serve for another token."""
         self.kill()
-        (self.folder / 'server_token').write_text('second')
+        (self.folder / 'server_token').write_text('second' * 4)
         self.start(wait=False)
 
     def restart_with_another_certificate(self):
@@ -225,7 +225,7 @@ FAULTS = [
         'the server is restarted with another token',
         'policy_refused',
         Scene.restart_with_another_token,
-        lambda s: s.token.write_text('second'),
+        lambda s: s.token.write_text('second' * 4),
         Scene.with_token,
     ),
     real(
