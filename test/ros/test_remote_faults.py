@@ -34,6 +34,7 @@ RECORD = os.environ.get('VLA_CACHE_REMOTE_FAULTS')
 TIMEOUT = 0.12 if RECORD else 1.0  # s
 LIMIT = 0.15 if RECORD else 2.0  # s
 LATE = 3 * TIMEOUT  # s
+LEFT = 2.0  # s; one that is back within a second keeps its session
 PARAMETERS = VLA_PARAMETERS | {
     'execution': 'asynchronous',  # the arm moves without a pause, so that a stop is a stop
     'image_timeout': TIMEOUT,
@@ -149,7 +150,8 @@ class Scene:
         self.server.signal(signal.SIGSTOP)
 
     def wake(self):
-        """Have it go on."""
+        """Have it go on, once the node has left it."""
+        time.sleep(LEFT)
         self.server.signal(signal.SIGCONT)
 
     def cut(self):
@@ -158,7 +160,8 @@ class Scene:
         self.proxy.forwards = False
 
     def join(self):
-        """Have it forward again."""
+        """Have it forward again, once the node has left it."""
+        time.sleep(LEFT)
         self.proxy.forwards = True
 
     def fill(self):
@@ -303,12 +306,12 @@ def test_arm_stops_says_why_and_goes_on_without_a_restart(fault, measured, tmp_p
         took = stopped_at(graph, spoiled) - spoiled
         assert took < LIMIT
         assert all(np.isfinite(twist[1]).all() for twist in graph.outside.twists)
-        assert graph.wait(lambda: graph.told_of(fault.cause), 60.0), graph.outside.health[-1]
+        assert graph.wait(lambda: graph.told_of(fault.cause), 180.0), graph.outside.health[-1]
         assert int(graph.outside.health[-1][f'stops {fault.cause}']) >= 1
         fault.mends(scene)
         mended = time.monotonic()
         assert graph.wait(
-            lambda: graph.outside.moving() and graph.outside.twists[-1][2] > mended, 90.0
+            lambda: graph.outside.moving() and graph.outside.twists[-1][2] > mended, 180.0
         )
         again = time.monotonic() - mended
         assert graph.wait(lambda: graph.outside.health[-1]['stop causes'] == 'none')
