@@ -107,7 +107,6 @@ class Session:
             )
         else:
             self._engine = SlotEngine(model, capture=self._capture, **options)
-        self._shadow: SlotEngine | None = None  # a second cache, made when it is needed
         self.cache = self._engine.cache
         self._shapes: tuple[tuple[int, ...], ...] = ()
         self._instructions = Instructions(self._vla.prompt_ids, self._engine.check_prompt)
@@ -276,21 +275,24 @@ class Session:
         Return what recomputing everything gives, and leave episode, gate and counters alone.
 
         step: index of the step that it is compared with: a head's noise depends on it. rest,
-        delay: its too. The first call allocates a second cache, whose steps are not recorded.
+        delay: its too. The first call allocates one more cache for all sessions of the model; its
+        steps are not recorded.
         Raises InputError and NonFiniteOutputError, as `act` does.
         """
-        if self._shadow is None:
-            options = {**self._options, 'seed': self._seed}
-            self._shadow = SlotEngine(self._vla.model, capture=self._capture, **options)
+        shadow = self._rooms.shadow
+        if shadow is None:
+            shadow = SlotEngine(self._vla.model, capture=self._capture, **self._options)
+            self._rooms.shadow = shadow
+        shadow.seed = self._seed
         ids, _, proprio = self._check(observation)
         pixels = self.images.see(observation.images)  # [cams, S, S, 3]
-        cache = self._shadow.cache
+        cache = shadow.cache
         cache.valid, cache.step = False, step
-        plan = full_plan(self._shadow.layout.visual_tokens, 'shadow')
-        values = self._shadow.encode(pixels, observation.images)
+        plan = full_plan(shadow.layout.visual_tokens, 'shadow')
+        values = shadow.encode(pixels, observation.images)
         guidance = self._guidance(observation, rest, delay)
         with self.on_threads():
-            result = self._shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
+            result = shadow.step(pixels, values, ids, proprio, plan, guidance=guidance)
         actions = self.statistics.to_actions(result.normalized, observation.proprio)
         return ActionChunk(actions, result.normalized)
 

@@ -16,6 +16,7 @@ from tiny_cogact import cogact_model
 from tiny_flow import flow_model
 from tiny_flow import FLOWS
 from tiny_flow import states
+from vla_cache_ros.caching import work
 from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recording.recorded import RecordedEngine
@@ -156,6 +157,7 @@ def test_what_several_ask_is_computed_at_once(oft, monkeypatch):
     many = engines(oft, 'fused')
     (pixels,) = frames(oft, 1)
     calls = []
+    monkeypatch.setattr(work, 'MOST_ROWS', 10_000)
     kind = type(many[0]._decoder)
     recompute = kind.recompute
     monkeypatch.setattr(
@@ -233,6 +235,24 @@ def test_steps_wait_for_those_that_are_behind_and_strangers_run_apart():
     steps = [walks(1, [tower, rows], 'a'), walks(10, [rows], 'a'), walks(100, [rows], 'b')]
     assert together([*steps, walks(1000, [rows], None)]) == [4, 20, 200, 2000]
     assert done == [[1], [1, 10], [100], [1000]]
+
+
+def test_no_more_rows_are_computed_at_once_than_pays_on_a_cpu():
+    done = []
+
+    def do(asked):
+        done.append(list(asked))
+        return asked
+
+    def ask(name, size):
+        return (yield Work(Phase.DECODER, do, name, 'a', size))
+
+    sizes = [1000, 600, 536, 5000, 10]
+    assert together([ask(i, size) for i, size in enumerate(sizes)]) == [*range(5)]
+    assert done == [[0], [1, 2], [3], [4]]
+    done.clear()
+    together([ask(i, 0) for i in range(9)])
+    assert done == [[*range(9)]]
 
 
 def test_a_session_that_needs_room_for_its_prompt_leaves_the_others_what_they_have(oft):

@@ -34,7 +34,7 @@ def test_help_lists_every_verb_without_loading_torch(arguments):
     text = help_of(*arguments)
     for name in VERBS:
         assert f'\n  {name} ' in text
-    assert len({name.split()[0] for name in VERBS}) == 11
+    assert len({name.split()[0] for name in VERBS}) == 12
 
 
 @pytest.mark.parametrize('name', VERBS)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ from vla_cache_ros.caching.engine import SlotEngine
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recording.graphs import Recorder
 from vla_cache_ros.caching.recording.recorded import RecordedEngine
+from vla_cache_ros.caching.rooms import Rooms
+from vla_cache_ros.caching.step import StepResult
+from vla_cache_ros.caching.work import alone
+from vla_cache_ros.caching.work import Steps
+from vla_cache_ros.caching.work import together
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.checkpoint import load_checkpoint
 from vla_cache_ros.vla.checkpoint import LoadedVLA
@@ -141,6 +147,7 @@ def check_model(name: str, vla: LoadedVLA, recorder: Recorder | None) -> Iterato
         if config.flow:
             worst |= _of_flow(pair)
         worst['after a failed step'] = _after_failure(pair)
+        worst['three sessions as one batch'] = _as_one_batch(vla, recorder, options)
         other = RecordedEngine(vla.model, recorder=recorder, **options)
         for engine in (recorded, other):
             engine.cache.invalidate('episode_reset')
@@ -174,15 +181,22 @@ def run(
     engine: SlotEngine, step: int, plan: StepPlan, prompt: tuple[int, ...], **options: object
 ) -> np.ndarray:
     """Take one step on a picture of that number; returns the normalised actions."""
+    return alone(walk(engine, step, plan, prompt, **options)).normalized
+
+
+def walk(
+    engine: SlotEngine, step: int, plan: StepPlan, prompt: tuple[int, ...], **options: object
+) -> Steps[StepResult]:
+    """Do what `run` does, possibly together with other engines."""
     pictures = picture(engine.layout.cameras, step)
     pixels = engine.images.see(pictures)
     values = engine.encode(pixels, pictures)
     proprio = None
     if size := engine.config.proprio_dim:
         proprio = np.full(size, 0.1 * (step % 7), dtype=np.float32)
-    features = engine.look(values)
-    found = engine.step(pixels, values, prompt, proprio, plan, features=features, **options)
-    return found.normalized
+    features = yield from engine.looks(values)
+    given = pixels, values, prompt, proprio, plan
+    return (yield from engine.steps(*given, features=features, **options))
 
 
 def picture(cameras: int, step: int) -> np.ndarray:
@@ -236,6 +250,28 @@ def _of_flow(pair: tuple[SlotEngine, SlotEngine]) -> dict[str, float]:
     if [engine.cache.invalidations for engine in pair] != before:
         return dict.fromkeys(found, float('nan'))  # it was no new instruction
     return found
+
+
+def _as_one_batch(vla: LoadedVLA, recorder: Recorder | None, options: Mapping[str, Any]) -> float:
+    """Return how far steps of three sessions that run together are from each one's own."""
+    rooms = Rooms(3)
+    many = [
+        RecordedEngine(vla.model, recorder=recorder, rooms=rooms, place=rooms.take(), **options)
+        for _ in range(3)
+    ]
+    lone = [SlotEngine(vla.model, capture=False, **options) for _ in range(3)]
+    many[0].prepare()
+    rng = np.random.default_rng(2)
+    worst = 0.0
+    for step in range(6):
+        plans = [_plan(many[0], rng, step if i else 0) for i in range(3)]
+        asked = [(step + i, plans[i], _PROMPTS[(step // 3 + i) % 2]) for i in range(3)]
+        found = together([walk(e, *one) for e, one in zip(many, asked, strict=True)])
+        for engine, one, result in zip(lone, asked, found, strict=True):
+            if isinstance(result, Exception):
+                raise result
+            worst = max(worst, _relative(result.normalized, run(engine, *one)))
+    return worst
 
 
 def _caches(pair: tuple[SlotEngine, SlotEngine], prompt: tuple[int, ...]) -> float:

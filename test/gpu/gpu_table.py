@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
+
+from vla_cache_ros.evaluation.bench.sessions import sessions_table
 
 
 def tables(figures: Mapping[str, Any]) -> str:
@@ -22,6 +25,7 @@ def tables(figures: Mapping[str, Any]) -> str:
         + '.'
     ]
     parts += [_shape(shape) for shape in figures['shapes']]
+    parts += [_sessions(*item) for item in figures['sessions'].items()]
     return '\n\n'.join(parts)
 
 
@@ -30,9 +34,7 @@ def _shape(shape: Mapping[str, Any]) -> str:
     if not shape['entries']:
         return '\n'.join([f'`{shape["shape"]}`: nothing measured.', *missing])
     rows = [_row(entry) for entry in shape['entries']]
-    # not with reports.tables: where this runs there may be no tabulate
-    cells = [[*rows[0]], ['---'] * len(rows[0]), *([*row.values()] for row in rows)]
-    lines = ['| ' + ' | '.join(line) + ' |' for line in cells]
+    lines = _lines([*rows[0]], [[*row.values()] for row in rows])
     kernels = sorted({name for entry in shape['entries'] for name in entry['attention']})
     notes = [
         f'`{shape["shape"]}`, random weights, {shape["parameters"]:,} parameters, '
@@ -51,6 +53,18 @@ def _shape(shape: Mapping[str, Any]) -> str:
     if kernels:
         notes.append('Attention ran in: ' + ', '.join(f'`{name}`' for name in kernels) + '.')
     return '\n'.join([*lines, '', *notes])
+
+
+def _sessions(name: str, found: Mapping[str, Any] | str) -> str:
+    if isinstance(found, str):
+        return f'`{name}`, several sessions: not measured ({found}).'
+    table = sessions_table(found)
+    return '\n'.join([f'`{name}`, several sessions:', '', *_lines(table.columns, table.rows)])
+
+
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table; not with reports.tables: where this runs there may be no tabulate."""
+    return ['| ' + ' | '.join(line) + ' |' for line in (columns, ['---'] * len(columns), *rows)]
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -21,7 +21,7 @@ import pytest
 from run_gpu import ORDER
 from run_gpu import run_gpu
 import torch
-from vla_cache_ros.caching.recording.recorded import RecordedEngine
+from vla_cache_ros.caching.recording.batch import Batch
 from vla_cache_ros.vla.shapes import random_vla
 from vla_cache_ros.vla.shapes import SHAPES
 
@@ -56,6 +56,7 @@ def test_the_table_says_that_nothing_was_measured_on_a_gpu(figures):
     assert found['rehearsal'] and found['card'] is None
     assert text.startswith('REHEARSAL on a CPU')
     assert text.count('| dense recorded |') == len(ORDER)
+    assert text.count(', several sessions:') == 2
     assert text.count('By these rates 70 % reuse can be ') == len(ORDER)
 
 
@@ -81,15 +82,15 @@ def test_a_check_that_differs_or_is_no_number_fails():
 
 def test_the_checks_notice_a_recorded_step_that_forgets_to_hide_a_slot(monkeypatch):
     vla = random_vla(small('openvla-oft-7b'), dtype=torch.float32)
-    load = RecordedEngine._recompute
+    recompute = Batch._recompute
 
-    def forgetful(engine, rows, read):
-        engine._plan.device['unseen'].zero_()
-        load(engine, rows, read)
+    def forgetful(batch, rows):
+        batch.plan.device['unseen'].zero_()
+        recompute(batch, rows)
 
     from vla_cache_ros.caching.recording.graphs import Direct
 
-    monkeypatch.setattr(RecordedEngine, '_recompute', forgetful)
+    monkeypatch.setattr(Batch, '_recompute', forgetful)
     assert not all(check.ok for check in check_model('x', vla, Direct()))
 
 

@@ -67,7 +67,8 @@ WALLS = {
         ALL - WIRE,
     ),
     'serving.vla_eval': (
-        ('types', 'vla.files.errors', 'policy', 'batching', 'environments.libero'),
+        ('types', 'extras', 'vla.files.errors', 'session', 'policy', 'batching',
+         'environments.libero'),
         ROS | TOOLS - HARNESS,
     ),
     'serving.vla_eval.conventions': (('types', 'vla.files.errors', 'environments.libero'), ALL),
@@ -80,8 +81,8 @@ WALLS = {
         ROS | SIMULATORS,
     ),
     'evaluation': (
-        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'control', 'bags',
-         'environments', 'overlay', 'reports', 'datasets', 'fleet'),
+        ('types', 'settings', 'action_distance', 'vla', 'caching', 'policy', 'batching', 'control',
+         'bags', 'environments', 'overlay', 'reports', 'datasets', 'fleet'),
         ROS | SIMULATORS,
     ),
     'ros': (('types', 'control', 'overlay'), MODELS | TOOLS),

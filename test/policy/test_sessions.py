@@ -62,6 +62,21 @@ def test_each_session_does_what_a_policy_of_its_seed_does(folder, recorder):
     assert len(actives) > 1
 
 
+def test_rows_that_shrink_and_probes_are_each_ones_too(folder):
+    shared = sessions(folder, 'vla-cache')
+    solo = [
+        Policy.from_pretrained(str(folder), 'vla-cache', reuse=0.6, seed=seed)
+        for seed in range(COUNT)
+    ]
+    for step in range(4):
+        requests = [Request(one, observe(one, i, step)) for i, one in enumerate(shared)]
+        for i, (chunk, report) in enumerate(act_together(requests)):
+            wanted, said = solo[i].act(observe(solo[i], i, step))
+            assert np.abs(chunk.normalized - wanted.normalized).max() < 5e-5
+            assert report.reuse == said.reuse
+    assert report.reuse > 0
+
+
 def test_sessions_do_not_see_each_other(folder):
     one, other, _ = sessions(folder, 'motion')
     alone = Policy.from_pretrained(str(folder), 'motion', reuse=0.6)
@@ -131,3 +146,15 @@ def test_a_gate_that_is_given_is_copied_for_each_session(folder):
     other = policy.session()
     assert other.gate is not gate and policy.gate is gate
     assert other.act(observe(other, 1, 0))[1].refresh and policy.cache.valid
+
+
+def test_the_shadow_of_each_is_what_a_dense_policy_of_its_seed_does(folder):
+    shared = sessions(folder)
+    for i, one in enumerate(shared):
+        one.act(observe(one, i, 0))
+    for i, one in enumerate(shared):
+        dense = Policy.from_pretrained(str(folder), seed=i)
+        wanted, report = dense.act(observe(dense, i, 0))
+        found = one.shadow(observe(one, i, 0), report.step)
+        np.testing.assert_allclose(found.normalized, wanted.normalized, rtol=0, atol=1e-6)
+        assert one.cache.valid and one.cache.step == 1

@@ -17,6 +17,7 @@ from vla_cache_ros.environments.libero import axis_angle
 from vla_cache_ros.environments.libero import command
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
+from vla_cache_ros.vla.files.errors import InputError
 
 if find_spec('vla_eval') is None:
     pytest.skip('vla-eval is not installed: make test-vla-eval', allow_module_level=True)
@@ -28,6 +29,7 @@ from vla_eval.benchmarks.base import StepResult
 from vla_eval.benchmarks.libero.benchmark import LIBEROBenchmark
 from vla_eval.benchmarks.libero.utils import preprocess_libero_image
 from vla_eval.connection import Connection
+from vla_eval.model_servers.base import SessionContext
 from vla_eval.protocol.messages import MessageType
 from vla_eval.runners.sync_runner import SyncEpisodeRunner
 from vla_eval.specs import check_specs
@@ -263,24 +265,76 @@ def test_a_session_id_that_another_client_took_is_told_and_nothing_mixes(url):
     np.testing.assert_array_equal(anyio.run(drive), expected[:9].astype(np.float32))
 
 
-def test_two_clients_get_what_each_would_get_alone(url):
+def test_a_batch_gives_each_session_what_it_gets_alone_and_an_error_to_its_own(server):
+    contexts = [SessionContext(name, 'episode') for name in ('one', 'two')]
+
+    async def start():
+        for context in contexts:
+            await server.on_episode_start({}, context)
+
+    async def end():
+        for context in contexts:
+            await server.on_episode_end({}, context)
+
+    anyio.run(start)
+    try:
+        batches = [
+            server.predict_batch([sent(seed), sent(5 + seed)], contexts) for seed in range(2)
+        ]
+        wrong, right = server.predict_batch([sent(depth=1), sent(7)], contexts)
+    finally:
+        anyio.run(end)
+    for place, first in enumerate((0, 5)):
+        expected, shares = own(range(first, first + 2 + place))
+        found = np.concatenate([batch[place]['actions'] for batch in batches])
+        np.testing.assert_allclose(found, expected[:16], atol=1e-5)
+        assert max(shares) > 0.3
+    np.testing.assert_allclose(right['actions'], expected[16:], atol=1e-5)
+    with pytest.raises(InputError, match='got also depth'):
+        server._normalize_result(wrong, contexts[0])
+
+
+@pytest.mark.parametrize('most', [1, 2])
+def test_two_clients_get_what_each_would_get_alone(most):
+    server = VlaCacheModelServer(
+        gate='learned', reuse=0.73, sessions=2, threads=1, max_batch_size=most
+    )
     found = {}
 
-    async def client(name):
+    async def client(name, url):
         async with Connection(url) as connection:
             await connection.start_episode({})
             seeds = (name + step // 8 for step in range(16))
             found[name] = [(await connection.act(sent(seed)))['actions'] for seed in seeds]
 
-    async def drive():
+    async def drive(url):
         async with anyio.create_task_group() as group:
             for name in (0, 5):
-                group.start_soon(client, name)
+                group.start_soon(client, name, url)
 
-    anyio.run(drive)
+    with serve_background(server) as handle:
+        anyio.run(drive, handle.url)
     for name, actions in found.items():
         expected, _ = own(range(name, name + 2))
-        np.testing.assert_array_equal(actions, expected.astype(np.float32))
+        np.testing.assert_allclose(actions, expected, atol=1e-5 if most > 1 else 1e-7)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--args.sessions=0'], 'sessions: expected at least 1, got 0'),
+        (['--args.checkpoint=no/such'], 'no/such'),
+    ],
+)
+def test_the_command_says_in_one_line_what_it_cannot_serve(arguments, message):
+    done = subprocess.run(
+        [sys.executable, '-m', 'vla_cache_ros.serving.vla_eval', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and message in done.stderr
+    assert done.stderr.count('\n') == 1
 
 
 def test_settings_that_cannot_be_are_refused_before_anything_is_served():

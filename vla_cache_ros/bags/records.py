@@ -26,6 +26,10 @@ READ = {
     'sensor_msgs/msg/JointState',
     'geometry_msgs/msg/PoseStamped',
     'tf2_msgs/msg/TFMessage',
+    # commands
+    'geometry_msgs/msg/TwistStamped',
+    'std_msgs/msg/Float64MultiArray',
+    'trajectory_msgs/msg/JointTrajectory',
 }
 
 

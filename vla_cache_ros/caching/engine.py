@@ -83,8 +83,8 @@ class SlotEngine:
         self.words = ActionWords(model.config, self.layout.actions, decoding)
         self.device = model.like.device
         self.cache = self._new_cache()
-        gpu = self.device.type == 'cuda'
-        self.reuse_towers = not gpu if reuse_towers is None else reuse_towers
+        self._sized = self.device.type != 'cuda'  # see Work.size
+        self.reuse_towers = self._sized if reuse_towers is None else reuse_towers
         self._decoder, self._heads = SlotDecoder(model, capture), Heads(model)
         self._denoiser = Denoiser(model, flow_steps) if model.config.flow else None
         self._clock: StageClock | None = None  # of a step that `look` began
@@ -94,13 +94,9 @@ class SlotEngine:
         self._unseen: Tensor | None = None  # what hides absent tokens at this step
 
     def _new_cache(self) -> EpisodeCache:
-        flow = self.config.flow
-        pool = SlotPool(
-            self.model.language_model.config,
-            self.layout.size,
-            self.model.like.detach(),
-            flow.crossed_layers if flow else (),
-        )
+        config, flow = self.model.language_model.config, self.config.flow
+        crossed = flow.crossed_layers if flow else ()
+        pool = SlotPool(config, self.layout.size, self.model.like.detach(), crossed)
         towers = self.model.vision_backbone.cache(self.layout.cameras)
         return EpisodeCache(self.layout.visual_tokens, pool, towers)
 
@@ -268,9 +264,11 @@ class SlotEngine:
         return id(self.model), type(self), self.cache.dtype
 
     def _rows(self, prompt: PromptSlots, rows: Tensor, embeds: Tensor, **how: object) -> Work:
-        visual = self.layout.visual
-        asked = Recompute(self.cache, visual, prompt, rows, embeds, unseen=self._unseen, **how)
-        return Work(Phase.DECODER, self._decoder.recompute, asked, self.kin)
+        given = self.cache, self.layout.visual, prompt, rows, embeds
+        asked = Recompute(*given, unseen=self._unseen, **how)
+        return Work(
+            Phase.DECODER, self._decoder.recompute, asked, self.kin, self._sized * len(rows)
+        )
 
     def _laps(self, clock: StageClock) -> dict[str, float]:
         laps = clock.laps()
@@ -346,5 +344,6 @@ class SlotEngine:
         computed = torch.ones_like(chosen) if step.first else chosen
         asked = Looked(images, computed, self.cache.towers, step.prompt.film)
         kin = None if step.prompt.film else self.kin  # each prompt has its own
-        features = yield Work(Phase.TOWERS, self.model.vision_backbone.recompute, asked, kin)
+        see, size = self.model.vision_backbone.recompute, self._sized * int(computed.sum())
+        features = yield Work(Phase.TOWERS, see, asked, kin, size)
         return features if computed is chosen else features[chosen.flatten()]  # [R, V]

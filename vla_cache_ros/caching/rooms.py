@@ -14,7 +14,7 @@ class Rooms:
     Give rooms to sessions.
 
     count: how many there are. size: bytes of one, where known. lanes: what the sessions' engines
-    share where their steps are recorded.
+    share where their steps are recorded. shadow: the engine of dense steps that are compared.
     """
 
     def __init__(self, count: int) -> None:
@@ -23,6 +23,7 @@ class Rooms:
             raise ValueError(f'sessions: expected at least 1, got {count}')
         self.count, self.size = count, 0
         self.lanes: Any = None
+        self.shadow: Any = None
         self._free = [*range(count)]
 
     def take(self) -> int:

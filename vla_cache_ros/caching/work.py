@@ -11,13 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Generator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate
 from typing import Any
 from typing import TypeVar
 
 import torch
+
+# More rows at once are no quicker on a CPU: what they leave behind outgrows its caches.
+MOST_ROWS = 1536
 
 T = TypeVar('T')
 Steps = Generator['Work', Any, T]
@@ -38,13 +43,15 @@ class Work:
     Ask for one part of a step.
 
     do: takes what several steps ask, returns what came of each. kin: what may be done at once has
-    the same here and is of one phase; None: this is done by itself.
+    the same here and is of one phase; None: this is done by itself. size: its rows, of which
+    MOST_ROWS are done at once on a CPU; 0: however many.
     """
 
     phase: Phase
     do: Callable[[Sequence[Any]], Sequence[Any]]
     asked: Any
     kin: object = None
+    size: int = 0
 
 
 def alone(steps: Steps[T]) -> T:
@@ -77,7 +84,7 @@ def together(steps: Sequence[Steps[T]]) -> list[T | Exception]:
         resume(index, one.send, None)
     while waiting:
         first = min(waiting.values(), key=lambda work: work.phase)
-        group = [index for index in sorted(waiting) if _joins(waiting[index], first)]
+        group = _group(first, waiting)
         try:
             with torch.inference_mode():
                 answers = first.do([waiting[index].asked for index in group])
@@ -90,7 +97,18 @@ def together(steps: Sequence[Steps[T]]) -> list[T | Exception]:
     return results
 
 
-def _joins(work: Work, first: Work) -> bool:
-    """Say whether work may be done together with the first."""
-    kin = first.kin is not None and (work.phase, work.kin) == (first.phase, first.kin)
-    return work is first or kin
+def _group(first: Work, waiting: Mapping[int, Work]) -> list[int]:
+    """Return the steps whose work is done with the first: of its kin, as many as are worth it."""
+    if first.kin is None:
+        return [index for index, work in waiting.items() if work is first]
+    kin = [
+        index
+        for index in sorted(waiting)
+        if (waiting[index].phase, waiting[index].kin) == (first.phase, first.kin)
+    ]
+    sizes = accumulate(waiting[index].size for index in kin)
+    return [
+        index
+        for place, (index, rows) in enumerate(zip(kin, sizes, strict=True))
+        if rows <= MOST_ROWS or not place
+    ]

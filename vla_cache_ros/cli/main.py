@@ -28,6 +28,7 @@ VERBS = {  # -> module here, dataclass
     'bench': 'bench.Bench',
     'demo': 'demo.Demo',
     'record': 'record.Record',
+    'export': 'export.Export',
     'serve': 'serve.Serve',
     'verify': 'verify.Verify',
     'train gate': 'training.TrainGate',

@@ -1,15 +1,19 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `vla-cache train gate`: on demonstrations, or on bags of one's own robot."""
+"""The verb `vla-cache train gate`: on demonstrations, one's own bags, or LeRobot data sets."""
 
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vla_cache_ros.cli.bags import CONTROL_FREQUENCY
+from vla_cache_ros.cli.bags import ONLY_BAGS
 from vla_cache_ros.cli.bags import refuse
 from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
+from vla_cache_ros.cli.data_sets import cadence_of
+from vla_cache_ros.cli.data_sets import DataSetOptions
 from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.settings import Count
 from vla_cache_ros.settings import Settings
@@ -18,16 +22,17 @@ from vla_cache_ros.training.settings import GateTraining
 
 @dataclass(frozen=True, kw_only=True)
 class FromBags(TopicOptions, ImageOptions):
-    """With --bag: what is recorded, and what is held out."""
+    """With --bag or --dataset: what is recorded, and what is held out."""
 
     period: float | None = None
-    """--bag: seconds between two inferences; 0.4, or 0.1 for a model of action tokens."""
+    """--bag, --dataset: seconds between two inferences; 0.4, or 0.1 for a model of action tokens;
+    of a data set 4 frames, or 1."""
     offsets: Count = 4
-    """--bag: walks through each episode, each begun later."""
+    """--bag, --dataset: walks through each episode, each begun later."""
     held_out: Count | None = None
-    """--bag: how many of the last episodes are held out; a fifth if not given."""
+    """--bag, --dataset: how many of the last episodes are held out; a fifth if not given."""
     unnorm_key: str | None = None
-    """--bag: data set whose statistics scale state and actions."""
+    """--bag, --dataset: data set whose statistics scale state and actions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,43 +45,61 @@ class TrainGate(Settings):
     """Folder of demonstrations; repeat."""
     bag: tuple[Path, ...] = ()
     """Bag of your robot, no labels; repeat."""
+    dataset: tuple[Path, ...] = ()
+    """Folder of a LeRobotDataset v3.0, its actions are not used; repeat."""
     checkpoint: str = 'tabletop'
     """Model to train through, frozen."""
     device: str = 'cpu'
     """Torch device: cpu, cuda or cuda:N."""
     training: GateTraining = GateTraining()
     along: FromBags = FromBags()
+    data_sets: DataSetOptions = DataSetOptions()
 
     def __call__(self) -> None:
-        """Train; raises ValueError for demonstrations and bags at once, or neither."""
-        if bool(self.data) == bool(self.bag):
-            got = 'both' if self.data else 'neither'
-            raise ValueError(f'expected demonstrations (--data) or bags (--bag), got {got}')
-        training, along = self.training, self.along
+        """Train; raises ValueError for several kinds of recordings at once, or none."""
+        given = [f'--{name}' for name in ('data', 'bag', 'dataset') if getattr(self, name)]
+        if len(given) != 1:
+            got = ' and '.join(given) or 'none'
+            raise ValueError(f'expected one of --data, --bag and --dataset, got {got}')
+        training = self.training
         if training.price is not None:
             training = replace(training, target=None)
+        if not self.dataset:
+            refuse(self.data_sets, 'needs --dataset')
         if self.data:
-            refuse(along, 'needs --bag: see vla-cache train gate --help')
+            refuse(self.along, 'needs --bag or --dataset: see vla-cache train gate --help')
             from vla_cache_ros.training.run import train_on_demonstrations
 
             train_on_demonstrations(self.checkpoint, self.data, self.out, training, self.device)
             return
-        from vla_cache_ros.bags.steps import Cadence
-        from vla_cache_ros.training.bag_recordings import BagSource
         from vla_cache_ros.training.run import train_on_bags
 
-        period = along.period
+        train_on_bags(
+            self.checkpoint,
+            self._bags() if self.bag else self._data_sets(),
+            self.out,
+            training,
+            self.along.held_out,
+            self.along.unnorm_key,
+            self.device,
+            self.along.images(),
+        )
+
+    def _bags(self) -> Any:
+        from vla_cache_ros.bags.steps import Cadence
+        from vla_cache_ros.training.bag_recordings import BagSource
+
+        along, period = self.along, self.along.period
         if period is None:
             period = usual_steps(self.checkpoint) / CONTROL_FREQUENCY
         topics = replace(along.named(), encoding_8uc3=along.encoding_8uc3)
-        source = BagSource(self.bag, topics, Cadence(period), along.offsets)
-        train_on_bags(
-            self.checkpoint,
-            source,
-            self.out,
-            training,
-            along.held_out,
-            along.unnorm_key,
-            self.device,
-            along.images(),
-        )
+        return BagSource(self.bag, topics, Cadence(period), along.offsets)
+
+    def _data_sets(self) -> Any:
+        refuse(self.along, 'needs --bag', ONLY_BAGS)
+        from vla_cache_ros.training.bag_recordings import DataSetSource
+
+        along, frames = self.along, usual_steps(self.checkpoint)
+        keys = self.data_sets.keys(along.instruction, along.corrections)
+        cadences = [cadence_of(path, frames, along.period) for path in self.dataset]
+        return DataSetSource(self.dataset, keys, cadences, along.offsets, self.data_sets.poses)

@@ -24,3 +24,13 @@ def cadence_note(cadence: Cadence, fps: float) -> str:
         f'period: expected a whole number of frames at {fps:g} fps, got {cadence.period:g} s '
         f'({cadence.period * fps:.2f} frames); {every} is used, {stride / fps:.4g} s'
     )
+
+
+def offset_frames(cadence: Cadence, fps: float, count: int) -> list[int]:
+    """
+    Return at which frames of an episode so many walks through it begin, evenly spread.
+
+    They are fewer where there are fewer frames from one observation to the next.
+    """
+    stride, first = stride_of(cadence, fps), round(cadence.offset * fps)
+    return sorted({first + stride * index // count for index in range(count)})

@@ -131,3 +131,5 @@ class Benchmark(Settings):
     """Seed of the first recorded episode."""
     busy: Index = 0
     """Run all once more beside so many busy processes."""
+    sessions: tuple[Count, ...] = ()
+    """Time so many sessions that are asked at once instead, together and in turn; repeat."""

@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Lay out the figures of a training on bags: one self-contained page, and a few lines of text.
+Lay out the figures of a training on recordings: one self-contained page, and a few lines of text.
 
 Computes nothing and knows no model: everything is in the figures that report.json holds.
 """
@@ -16,9 +16,8 @@ from vla_cache_ros.reports.plots import line_plot
 from vla_cache_ros.reports.tables import Table
 
 FEW = 20  # episodes below which the page warns
-_COLUMNS = (
-    'gate', 'reuse, %', 'mean', 'median', 'p90', 'weighed', 'apart, mm, mean', 'p90', 'steps',
-)  # fmt: skip
+_COLUMNS = ('gate', 'reuse, %', 'mean', 'median', 'p90', 'weighed')
+_APART = ('apart, mm, mean', 'p90')  # of actions that are poses
 
 
 def write_page(path: Path, figures: Mapping[str, Any]) -> None:
@@ -30,7 +29,7 @@ def write_page(path: Path, figures: Mapping[str, Any]) -> None:
     ]
     bags = [
         (
-            b['bag'],
+            b.get('bag') or b['data_set'],
             *(str(b[n]) for n in ('episodes', 'too_short', 'frames')),
             b['damage'] or 'none',
         )
@@ -40,12 +39,17 @@ def write_page(path: Path, figures: Mapping[str, Any]) -> None:
     page.write_page(
         path,
         'training/gate_report.html',
-        title='A gate trained on your bags',
+        title='A gate trained on your recordings',
         lead=verdict(figures),
         figures=figures,
         gates=_gates(figures),
         episodes=Table(('instruction', 'steps', *named), episodes),
-        bags=Table(('bag', 'episodes', 'too short', 'frames', 'damage'), bags),
+        bags=Table(('recording', 'episodes', 'too short', 'frames', 'damage'), bags),
+        poses=figures['rows'][0]['displacement'] is not None,
+        periods=', '.join(dict.fromkeys(f'{b["cadence"]["period"]:g}' for b in figures['bags'])),
+        compressions=list(
+            dict.fromkeys(b['compression'] for b in figures['bags'] if b.get('compression'))
+        ),
         plots=[
             line_plot(
                 'Distance against reuse',
@@ -113,17 +117,18 @@ def as_text(figures: Mapping[str, Any]) -> str:
 
 
 def _gates(figures: Mapping[str, Any]) -> Table:
+    poses = figures['rows'][0]['displacement'] is not None
     rows = [
         (
             row['gate'],
             f'{100 * row["reused"]:.1f}',
             *(f'{row[name]:.4f}' for name in ('mean', 'median', 'p90', 'weighed')),
-            *(f'{row["displacement"][name]:.1f}' for name in ('mean', 'p90')),
+            *(f'{row["displacement"][name]:.1f}' for name in ('mean', 'p90') if poses),
             str(row['steps']),
         )
         for row in figures['rows']
     ]
-    return Table(_COLUMNS, rows)
+    return Table((*_COLUMNS, *(_APART if poses else ()), 'steps'), rows)
 
 
 def _lines(figures: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:

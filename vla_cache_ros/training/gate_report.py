@@ -37,12 +37,13 @@ Answers = tuple[np.ndarray, np.ndarray]
 
 
 def before_and_after(
-    vla: LoadedVLA, recordings: Recordings, gate: Path, executed: int
+    vla: LoadedVLA, recordings: Recordings, gate: Path, executed: int, poses: bool = True
 ) -> dict[str, Any]:
     """
     Return the figures of dense, rule, the checkpoint's own gate and the new one.
 
-    gate: folder of the new gate. executed: actions of a chunk that count. Result: `rows`, one a
+    gate: folder of the new gate. executed: actions of a chunk that count. poses: whether actions
+    are, so that a displacement means something. Result: `rows`, one a
     gate and reuse; `episodes`, mean distance of each held-out episode at the default reuse;
     `default_reuse`.
     """
@@ -57,8 +58,10 @@ def before_and_after(
     in_metres = vla.statistics().action.denormalize
 
     def row(name: str, reuse: float, found: Answers) -> dict[str, Any]:
-        apart = displacement(in_metres(found[0]), in_metres(dense[0]), executed)
-        shown = {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))}
+        shown = None
+        if poses:
+            apart = displacement(in_metres(found[0]), in_metres(dense[0]), executed)
+            shown = {'mean': float(apart.mean()), 'p90': float(np.quantile(apart, 0.9))}
         figures = summary(found, dense[0], executed)
         return {'gate': name, 'requested': reuse, **figures, 'displacement': shown}
 

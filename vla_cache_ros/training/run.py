@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Train a gate from start to end: load the model, record bags, train, report on held-out episodes.
+Train a gate from start to end: load the model, keep frames, train, report on held-out episodes.
 
 Joins what the others do. Knows where recordings come from, and not how a gate learns.
 """
@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import measured_on
-from vla_cache_ros.training.bag_recordings import BagSource
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
+from vla_cache_ros.training.bag_recordings import Source
 from vla_cache_ros.training.gate import GateTrainer
 from vla_cache_ros.training.gate_page import as_text
 from vla_cache_ros.training.gate_page import write_page
@@ -50,7 +50,7 @@ def train_on_demonstrations(
 
 def train_on_bags(
     checkpoint: str,
-    source: BagSource,
+    source: Source,
     out: Path,
     training: GateTraining,
     held_out: int | None = None,
@@ -59,7 +59,7 @@ def train_on_bags(
     images: Mapping[str, Any] | None = None,
 ) -> None:
     """
-    Train a gate on bags; write OUT/recordings, OUT/gate, OUT/report.html and OUT/report.json.
+    Train a gate on recordings; write OUT/recordings, OUT/gate and OUT/report.html and .json.
 
     held_out: how many of the last episodes, HELD_OUT of them if None. unnorm_key: data set
     whose statistics scale state and actions. images: as of `Policy.from_pretrained`.
@@ -68,12 +68,12 @@ def train_on_bags(
     accelerator = join_processes(device)
     place = own_device(accelerator, device)
     vla = model_to_train_through(checkpoint, unnorm_key, place, images)
+    config, poses = vla.config, source.poses(len(vla.statistics().action))
     source = replace(source, paths=vla.images.walked)
-    needs_state = vla.config.proprio_dim > 0
-    if needs_state:
-        source.topics.layout.check(vla.config.proprio_dim)
+    source = source.fitted(config.cameras, vla.camera_names, config.proprio_dim)
+    needs_state = config.proprio_dim > 0
     with accelerator.main_process_first():
-        folders = record_bags(source, vla.config.cameras, needs_state, out / 'recordings')
+        folders = record_bags(source, config.cameras, needs_state, out / 'recordings')
     bags = [facts_of(folder) for folder in folders]
     count = sum(bag['episodes'] for bag in bags)
     if held_out is None:
@@ -87,7 +87,7 @@ def train_on_bags(
     began.append(time.perf_counter())
     if not accelerator.is_main_process:
         return
-    figures = before_and_after(vla, recordings, out / 'gate', training.execute_steps)
+    figures = before_and_after(vla, recordings, out / 'gate', training.execute_steps, poses)
     began.append(time.perf_counter())
     stages = ('recording', 'walks', 'training', 'report')
     spans = (end - begin for begin, end in zip(began, began[1:], strict=False))
@@ -101,7 +101,7 @@ def train_on_bags(
         'digest': recordings.digest,
         'bags': bags,
         'images': seen,
-        'period': source.cadence.period,
+        'period': bags[0]['cadence']['period'],
         'offsets': source.offsets,
         'curve': _first_stage(out / 'gate.csv'),
         'seconds': dict(zip(stages, spans, strict=True)),

@@ -25,12 +25,17 @@ from vla_cache_ros.evaluation.bench.roofline import best
 from vla_cache_ros.evaluation.bench.roofline import measure
 from vla_cache_ros.evaluation.bench.sampling import take_turns
 from vla_cache_ros.evaluation.bench.sampling import text_tokens
+from vla_cache_ros.evaluation.bench.sessions import sessions_table
+from vla_cache_ros.evaluation.bench.sessions import time_sessions
 from vla_cache_ros.evaluation.bench.summary import beside
+from vla_cache_ros.evaluation.bench.summary import ROUNDING
 from vla_cache_ros.evaluation.bench.summary import summarize
 from vla_cache_ros.evaluation.bench.variants import Variant
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.settings import Benchmark
 from vla_cache_ros.evaluation.turns import fit_cameras
+from vla_cache_ros.reports.files import write_json
+from vla_cache_ros.reports.files import write_text
 from vla_cache_ros.reports.hardware import held_mib
 from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.reports.hardware import peak_mib
@@ -49,6 +54,7 @@ from vla_cache_ros.vla.shapes import shape_config
 DEFAULT_CHECKPOINT = 'tabletop'
 STEPS, SHAPE_STEPS = 60, 4
 WARMUP, SHAPE_WARMUP = 5, 1
+SESSIONS_REUSE = 0.6
 
 
 def run_bench(asked: Benchmark) -> dict[str, Any]:
@@ -85,6 +91,8 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         vla = random_vla(config, dtype=DTYPES[dtype], device=device, name=shape)
     first, *episodes = record_episodes(steps, warmup, asked.seed, device, execute)
     saved = variants.find_saved_gate(vla)
+    if asked.sessions:
+        return _of_sessions(asked, vla, saved, [first, *episodes])
     reuses = asked.reuse or (variants.REUSES if shape is None else variants.SHAPE_REUSES)
     listed = variants.list_variants(vla.config.decodes_tokens, reuses, learned=saved is not None)
     if vla.config.flow:
@@ -130,6 +138,34 @@ def run_bench(asked: Benchmark) -> dict[str, Any]:
         **measured_on(),
     }
     write_bench(asked.out, figures)
+    return figures
+
+
+def _of_sessions(
+    asked: Benchmark,
+    vla: LoadedVLA,
+    saved: SavedGate | None,
+    episodes: Sequence[Sequence[Observation]],
+) -> dict[str, Any]:
+    """Measure sessions; write sessions.json and sessions.md."""
+    reuse = asked.reuse[0] if asked.reuse else SESSIONS_REUSE
+    gate = saved or variants.untrained_gate(vla)
+    figures = {
+        'model': asked.shape or public_name(vla.folder),
+        'random_weights': asked.shape is not None,
+        'dtype': asked.dtype or ('bfloat16' if asked.shape else 'float32'),
+        'device': asked.device,
+        'seed': asked.seed,
+        **time_sessions(vla, gate, saved is not None, reuse, episodes, asked.sessions),
+        **measured_on(),
+    }
+    figures['checks'] = {
+        'ok': all(row['largest_difference'] < ROUNDING for row in figures['rows'])
+    }
+    write_json(asked.out / 'sessions.json', figures)
+    table = sessions_table(figures)
+    write_text(asked.out / 'sessions.md', table.markdown() + '\n')
+    print(table.text())
     return figures
 
 

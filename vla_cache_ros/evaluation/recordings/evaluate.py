@@ -205,8 +205,8 @@ def _run(tasks: Sequence[Task], model: Model, kept: KeptResults, runner: Runner)
             gathered.add(index, *found)
     if len(left) < len(tasks):
         print(
-            f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind} were evaluated before: remove '
-            f'{kept.folder} to run them again'
+            f'{len(tasks) - len(left)} of {len(tasks)} {tasks[0].kind} were evaluated before: '
+            f'remove {kept.folder} to run them again'
         )
     job = Job(model, _begin, _work, _same, gpu=model.device != 'cpu')
     outcomes = runner.run(job, [tasks[index] for index in left]) if left else ()

@@ -17,9 +17,12 @@ import logging
 import sys
 from typing import Any
 
+from vla_cache_ros.batching import act_together
+from vla_cache_ros.batching import Request
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.serving.vla_eval.conventions import find
 from vla_cache_ros.serving.vla_eval.conventions import Needs
+from vla_cache_ros.session import Session
 from vla_cache_ros.types import ActionChunk
 from vla_cache_ros.types import Observation
 from vla_cache_ros.types import StepReport
@@ -38,7 +41,7 @@ class Episode:
     """Hold an episode under way: whose it is, the session it has, and what its steps reused."""
 
     context: SessionContext
-    policy: Policy
+    policy: Session
     reuse: list[float]
 
 
@@ -156,15 +159,52 @@ class VlaCacheModelServer(PredictModelServer):
         """Return the chunk of one observation; called on a thread of the framework's."""
         return self._on_worker(self._answer, obs, ctx)
 
-    def step(self, policy: Policy, observation: Observation) -> tuple[ActionChunk, StepReport]:
+    def predict_batch(
+        self, obs_batch: list[dict[str, Any]], ctx_batch: list[SessionContext]
+    ) -> list[Any]:
+        """Return the chunks of several sessions' observations, an error in place of a chunk."""
+        return self._on_worker(self._answer_together, obs_batch, ctx_batch)
+
+    def step(self, policy: Session, observation: Observation) -> tuple[ActionChunk, StepReport]:
         """Act on one observation; on the policy's thread."""
         return policy.act(observation)
 
+    def _normalize_result(self, result: Any, ctx: SessionContext) -> dict[str, Any]:
+        """Raise what `predict_batch` gave for a session, so that only this session is told."""
+        if isinstance(result, Exception):
+            raise result
+        return super()._normalize_result(result, ctx)
+
     def _answer(self, sent: dict[str, Any], context: SessionContext) -> dict[str, Any]:
-        episode = self._episode(context)
-        seen = self._convention.observation(sent, self._needs)
-        chunk, report = self.step(episode.policy, seen)
-        episode.reuse.append(report.reuse)
+        request = self._request(sent, context)
+        return self._actions(context, self.step(request.policy, request.observation))
+
+    def _answer_together(self, sent: list[Any], contexts: list[SessionContext]) -> list[Any]:
+        answers: list[Any] = []
+        for one, context in zip(sent, contexts, strict=True):
+            try:
+                answers.append(self._request(one, context))
+            except InputError as error:
+                answers.append(error)
+        places = [at for at, answer in enumerate(answers) if isinstance(answer, Request)]
+        found = act_together([answers[at] for at in places])
+        for at, result in zip(places, found, strict=True):
+            if not isinstance(result, Exception):
+                result = self._actions(contexts[at], result)
+            answers[at] = result
+        return answers
+
+    def _request(self, sent: dict[str, Any], context: SessionContext) -> Request:
+        policy = self._episode(context).policy
+        return Request(policy, self._convention.observation(sent, self._needs))
+
+    def _actions(
+        self, context: SessionContext, result: tuple[ActionChunk, StepReport]
+    ) -> dict[str, Any]:
+        chunk, report = result
+        episode = self._episodes.get(context.session_id)
+        if episode is not None and episode.context is context:  # none has taken its place since
+            episode.reuse.append(report.reuse)
         return {'actions': self._convention.actions(chunk.actions)}
 
     def _episode(self, context: SessionContext) -> Episode:
@@ -195,9 +235,9 @@ class VlaCacheModelServer(PredictModelServer):
 
 def _load(
     checkpoint: str, gate: str, sessions: int, seed: int, options: dict[str, Any]
-) -> list[Policy]:
+) -> list[Session]:
     """Return the sessions of a model, ready to act; all have one seed, so it matters not whose."""
-    first = Policy.from_pretrained(checkpoint, gate, seed=seed, **options)
+    first = Policy.from_pretrained(checkpoint, gate, seed=seed, sessions=sessions, **options)
     policies = [first, *(first.session(seed=seed) for _ in range(sessions - 1))]
     for policy in policies:
         policy.prepare()
@@ -209,11 +249,20 @@ def _one_connection(one: SessionContext, other: SessionContext) -> bool:
     return one._send_action_fn is not None and one._send_action_fn is other._send_action_fn
 
 
-def main() -> None:
-    """Serve, on this machine alone unless a host is given; options as vla-eval's servers have."""
+def main() -> int:
+    """
+    Serve, on this machine alone unless a host is given; options as vla-eval's servers have.
+
+    Returns the exit code: 2 where a setting or a checkpoint is wrong, which is said in one line.
+    """
     sys.argv[1:1] = [f'--host={LOCAL}']
-    run_server(VlaCacheModelServer)
+    try:
+        run_server(VlaCacheModelServer)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
