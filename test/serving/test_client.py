@@ -140,7 +140,7 @@ def test_an_answer_that_is_none_is_an_error_of_one_line(
     begin = time.monotonic()
     with pytest.raises(error, match=words) as caught:
         remote.act(observation())
-    assert time.monotonic() - begin < TIMEOUT
+    assert time.monotonic() - begin < TIMEOUT + 1.0  # a busy machine may be late
     assert getattr(caught.value, 'stop_cause', None) == cause
     assert '\n' not in str(caught.value)
     server.fault = ''
