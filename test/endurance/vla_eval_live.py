@@ -245,15 +245,17 @@ def drive(
     seeds = range(seed, seed + episodes)
     wanted = [(one, name, ms) for one in seeds for ms in dense_ms for name in gate]
     set_image_format('raw')  # pictures arrive as with the default, PNG, and sooner
-    servers = {n: TimedServer(checkpoint=checkpoint, gate=n, reuse=reuse) for n in gate}
-    first = next(iter(servers.values()))
-    world = LiveLibero(first.chunk_size, suite=SUITE, seed=0, **first.get_observation_params())
-    for one, name, ms in wanted:
-        if (one, name, ms) in done:
-            continue
+    todo = [each for each in wanted if each not in done]
+    if todo:
+        servers = {n: TimedServer(checkpoint=checkpoint, gate=n, reuse=reuse) for n in gate}
+        first = next(iter(servers.values()))
+        params = first.get_observation_params()
+        world = LiveLibero(first.chunk_size, suite=SUITE, seed=0, **params)
+    for one, name, ms in todo:
         with serve_background(servers[name]) as handle:
             episode = anyio.run(_episode, handle.url, servers[name], world, one, 1e-3 * ms)
-        episode = {'seed': one, 'gate': name, 'dense_ms': ms, **episode}
+        commit = measured['versions'].get('commit')
+        episode = {'seed': one, 'gate': name, 'dense_ms': ms, **episode, 'commit': commit}
         have.append(episode)
         with path.open('a', encoding='utf-8') as file:
             file.write(json.dumps(episode) + '\n')
@@ -310,7 +312,8 @@ def summarize(episodes: list[dict[str, Any]], gates: tuple[str, ...]) -> dict[st
                 row['mcnemar'] = list(mcnemar(solved, base))
             base = base or solved
             rows.append(row)
-    return {'ok': True, 'rows': rows, 'per_episode': episodes}
+    each = [{k: v for k, v in e.items() if not isinstance(v, list)} for e in episodes]
+    return {'ok': True, 'rows': rows, 'per_episode': each}
 
 
 def _row(found: list[dict[str, Any]]) -> dict[str, Any]:
