@@ -225,7 +225,7 @@ def drive(
     seed: int = 0,
 ) -> dict[str, Any]:
     """
-    Run the episodes that the folder lacks and write the figures of all.
+    Run the episodes that the folder lacks and write the figures of all that it has.
 
     Args:
         out: folder for episodes and figures.
@@ -260,8 +260,7 @@ def drive(
         with path.open('a', encoding='utf-8') as file:
             file.write(json.dumps(episode) + '\n')
         print(*(f'{k} {episode[k]}' for k in SHOWN), sep=', ', flush=True)
-    asked = set(wanted)
-    figures = summarize([e for e in have if (e['seed'], e['gate'], e['dense_ms']) in asked], gate)
+    figures = summarize(have, gate)
     figures |= {
         'checkpoint': checkpoint,
         'reuse_asked': reuse,
@@ -297,13 +296,26 @@ async def _episode(
 
 
 def summarize(episodes: list[dict[str, Any]], gates: tuple[str, ...]) -> dict[str, Any]:
-    """Return the figures of each gate and time, and what gates differ by from the first."""
+    """
+    Return the figures of each gate and time, and what gates differ by from the first.
+
+    Seeds that not all gates have run yet are left out.
+    """
     rows = []
     for ms in sorted({e['dense_ms'] for e in episodes}):
+        ran = [
+            {e['seed'] for e in episodes if (e['gate'], e['dense_ms']) == (g, ms)} for g in gates
+        ]
+        seeds = set.intersection(*ran)
+        if not seeds:
+            continue
         base: list[bool] = []
         for gate in gates:
-            found = [e for e in episodes if (e['gate'], e['dense_ms']) == (gate, ms)]
-            found.sort(key=lambda e: e['seed'])
+            found = sorted(
+                (e for e in episodes if (e['gate'], e['dense_ms']) == (gate, ms)),
+                key=lambda e: e['seed'],
+            )
+            found = [e for e in found if e['seed'] in seeds]
             row = {'dense_ms': ms, 'gate': gate, **_row(found)}
             solved = [e['success'] for e in found]
             if base:
