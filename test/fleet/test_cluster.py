@@ -8,6 +8,7 @@ import threading
 
 from fleet_jobs import counting
 import pytest
+from small_cluster import power_off
 from small_cluster import small_cluster
 from vla_cache_ros.fleet.joining import ANY
 from vla_cache_ros.fleet.joining import joined
@@ -116,9 +117,7 @@ def test_without_an_address_it_says_which_cluster_it_joined(nodes, monkeypatch, 
 
 def test_a_node_that_is_killed_costs_only_its_tasks_time(nodes):
     extra = nodes.add_node(num_cpus=1)
-    kill = threading.Thread(
-        target=nodes.remove_node, args=(extra,), kwargs={'allow_graceful': False}
-    )
+    kill = threading.Thread(target=power_off, args=(nodes, extra))
     given = []
 
     def tasks():
