@@ -112,7 +112,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out fuzz_out runs mutants
+	rm -rf $(VENV) $(LEROBOT) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -14,10 +14,10 @@ class VLACacheConfig(PreTrainedConfig):
     """
     Say where the model is, and how LeRobot's names become its own.
 
-    url: of a `vla-cache serve`; or checkpoint: a model in this process. gate, reuse, sessions (rows
-    of a batch that there is room for): with checkpoint. token_file, ca_file: with url. cameras:
-    LeRobot's names of the pictures in the model's order. n_action_steps: of a chunk that are
-    executed; 0: all. timeout: s, of a request.
+    url: of a `vla-cache serve`; or checkpoint: a model in this process. gate, reuse, sessions
+    (rows of a batch that there is room for): with checkpoint. token_file, ca_file: with url.
+    cameras: LeRobot's names of the pictures in the model's order. n_action_steps: of a chunk that
+    are executed; 0: all. timeout: s, of a request.
     Raises ValueError unless one of url and checkpoint is given.
     """
 
