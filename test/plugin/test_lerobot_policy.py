@@ -18,7 +18,9 @@ from paths import ROOT
 import pytest
 
 pytest.importorskip('lerobot', reason='needs an environment with LeRobot: make test-lerobot')
-pytest.importorskip('lerobot_policy_vla_cache', reason='needs the plugin: make test-lerobot')
+pytest.importorskip(
+    'lerobot_policy_vla_cache.modeling_vla_cache', reason='needs the plugin: make test-lerobot'
+)
 OTHER = os.environ.get('VLA_CACHE_PYTHON', '')  # an interpreter with the package's own pins
 needs_server = pytest.mark.skipif(
     not OTHER, reason='needs VLA_CACHE_PYTHON, which serves: make test-lerobot'
@@ -55,7 +57,7 @@ def meta(folder):
     from lerobot.utils.import_utils import register_third_party_plugins
 
     register_third_party_plugins()
-    return LeRobotDataset('ours/here', root=folder).meta
+    return LeRobotDataset('ours/here', root=folder, video_backend='pyav').meta
 
 
 @pytest.fixture(scope='module')
@@ -93,7 +95,7 @@ def observations(folder, count):
     """Return what lerobot's loops give a policy: NumPy arrays by LeRobot's names."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    data = LeRobotDataset('ours/here', root=folder)
+    data = LeRobotDataset('ours/here', root=folder, video_backend='pyav')
     found = []
     for index in range(count):
         item = data[index]
