@@ -38,7 +38,7 @@ PYTHON12 ?= python3.12
 LEROBOT  ?= .venv-lerobot
 
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak kill overrun takeover overlay test test-all test-libero test-simpler test-lerobot test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu soak kill overrun takeover overlay churn serve-overhead test test-all test-libero test-simpler test-lerobot test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -60,6 +60,12 @@ takeover: $(VENV)/.ros  ## a person takes the arm over 200 times: does the polic
 
 overlay: $(VENV)/.ros  ## does watching slow the inference: with and without overlays, minutes
 	$(BIN)/python test/endurance/overlay_cost.py --out overlay_out
+
+churn: $(VENV)/.test  ## thousands of clients of a server, good and bad: does it grow or miscount, minutes
+	PYTHONPATH=test/support $(BIN)/python test/endurance/churn.py --out churn_out $(ARGS)
+
+serve-overhead: $(VENV)/.test  ## what a server adds to a step over the loopback, minutes
+	PYTHONPATH=test/support $(BIN)/python test/endurance/serve_overhead.py --out serve_out $(ARGS)
 
 test: lint  ## style, then every test but the slow ones, on WORKERS processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not slow'
@@ -112,7 +118,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(LEROBOT) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out fuzz_out runs mutants
+	rm -rf $(VENV) $(LEROBOT) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out churn_out serve_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

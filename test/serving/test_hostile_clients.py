@@ -17,9 +17,11 @@ import msgpack
 import pytest
 from served import fake_serving
 from served import FakeSession
+from served import masked
 from served import request
 from served import Socket
 from served import until
+from served import UPGRADE
 from vla_cache_ros.serving.limits import Limits
 from vla_cache_ros.serving.limits import Rate
 from vla_cache_ros.serving.wire import pack
@@ -168,10 +170,7 @@ def handshaken(served, buffer=None):
     client = raw(served)
     if buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    client.sendall(
-        b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
-        b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
-    )
+    client.sendall(UPGRADE)
     assert b'101' in client.recv(4096).splitlines()[0]
     return client
 
@@ -182,11 +181,6 @@ def test_a_half_open_client_is_let_go_and_its_session_with_it():
         assert served.wait_refused('silent')
         assert until(lambda: served.metrics.value('vla_cache_sessions') == 0)
         assert serves(served)
-
-
-def masked(payload):
-    """Return a binary frame as a client sends it, with a mask of zeros."""
-    return b'\x82\xff' + len(payload).to_bytes(8, 'big') + bytes(4) + payload
 
 
 def test_who_does_not_read_is_let_go_and_the_others_are_served():

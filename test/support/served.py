@@ -28,6 +28,10 @@ from vla_cache_ros.types import ActionChunk
 from websockets.sync.client import connect
 
 PROMPT = 'pick up the red cube'
+UPGRADE = (  # what a client says first that becomes a websocket
+    b'GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+    b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
+)
 METADATA = Metadata(
     family='openvla-oft',
     summary='a model',
@@ -78,6 +82,10 @@ class FakeSession(FakePolicy):
         other = FakeSession(self.book)
         other.seed = seed
         return other
+
+    def close(self):
+        """Note it."""
+        self.closed = True
 
     def act(self, observation, rest=None, delay=0):
         """Put the number of steps since the reset into the first action."""
@@ -135,6 +143,7 @@ class Served:
     policy: Any
     model: Metadata
     drain: Any
+    scheduler: Scheduler
 
     def refused(self, cause):
         """Return how often something was refused for a cause."""
@@ -177,7 +186,7 @@ def serving(
     try:
         port = do(server.start('127.0.0.1', 0)).result(10)
         url = f'{"wss" if tls else "ws"}://127.0.0.1:{port}'
-        yield Served(url, metrics, scheduler.policy, server.model, drain)
+        yield Served(url, metrics, scheduler.policy, server.model, drain, scheduler)
     finally:
         (drained[0] if drained else drain()).result(20)
         scheduler.stop(5)
@@ -241,3 +250,8 @@ def request(extra=None, size=32, value=7):
         'prompt': PROMPT,
     }
     return message if extra is None else message | {'vla_cache': extra}
+
+
+def masked(payload):
+    """Return a binary frame as a client sends it, with a mask of zeros."""
+    return b'\x82\xff' + len(payload).to_bytes(8, 'big') + bytes(4) + payload

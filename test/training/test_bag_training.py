@@ -172,14 +172,19 @@ def test_bags_have_no_labels(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'got'), [([], 'neither'), (['--data', 'a', '--bag', 'b'], 'both')]
+    ('options', 'got'),
+    [
+        ([], 'none'),
+        (['--data', 'a', '--bag', 'b'], '--data and --bag'),
+        (['--dataset', 'a', '--bag', 'b'], '--bag and --dataset'),
+    ],
 )
 def test_a_training_takes_demonstrations_or_bags(options, got, capsys):
     assert main(['train', 'gate', '--out', 'run', *options]) == 2
     said = capsys.readouterr().err
-    assert f'expected demonstrations (--data) or bags (--bag), got {got}' in said
+    assert f'expected one of --data, --bag and --dataset, got {got}\n' in said
 
 
 def test_options_of_bags_are_refused_with_demonstrations(capsys):
     assert main(['train', 'gate', '--out', 'run', '--data', 'a', '--held-out', '3']) == 2
-    assert '--held-out needs --bag: see' in capsys.readouterr().err
+    assert '--held-out needs --bag or --dataset: see' in capsys.readouterr().err

@@ -21,6 +21,8 @@ from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
 from vla_cache_ros.cli.data_sets import cadence_of
 from vla_cache_ros.cli.data_sets import DataSetOptions
+from vla_cache_ros.cli.fleet import cluster
+from vla_cache_ros.cli.fleet import RayAddress
 from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.datasets.layout import ACTION
 from vla_cache_ros.evaluation.settings import Checkpoint
@@ -49,6 +51,9 @@ class AlongBags(TopicOptions, ImageOptions):
     / 10; of a data set, as many frames)."""
     processes: Count | None = None
     """--bag, --dataset: bags, or parts of 50 episodes, at a time (one per core)."""
+    ray: RayAddress = None
+    """--bag, --dataset: on a Ray cluster that this machine is a node of; without an address on
+    the running one, else on one started here (docs/fleet.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,17 +152,19 @@ class Evaluate(Placed, Checkpoint):
         from vla_cache_ros.evaluation.recordings.evaluate import run_bags
 
         along = self.recordings
-        figures = run_bags(
-            tasks,
-            self.checkpoint,
-            self.gate or ['learned'],
-            self.reuse,
-            along.out,
-            along.processes,
-            self.device,
-            self.dtype,
-            along.images(),
-        )
+        with cluster(along.ray, self.device, along.processes) as runner:
+            figures = run_bags(
+                tasks,
+                self.checkpoint,
+                self.gate or ['learned'],
+                self.reuse,
+                along.out,
+                along.processes,
+                self.device,
+                self.dtype,
+                along.images(),
+                runner,
+            )
         return bool(figures['bags'])
 
 

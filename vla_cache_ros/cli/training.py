@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verb `vla-cache train gate`: on demonstrations, one's own bags, or LeRobot data sets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from vla_cache_ros.cli.bags import TopicOptions
 from vla_cache_ros.cli.bags import usual_steps
 from vla_cache_ros.cli.data_sets import cadence_of
 from vla_cache_ros.cli.data_sets import DataSetOptions
+from vla_cache_ros.cli.fleet import cluster
+from vla_cache_ros.cli.fleet import RayAddress
 from vla_cache_ros.cli.images import ImageOptions
 from vla_cache_ros.settings import Count
 from vla_cache_ros.settings import Settings
@@ -33,6 +37,9 @@ class FromBags(TopicOptions, ImageOptions):
     """--bag, --dataset: how many of the last episodes are held out; a fifth if not given."""
     unnorm_key: str | None = None
     """--bag, --dataset: data set whose statistics scale state and actions."""
+    ray: RayAddress = None
+    """--bag, --dataset: record on a Ray cluster that this machine is a node of; without an address
+    on the running one, else on one started here (docs/fleet.md). The training stays here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +64,10 @@ class TrainGate(Settings):
 
     def __call__(self) -> None:
         """Train; raises ValueError for several kinds of recordings at once, or none."""
-        given = [name for name in ('data', 'bag', 'dataset') if getattr(self, name)]
+        given = [f'--{name}' for name in ('data', 'bag', 'dataset') if getattr(self, name)]
         if len(given) != 1:
-            got = ('neither', '', 'both', 'all')[len(given)]
-            raise ValueError(
-                'expected demonstrations (--data), bags (--bag) or data sets (--dataset), got '
-                f'{got}'
-            )
+            got = ' and '.join(given) or 'none'
+            raise ValueError(f'expected one of --data, --bag and --dataset, got {got}')
         training = self.training
         if training.price is not None:
             training = replace(training, target=None)
@@ -86,6 +90,7 @@ class TrainGate(Settings):
             self.along.unnorm_key,
             self.device,
             self.along.images(),
+            None if self.along.ray is None else partial(_record_far, self.along.ray),
         )
 
     def _bags(self) -> Any:
@@ -106,3 +111,10 @@ class TrainGate(Settings):
         keys = self.data_sets.keys(along.instruction, along.corrections)
         cadences = [cadence_of(path, frames, along.period) for path in self.dataset]
         return DataSetSource(self.dataset, keys, cadences, along.offsets, self.data_sets.poses)
+
+
+def _record_far(address: str, recordings: Sequence[Any]) -> None:
+    from vla_cache_ros.training.recording.far import record_far
+
+    with cluster(address) as runner:
+        record_far(recordings, runner)

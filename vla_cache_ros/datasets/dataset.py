@@ -92,7 +92,7 @@ class DataSet:
         self.path = Path(path)
         self.info = read_info(self.path)
         self.faults: dict[int, str] = {}
-        self._checked: set[tuple[int, str]] = set()
+        self._checked: dict[tuple[int, str], bool] = {}  # whether its video is damaged elsewhere
         self._held: tuple[Path, tuple[str, ...], dict[str, np.ndarray]] | None = None
         self._tasks: dict[int, str] | None = None
 
@@ -176,12 +176,14 @@ class DataSet:
             if (episode.index, camera) in self._checked:
                 continue
             feature = self.info.features[camera]
+            damaged = False
             if feature.dtype == VIDEO_TYPE:
-                check_part(self._part(episode, camera), *feature.height_width)
+                part = check_part(self._part(episode, camera), *feature.height_width)
+                damaged = part.damaged
             else:
                 for _ in self.pictures(episode, camera, rows, 0, episode.length):
                     pass
-            self._checked.add((episode.index, camera))
+            self._checked[episode.index, camera] = damaged
 
     def pictures(
         self, episode: Episode, camera: str, rows: Rows, begin: int, end: int, stride: int = 1
@@ -238,7 +240,9 @@ class DataSet:
         path = self._file(self.info.video_path, chunk, number, camera)
         if not (np.isfinite(begin) and begin >= 0):
             raise ValueError(f'{path}: expected an episode to begin at 0 s or later, got {begin}')
-        return Part(path, begin, episode.length if count is None else count, self.info.fps)
+        damaged = self._checked.get((episode.index, camera), False)
+        count = episode.length if count is None else count
+        return Part(path, begin, count, self.info.fps, damaged)
 
     def _file(self, template: str, chunk: int, number: int, camera: str = '') -> Path:
         return file_path(self.path, template, chunk, number, camera)

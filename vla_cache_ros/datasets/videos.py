@@ -10,6 +10,7 @@ Source: frames are those of PyAV, which LeRobot uses, pixel for pixel.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import replace
 import math
 from pathlib import Path
 import re
@@ -28,17 +29,22 @@ _ORIGIN = re.compile(r'^\[[^\]]*\]\s*', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Part:
-    """Say which frames of a file are meant: so many from a time on, s, at a rate."""
+    """
+    Say which frames of a file are meant: so many from a time on, s, at a rate.
+
+    damaged: whether the file is, somewhere, so that what is damaged has to be left out.
+    """
 
     path: Path
     begin: float
     count: int
     fps: float
+    damaged: bool = False
 
 
-def check_part(part: Part, height: int, width: int) -> None:
+def check_part(part: Part, height: int, width: int) -> Part:
     """
-    Decode a part and throw the pictures away.
+    Decode a part, throw the pictures away, and return how it is to be decoded.
 
     Raises ValueError, in one line that names the file: it is absent, damaged, too short, of
     another size, or its frames are not where the rate puts them.
@@ -50,19 +56,19 @@ def check_part(part: Part, height: int, width: int) -> None:
             f'{part.path}: expected pictures of at least {MIN_SIDE}x{MIN_SIDE} '
             f'pixels, got {width}x{height}'
         )
-    line = [*_command(part), '-enc_time_base', 'demux', '-f', 'framecrc', '-']
-    done = subprocess.run(line, capture_output=True, text=True, errors='replace', check=False)
+    whole = [*_command(part), '-enc_time_base', 'demux', '-f', 'framecrc', '-']
+    done = _run([*whole[:1], '-xerror', *whole[1:]])
+    if done.returncode:
+        # ffmpeg reads ahead: what it stumbled over may lie behind the part
+        part = replace(part, damaged=True)
+        stumbled = _why(done.stderr)
+        done = _run([*_command(part), '-enc_time_base', 'demux', '-f', 'framecrc', '-'])
     size, base = _SIZE.search(done.stdout), _BASE.search(done.stdout)
     rows = [row.split(',') for row in done.stdout.splitlines() if row and row[0] != '#']
-    if done.returncode:
-        raise ValueError(
-            f'{part.path}: expected a video that decodes from {part.begin:.2f} s on for '
-            f'{part.count} frames, got one that does for {len(rows)} ({_why(done.stderr)})'
-        )
     if len(rows) < part.count:
         raise ValueError(
             f'{part.path}: expected {part.count} frames from {part.begin:.2f} s on, got '
-            f'{len(rows)}: the video is short'
+            f'{len(rows)}' + (f' ({stumbled})' if part.damaged else ': the video is short')
         )
     if size and (int(size[1]), int(size[2])) != (width, height):
         raise ValueError(
@@ -78,8 +84,13 @@ def check_part(part: Part, height: int, width: int) -> None:
         frame = int(np.argmax(off >= 0.5)) if off.max() >= 0.5 else 0
         raise ValueError(
             f'{part.path}: expected a frame every {1 / part.fps:.4g} s from {part.begin:.2f} s '
-            f'on, got another time at frame {frame}'
+            f'on, got another time at frame {frame}' + (f' ({stumbled})' if part.damaged else '')
         )
+    return part
+
+
+def _run(line: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(line, capture_output=True, text=True, errors='replace', check=False)
 
 
 def pictures(
@@ -120,8 +131,9 @@ def _command(part: Part, chosen: str = '', count: int | None = None) -> list[str
     begin = max(0.0, part.begin - 0.5 / part.fps)
     return [
         imageio_ffmpeg.get_ffmpeg_exe(), '-hide_banner', '-nostdin', '-v', 'error',
-        # one broken packet less would move all that come after it by a frame
-        '-xerror', '-max_pixels', str(MOST_PIXELS),
+        '-max_pixels', str(MOST_PIXELS),
+        # nothing is patched up: a picture that is missing shows by the times of the others
+        *(['-err_detect', 'explode'] if part.damaged else []),
         # a playlist under the name of a video would have other files opened
         '-protocol_whitelist', 'file', '-f', 'mov', '-noautorotate', '-ss', f'{begin:.6f}',
         '-i', f'file:{part.path}', '-map', '0:v:0', *(['-vf', chosen] if chosen else []),

@@ -72,6 +72,7 @@ class Scheduler:
         self._metrics, self._max_batch = metrics, max_batch
         self._threshold, self._executed = drift_threshold, execute_steps
         self._room, self._seed = sessions, seed
+        self._bytes = 0  # of a session that nobody has used yet
         self._free: list[Any] = []
         self._open: list[Session] = []  # changed on the thread alone, under the lock
         self._lock = threading.Lock()
@@ -137,7 +138,8 @@ class Scheduler:
         self._free = [*reversed(more), first]
         for policy in self._free:
             policy.prepare()
-        self._metrics.session_bytes.set(first.session_bytes)
+        self._bytes = first.session_bytes
+        self._metrics.session_bytes.set(self._bytes)
         if self._memory is not None:
             self._memory.begin()
             self._worker.rest(Rest(lambda: None, 0.0, LOGGER.warning))
@@ -161,8 +163,12 @@ class Scheduler:
             return
         with self._lock:
             self._open.remove(session)
-        self._free.append(session.end())
         self._metrics.sessions.set(len(self._open))
+        policy = session.end()
+        if policy.session_bytes > self._bytes:  # it had to make room for a long prompt
+            policy.close()
+            policy = self.policy.session(seed=self._seed)
+        self._free.append(policy)
 
     def _round(self) -> None:
         """Do what is most urgent, once, and ask to be called again while anything waits."""

@@ -7,7 +7,6 @@ An episode at the rate of inferences has few steps, so it is walked through seve
 time a part of a period later. Knows no model beyond its cameras and whether it takes a state.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -19,11 +18,8 @@ from dataclasses import replace
 import hashlib
 import json
 from pathlib import Path
-import shutil
 from typing import Any
 
-import numpy as np
-from vla_cache_ros.bags.colour import colour_notes
 from vla_cache_ros.bags.compression import compression_of
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.steps import BagStep
@@ -33,16 +29,13 @@ from vla_cache_ros.bags.walk import walk
 from vla_cache_ros.datasets.cadence import offset_frames
 from vla_cache_ros.datasets.info import read_info
 from vla_cache_ros.datasets.keys import DataSetKeys
-from vla_cache_ros.training.frames import ShardWriter
+from vla_cache_ros.training.recording.one import facts_of
+from vla_cache_ros.training.recording.one import Recording
 from vla_cache_ros.vla.image_path import ImagePath
-from vla_cache_ros.vla.image_path import see
 from vla_cache_ros.vla.image_path import written_paths
 
-SHARD = 250  # frames
 MINIMUM = 3  # episodes
 POSE = 7  # numbers of an action that is one
-EPISODES = 100_000  # of a bag at most: the next bag's numbers begin there
-DONE = 'recorded.json'  # its presence says that a folder of shards is complete
 
 
 @dataclass(frozen=True)
@@ -212,20 +205,36 @@ class Walks:
 Source = BagSource | DataSetSource
 
 
-def record_bags(source: Source, cameras: int, needs_state: bool, out: Path) -> list[Path]:
+Elsewhere = Callable[[Sequence[Recording]], None]  # writes them all, or raises ValueError
+
+
+def record_bags(
+    source: Source,
+    cameras: int,
+    needs_state: bool,
+    out: Path,
+    elsewhere: Elsewhere | None = None,
+) -> list[Path]:
     """
     Write the shards of every recording to a folder of its own in `out` and return the folders.
 
-    One whose folder is complete is not read again. Raises ValueError for one that lacks what is
-    needed, for a folder of another recording, and for fewer than MINIMUM episodes in all.
+    One whose folder is complete is not read again. elsewhere: writes those that are left, in
+    place of this process. Raises ValueError for one that lacks what is needed, for a folder of
+    another recording, and for fewer than MINIMUM episodes in all.
     """
     if isinstance(source, BagSource):
         source = source.fitted(cameras)
-    folders, found = [], []
-    for index, path in enumerate(source.places):
-        folder = out / f'{index:03d}-{path.resolve().name}'
-        folders.append(folder)
-        found.append(_record(source, index, needs_state, folder))
+    recordings = [
+        Recording(source, index, needs_state, out / f'{index:03d}-{path.resolve().name}')
+        for index, path in enumerate(source.places)
+    ]
+    left = [recording for recording in recordings if not recording.complete()]
+    if elsewhere is not None and left:
+        elsewhere(left)
+    else:
+        for recording in left:
+            recording.finish(recording.write(recording.folder))
+    found = [facts_of(recording.folder) for recording in recordings]
     count = sum(facts['episodes'] for facts in found)
     if count < MINIMUM:
         short = sum(facts['too_short'] for facts in found)
@@ -236,104 +245,9 @@ def record_bags(source: Source, cameras: int, needs_state: bool, out: Path) -> l
             'episode of a data set; record more of them, or mend the time between inferences '
             '(--period)'
         )
-    return folders
-
-
-def facts_of(folder: Path) -> dict[str, Any]:
-    """Return what was recorded: bag, settings, episodes, frames and damage."""
-    return json.loads((folder / DONE).read_text(encoding='utf-8'))
-
-
-def _record(source: Source, index: int, needs_state: bool, folder: Path) -> dict[str, Any]:
-    """Write the shards of one recording, unless they are there, and return the facts."""
-    path = source.places[index]
-    # tuples as they come back
-    settings = json.loads(json.dumps(source.settings(index, needs_state)))
-    if (folder / DONE).exists():
-        facts = facts_of(folder)
-        changed = [name for name, value in settings.items() if facts.get(name) != value]
-        if changed:
-            raise ValueError(
-                f'{folder}: expected the recording of {path} with these options, found one that '
-                f'differs in {", ".join(changed)}: choose another --out, or remove the folder'
-            )
-        return facts
-    notes: Counter[str] = Counter()
-    opened = source.open(index, needs_state, notes)
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted recording left
-    steps = _write_shards(opened.walks, index * EPISODES, needs_state, source.paths, folder)
-    long = {episode for (episode, _), count in steps.items() if count > 1}
-    facts = {
-        **settings,
-        'episodes': len(long),
-        'too_short': len({episode for episode, _ in steps} - long),
-        'frames': sum(steps.values()),
-        'damage': opened.damage(),
-        'compression': opened.compression,
-        'notes': dict(notes),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DONE).write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
-    print(_line(path, facts), flush=True)
-    return facts
+    return [recording.folder for recording in recordings]
 
 
 def _check_once(places: Sequence[Path], kind: str) -> None:
     if len(set(map(Path, places))) < len(places):
         raise ValueError(f'{kind}s: expected each {kind} once, got one of them twice')
-
-
-def _line(path: Path, facts: dict[str, Any]) -> str:
-    text = f'{path}: {facts["episodes"]} episodes, {facts["frames"]} frames'
-    if facts['damage']:
-        text += f'; DAMAGED, the readable part is used: {facts["damage"]}'
-    text += ''.join(f'; {note}' for note in colour_notes(facts['notes']))
-    text += f'; {facts["compression"]}' if facts['compression'] else ''
-    if not facts['frames'] and facts['notes']:
-        note, times = max(facts['notes'].items(), key=lambda item: item[1])
-        text += f'; no observation could be made: {note} ({times} times)'
-    return text
-
-
-def _write_shards(
-    walks: Iterable[Iterator[BagStep]],
-    first: int,
-    needs_state: bool,
-    paths: Sequence[ImagePath],
-    folder: Path,
-) -> dict[tuple[int, int], int]:
-    """
-    Write all steps of a bag's walks and return their number by (episode, offset).
-
-    first: added to the episodes' numbers.
-    """
-    writer = ShardWriter(folder, SHARD)
-    steps: dict[tuple[int, int], int] = {}
-    begins: list[int] = []  # when the first walk's episodes do, ns
-    last = None
-    for offset, walked in enumerate(walks):
-        for step in walked:
-            if offset == 0 and step.episode != last:
-                begins.append(step.time)
-                last = step.episode
-            # a later walk may miss an episode that is shorter than its offset, and count on
-            episode = bisect_right(begins, step.time) - 1
-            steps[episode, offset] = steps.get((episode, offset), 0) + 1
-            images = see(paths, step.observation.images)
-            writer.add(images=images, **_columns(step, first + episode, offset, needs_state))
-    writer.flush()
-    return steps
-
-
-def _columns(step: BagStep, episode: int, offset: int, needs_state: bool) -> dict[str, np.ndarray]:
-    """Return a frame's columns beside the images: proprio float32 `[P]`, instruction, ..."""
-    seen = step.observation
-    frame = {
-        'instruction': np.array(seen.instruction),
-        'episode': np.int64(episode),
-        'offset': np.int64(offset),
-        'stamp': np.int64(step.stamp),
-    }
-    if needs_state:
-        frame['proprio'] = np.asarray(seen.proprio, dtype=np.float32)
-    return frame

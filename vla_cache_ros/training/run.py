@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import measured_on
+from vla_cache_ros.training.bag_recordings import Elsewhere
 from vla_cache_ros.training.bag_recordings import facts_of
 from vla_cache_ros.training.bag_recordings import record_bags
 from vla_cache_ros.training.bag_recordings import Source
@@ -57,12 +58,14 @@ def train_on_bags(
     unnorm_key: str | None = None,
     device: str = 'cpu',
     images: Mapping[str, Any] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> None:
     """
     Train a gate on recordings; write OUT/recordings, OUT/gate and OUT/report.html and .json.
 
     held_out: how many of the last episodes, HELD_OUT of them if None. unnorm_key: data set
-    whose statistics scale state and actions. images: as of `Policy.from_pretrained`.
+    whose statistics scale state and actions. images: as of `Policy.from_pretrained`. elsewhere:
+    records bags in place of this process.
     """
     began = [time.perf_counter()]
     accelerator = join_processes(device)
@@ -73,7 +76,8 @@ def train_on_bags(
     source = source.fitted(config.cameras, vla.camera_names, config.proprio_dim)
     needs_state = config.proprio_dim > 0
     with accelerator.main_process_first():
-        folders = record_bags(source, config.cameras, needs_state, out / 'recordings')
+        into = out / 'recordings'
+        folders = record_bags(source, config.cameras, needs_state, into, elsewhere)
     bags = [facts_of(folder) for folder in folders]
     count = sum(bag['episodes'] for bag in bags)
     if held_out is None:

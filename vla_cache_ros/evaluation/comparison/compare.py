@@ -8,22 +8,25 @@ the order changes from seed to seed, so that what one leaves in the processor's 
 Models and the simulator are loaded only when there is something to run.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-import time
+import sys
 from typing import Any
 
-import torch
 from tqdm import tqdm
 import vla_cache_ros
 from vla_cache_ros.environments import Actor
 from vla_cache_ros.environments import Environment
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
-from vla_cache_ros.evaluation.closed_loop import run_episode
-from vla_cache_ros.evaluation.closed_loop import WARMUP_INFERENCES
+from vla_cache_ros.evaluation.comparison.blocks import share_blocks
+from vla_cache_ros.evaluation.comparison.contenders import load_policy
+from vla_cache_ros.evaluation.comparison.contenders import machine_of
+from vla_cache_ros.evaluation.comparison.contenders import record_of
+from vla_cache_ros.evaluation.comparison.contenders import warmed
 from vla_cache_ros.evaluation.comparison.entries import DENSE
 from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.entries import expand
@@ -31,27 +34,26 @@ from vla_cache_ros.evaluation.comparison.entries import fingerprint
 from vla_cache_ros.evaluation.comparison.entries import public_name
 from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.evaluation.comparison.folder import ComparisonFolder
-from vla_cache_ros.evaluation.comparison.folder import Record
+from vla_cache_ros.evaluation.comparison.folder import missing
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
 from vla_cache_ros.evaluation.comparison.table import table
 from vla_cache_ros.evaluation.settings import Comparison
-from vla_cache_ros.evaluation.turns import turn_order
+from vla_cache_ros.fleet.jobs import Runner
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.files import write_text
-from vla_cache_ros.reports.hardware import measured_on
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.checkpoint import split_name
 
-GATE_SEED = 0  # of the gates' random numbers: the same in every process of a comparison
 
-
-def run_compare(asked: Comparison) -> dict[str, Any]:
+def run_compare(asked: Comparison, runner: Runner | None = None) -> dict[str, Any]:
     """
     Run the episodes that the folder lacks, then summarise all that it has.
 
     Each gate is run at every share of reuse. Several processes may run it on one folder. Entries
-    added later need a dense one (of another label) beside them for a latency ratio. Raises
-    ValueError for an entry that can't be read or loaded, and for a folder of another comparison.
+    added later need a dense one (of another label) beside them for a latency ratio. runner: runs
+    episodes in its processes, in place of this one; `failed` then tells the seeds that could not
+    be run. Raises ValueError for an entry that can't be read or loaded, and for a folder of
+    another comparison.
     """
     entries = expand(asked.gate, asked.reuse)
     checkpoint, placed = resolve(asked.checkpoint), (asked.device, asked.dtype)
@@ -69,6 +71,8 @@ def run_compare(asked: Comparison) -> dict[str, Any]:
     seeds = range(asked.seed, asked.seed + asked.episodes)
     with closing(ComparisonFolder.join(asked.out, settings)) as folder:
         lacking = {entry for s in seeds for entry in missing(folder, entries, s)}
+        if runner is not None:
+            return _elsewhere(folder, asked, entries, lacking, runner)
         policies = {e: load_policy(e, asked.checkpoint, *placed) for e in entries if e in lacking}
         folder.register([entry.definition(checkpoint) for entry in entries])
         if policies:
@@ -80,46 +84,27 @@ def run_compare(asked: Comparison) -> dict[str, Any]:
         return summarize_folder(folder)
 
 
+def _elsewhere(
+    folder: ComparisonFolder,
+    asked: Comparison,
+    entries: Sequence[Entry],
+    lacking: Collection[Entry],
+    runner: Runner,
+) -> dict[str, Any]:
+    failed: dict[int, str] = {}
+    if lacking:
+        loaded = [entry for entry in entries if entry in lacking]
+        held, failed = share_blocks(folder, asked, entries, loaded, runner)
+        for seed, reason in failed.items():
+            print(f'seed {seed}: not run: {reason}', file=sys.stderr)
+        _tell(held)
+    return summarize_folder(folder) | ({'failed': failed} if failed else {})
+
+
 def run_summary(out: Path) -> dict[str, Any]:
     """Summarise what a folder has, without running anything; raises ValueError if it has none."""
     with closing(ComparisonFolder(out)) as folder:
         return summarize_folder(folder)
-
-
-def load_policy(
-    entry: Entry,
-    checkpoint: str,
-    device: str = 'cpu',
-    dtype: str = 'float32',
-    images: Mapping[str, Any] | None = None,
-) -> Actor:
-    """
-    Load the policy of an entry; raises ValueError naming the entry.
-
-    images: as of `Policy.from_pretrained`.
-    """
-    from vla_cache_ros.policy import Policy
-
-    try:
-        policy = Policy.from_pretrained(
-            checkpoint,
-            gate=entry.gate_argument,
-            device=device,
-            dtype=dtype,
-            reuse=entry.reuse,
-            seed=GATE_SEED,
-            reuse_towers=None if entry.towers is None else bool(entry.towers),
-            images=images,
-        )
-    except ValueError as error:
-        raise ValueError(f'{entry.name}: {error}') from error
-    for name, value in (('recovery', entry.recovery), ('first_share', entry.first)):
-        if value is None:
-            continue
-        if not hasattr(policy.gate, name):
-            raise ValueError(f'{entry.name}: expected a gate with {name}, got {entry.gate!r}')
-        setattr(policy.gate, name, value)
-    return policy
 
 
 def summarize_folder(folder: ComparisonFolder) -> dict[str, Any]:
@@ -145,21 +130,14 @@ def _run(
     dense: Actor | None,
     shadow: int,
 ) -> None:
-    actors = {entry: world.wrap(policy) for entry, policy in policies.items()}
-    for actor in actors.values():  # buffers are allocated, caches of the libraries filled
-        observation = world.reset(seeds[0])
-        for _ in range(WARMUP_INFERENCES):
-            actor.act(observation)
+    actors = warmed(policies, world, seeds[0])
     along = None if dense is None else world.wrap(dense)
-    held = share_seeds(folder, actors, world, seeds, along, shadow)
+    _tell(share_seeds(folder, actors, world, seeds, along, shadow))
+
+
+def _tell(held: int) -> None:
     if held:
         print(f'{held} seeds were with another process; the last one to end has them all')
-
-
-def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:
-    """Return the entries without an episode of this seed, in the seed's order."""
-    ordered = (entries[index] for index in turn_order(len(entries), seed))
-    return [entry for entry in ordered if (*entry.key, seed) not in folder.records]
 
 
 def share_seeds(
@@ -175,12 +153,7 @@ def share_seeds(
 
     shadow: acts along on the first `shadowed` seeds, for the action error.
     """
-    machine = {
-        **measured_on(),
-        'facts': dict(env.facts()),
-        'execute_steps': env.execute_steps,
-        'control_frequency': env.control_frequency,
-    }
+    machine = machine_of(env)
     entries = list(policies)
     held = 0
     with tqdm(seeds, unit='seed') as bar:
@@ -189,11 +162,8 @@ def share_seeds(
                 if not mine:
                     held += 1
                     continue
+                along = shadow if index < shadowed else None
                 for entry in missing(folder, entries, seed):
                     bar.set_postfix_str(f'{seed}: {entry.name}')
-                    began = time.time()
-                    along = shadow if index < shadowed else None
-                    episode = run_episode(policies[entry], env, seed, along)
-                    threads, ended = torch.get_num_threads(), time.time()
-                    folder.append(Record('', *entry.key, episode, threads, began, ended), machine)
+                    folder.append(record_of(entry, policies[entry], env, seed, along), machine)
     return held

@@ -22,7 +22,9 @@ import time
 from typing import Any
 
 from vla_cache_ros.evaluation.closed_loop import Episode
+from vla_cache_ros.evaluation.comparison.entries import Entry
 from vla_cache_ros.evaluation.comparison.entries import entry_name
+from vla_cache_ros.evaluation.turns import turn_order
 from vla_cache_ros.reports.files import write_text
 
 Key = tuple[str, float | None, int]  # label, requested reuse, seed
@@ -163,19 +165,24 @@ class ComparisonFolder:
         Raises ValueError where a known one is defined otherwise.
         """
         with self.locked():
-            manifest = self.manifest()
-            known = {(d['label'], d['requested_reuse']): d for d in manifest['entries']}
-            for definition in definitions:
-                key = definition['label'], definition['requested_reuse']
-                for name, value in known.setdefault(key, dict(definition)).items():
-                    if definition[name] != value:
-                        raise ValueError(
-                            f'{self.path}: {entry_name(*key)!r} was run with '
-                            f'{name.replace("_", " ")} {value!r}, not {definition[name]!r}; '
-                            'choose another label'
-                        )
-            manifest['entries'] = list(known.values())
+            entries = self.check(definitions)
+            manifest = {**self.manifest(), 'entries': entries}
             write_text(self.path / _MANIFEST, json.dumps(manifest, indent=1) + '\n')
+
+    def check(self, definitions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return all entries with these added; raises ValueError as `register` does."""
+        entries = self.manifest()['entries']
+        known = {(d['label'], d['requested_reuse']): d for d in entries}
+        for definition in definitions:
+            key = definition['label'], definition['requested_reuse']
+            for name, value in known.setdefault(key, dict(definition)).items():
+                if definition[name] != value:
+                    raise ValueError(
+                        f'{self.path}: {entry_name(*key)!r} was run with '
+                        f'{name.replace("_", " ")} {value!r}, not {definition[name]!r}; '
+                        'choose another label'
+                    )
+        return list(known.values())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -200,9 +207,14 @@ class ComparisonFolder:
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, 1 + seed)
 
-    def append(self, record: Record, machine: Mapping[str, Any]) -> None:
-        """Write a record to this process's own file; machine: its first line, once."""
-        path = self.path / _EPISODES / f'{self._run}.jsonl'
+    def append(self, record: Record, machine: Mapping[str, Any], worker: str = '') -> None:
+        """
+        Write a record to this process's own file, or that of a worker whose results it writes.
+
+        machine: first line of that file, once.
+        """
+        run = f'{self._run}-{worker}' if worker else self._run
+        path = self.path / _EPISODES / f'{run}.jsonl'
         lines = [record.line()]
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
@@ -237,6 +249,12 @@ class ComparisonFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: expected an episode, found {line[:80]!r}') from error
         self.records.setdefault((*record.entry, record.episode.seed), record)
+
+
+def missing(folder: ComparisonFolder, entries: Sequence[Entry], seed: int) -> list[Entry]:
+    """Return the entries without an episode of this seed, in the order of their turns."""
+    ordered = (entries[index] for index in turn_order(len(entries), seed))
+    return [entry for entry in ordered if (*entry.key, seed) not in folder.records]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

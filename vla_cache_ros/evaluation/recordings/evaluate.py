@@ -111,7 +111,8 @@ def run_bags(
     `Policy.from_pretrained`. runner: where bags are run, in place of processes here. Raises
     ValueError for what is wrong with the arguments, before anything is loaded.
     """
-    model = replace(_model(checkpoint, gates, reuses, device, dtype), images=images)
+    model = _model(checkpoint, gates, reuses, device, dtype, here=runner is None)
+    model = replace(model, images=images)
     begin_folder(out, OUTPUTS)
     if runner is None:
         cores = hardware()['cores']
@@ -153,13 +154,20 @@ def run_bags(
 
 
 def _model(
-    checkpoint: str, gates: Sequence[str], reuses: Sequence[float], device: str, dtype: str
+    checkpoint: str,
+    gates: Sequence[str],
+    reuses: Sequence[float],
+    device: str,
+    dtype: str,
+    here: bool,
 ) -> Model:
+    """Return what is loaded; here: whether in this machine, which is looked at then."""
     entries = [entry for entry in expand(gates, reuses) if entry.gate != DENSE]
     if dtype not in DTYPES:
         raise ValueError(f'dtype: expected one of {", ".join(DTYPES)}, got {dtype!r}')
-    check_device(device)
-    check_dtype(DTYPES[dtype], device)
+    if here:
+        check_device(device)
+        check_dtype(DTYPES[dtype], device)
     path = resolve(checkpoint)
     for entry in entries:
         name, folder = split_gate(entry.gate_argument, entry.reuse)

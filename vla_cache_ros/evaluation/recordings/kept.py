@@ -46,8 +46,7 @@ class KeptResults:
         if not path.is_file():
             return None
         try:
-            kept = json.loads(path.read_text(encoding='utf-8'))
-            return _result(kept['result']), kept['machine']
+            return read_result(path)
         except (ValueError, KeyError, TypeError) as error:
             print(f'{path}: run again: not a kept result ({error})', file=sys.stderr)
             return None
@@ -59,6 +58,12 @@ class KeptResults:
         self.folder.mkdir(parents=True, exist_ok=True)
         values = {'result': asdict(result), 'machine': machine}
         write_text(self.path(identity), json.dumps(values, default=_plain) + '\n')
+
+
+def read_result(path: Path) -> tuple[BagResult, Mapping[str, Any]]:
+    """Return a kept result and where it was measured; raises ValueError, KeyError or TypeError."""
+    kept = json.loads(path.read_text(encoding='utf-8'))
+    return _result(kept['result']), kept['machine']
 
 
 def _plain(value: Any) -> Any:
