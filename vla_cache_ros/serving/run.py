@@ -50,7 +50,6 @@ def run_serving(
     policy = scheduler.start()
     try:
         model = metadata_of(policy)
-        LOGGER.info('%s', model.summary)
         server = Server(scheduler, model, metrics, limits, token, tls)
         asyncio.run(_serve(server, serving, tls is not None, model.session_bytes))
     finally:
