@@ -33,8 +33,12 @@ TIMES  ?= 100
 # seconds for each target of `make fuzz`
 FUZZ_SECONDS ?= 20
 
+# LeRobot's own pins: an environment of its own
+PYTHON12 ?= python3.12
+LEROBOT  ?= .venv-lerobot
+
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak kill overrun takeover overlay churn serve-overhead test test-all test-libero test-simpler test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu fleet soak kill overrun takeover overlay churn serve-overhead test test-all test-libero test-simpler test-lerobot test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -63,6 +67,9 @@ churn: $(VENV)/.test  ## thousands of clients of a server, good and bad: does it
 serve-overhead: $(VENV)/.test  ## what a server adds to a step over the loopback, minutes
 	PYTHONPATH=test/support $(BIN)/python test/endurance/serve_overhead.py --out serve_out $(ARGS)
 
+fleet: $(VENV)/.test  ## bags here and on two Ray nodes, one killed; what ten thousand take, minutes
+	$(BIN)/python test/endurance/fleet.py --out fleet_out $(ARGS)
+
 test: lint  ## style, then every test but the slow ones, on WORKERS processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not slow'
 
@@ -82,6 +89,10 @@ test-vla-eval: $(HARNESS)/.stamp  ## vla-eval against our model server, in an en
 vla-eval-live: $(HARNESS)/.libero  ## LIBERO-Object while the world goes on, an hour; goes on where cut off
 	OMP_NUM_THREADS=1 PYTHONPATH=test/endurance $(HARNESS)/bin/python \
 		test/endurance/vla_eval_live.py --out vla_eval_out $(ARGS)
+
+test-lerobot: $(VENV)/.ros $(LEROBOT)/.lerobot  ## lerobot opens our data sets and runs our policies, minutes
+	PYTHONPATH=. VLA_CACHE_PYTHON=$(CURDIR)/$(BIN)/python $(LEROBOT)/bin/python -m pytest -q \
+		-p no:cacheprovider test/datasets/test_with_lerobot.py test/plugin
 
 properties: $(VENV)/.test  ## tests that try many inputs; EXAMPLES=20 tries twenty times as many
 	VLA_CACHE_EXAMPLES=$(EXAMPLES) VLA_CACHE_PROPERTIES=runs/properties.json \
@@ -110,7 +121,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out churn_out serve_out fuzz_out runs mutants
+	rm -rf $(VENV) $(LEROBOT) $(HARNESS) vla_eval_out demo_out gpu_out soak_out kill_out overrun_out takeover_out overlay_out churn_out serve_out fuzz_out runs mutants
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -151,4 +162,11 @@ $(HARNESS)/.stamp: requirements.txt requirements-vla-eval.txt setup.py
 $(HARNESS)/.libero: requirements-libero.txt $(HARNESS)/.stamp
 	@echo 'installing LIBERO into $(HARNESS): 2 GB'
 	$(HARNESS)/bin/python -m pip install -q -r requirements.txt -r requirements-libero.txt
+	touch $@
+
+$(LEROBOT)/.lerobot: requirements-lerobot.txt lerobot_policy_vla_cache/pyproject.toml
+	@echo 'installing LeRobot into $(LEROBOT): about 5 GB'
+	$(PYTHON12) -m venv $(LEROBOT)
+	$(LEROBOT)/bin/python -m pip install -q -r requirements-lerobot.txt
+	$(LEROBOT)/bin/python -m pip install -q --no-deps ./lerobot_policy_vla_cache
 	touch $@

@@ -127,7 +127,8 @@ def test_figures_pair_gates_by_seed():
         }  # fmt: skip
 
     found = [episode(1, 'a', False), episode(0, 'b', True), episode(0, 'a', True)]
-    first, second = summarize([*found, episode(1, 'b', True)], ('a', 'b'))['rows']
+    found += [episode(1, 'b', True), episode(2, 'a', True)]  # and not yet 2 of b
+    first, second = summarize(found, ('a', 'b'))['rows']
     assert (first['solved'], first['seeds'], first['steps_of_solved']) == (1, [0, 1], 100.0)
     assert second['solved'] == 2 and second['to_first_points'][0] == 50.0
     assert second['mcnemar'][:2] == [1, 0]

@@ -225,7 +225,7 @@ def drive(
     seed: int = 0,
 ) -> dict[str, Any]:
     """
-    Run the episodes that the folder lacks and write the figures of all.
+    Run the episodes that the folder lacks and write the figures of all that it has.
 
     Args:
         out: folder for episodes and figures.
@@ -245,21 +245,22 @@ def drive(
     seeds = range(seed, seed + episodes)
     wanted = [(one, name, ms) for one in seeds for ms in dense_ms for name in gate]
     set_image_format('raw')  # pictures arrive as with the default, PNG, and sooner
-    servers = {n: TimedServer(checkpoint=checkpoint, gate=n, reuse=reuse) for n in gate}
-    first = next(iter(servers.values()))
-    world = LiveLibero(first.chunk_size, suite=SUITE, seed=0, **first.get_observation_params())
-    for one, name, ms in wanted:
-        if (one, name, ms) in done:
-            continue
+    todo = [each for each in wanted if each not in done]
+    if todo:
+        servers = {n: TimedServer(checkpoint=checkpoint, gate=n, reuse=reuse) for n in gate}
+        first = next(iter(servers.values()))
+        params = first.get_observation_params()
+        world = LiveLibero(first.chunk_size, suite=SUITE, seed=0, **params)
+    for one, name, ms in todo:
         with serve_background(servers[name]) as handle:
             episode = anyio.run(_episode, handle.url, servers[name], world, one, 1e-3 * ms)
-        episode = {'seed': one, 'gate': name, 'dense_ms': ms, **episode}
+        commit = measured['versions'].get('commit')
+        episode = {'seed': one, 'gate': name, 'dense_ms': ms, **episode, 'commit': commit}
         have.append(episode)
         with path.open('a', encoding='utf-8') as file:
             file.write(json.dumps(episode) + '\n')
         print(*(f'{k} {episode[k]}' for k in SHOWN), sep=', ', flush=True)
-    asked = set(wanted)
-    figures = summarize([e for e in have if (e['seed'], e['gate'], e['dense_ms']) in asked], gate)
+    figures = summarize(have, gate)
     figures |= {
         'checkpoint': checkpoint,
         'reuse_asked': reuse,
@@ -295,13 +296,26 @@ async def _episode(
 
 
 def summarize(episodes: list[dict[str, Any]], gates: tuple[str, ...]) -> dict[str, Any]:
-    """Return the figures of each gate and time, and what gates differ by from the first."""
+    """
+    Return the figures of each gate and time, and what gates differ by from the first.
+
+    Seeds that not all gates have run yet are left out.
+    """
     rows = []
     for ms in sorted({e['dense_ms'] for e in episodes}):
+        ran = [
+            {e['seed'] for e in episodes if (e['gate'], e['dense_ms']) == (g, ms)} for g in gates
+        ]
+        seeds = set.intersection(*ran)
+        if not seeds:
+            continue
         base: list[bool] = []
         for gate in gates:
-            found = [e for e in episodes if (e['gate'], e['dense_ms']) == (gate, ms)]
-            found.sort(key=lambda e: e['seed'])
+            found = sorted(
+                (e for e in episodes if (e['gate'], e['dense_ms']) == (gate, ms)),
+                key=lambda e: e['seed'],
+            )
+            found = [e for e in found if e['seed'] in seeds]
             row = {'dense_ms': ms, 'gate': gate, **_row(found)}
             solved = [e['success'] for e in found]
             if base:
@@ -310,7 +324,8 @@ def summarize(episodes: list[dict[str, Any]], gates: tuple[str, ...]) -> dict[st
                 row['mcnemar'] = list(mcnemar(solved, base))
             base = base or solved
             rows.append(row)
-    return {'ok': True, 'rows': rows, 'per_episode': episodes}
+    each = [{k: v for k, v in e.items() if not isinstance(v, list)} for e in episodes]
+    return {'ok': True, 'rows': rows, 'per_episode': each}
 
 
 def _row(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -85,7 +85,9 @@ def test_pictures_state_and_instruction_travel_unchanged(remote, server):
     assert 0 < request[KEY]['deadline_ms'] <= 1e3 * TIMEOUT
     np.testing.assert_array_equal(chunk.actions, np.tile(ACTION, (8, 1)))
     chunk.actions[0] = 0  # its own
-    assert report.step == 0 and report.reuse == 0.5 and report.ages.max() == 1
+    _, second = remote.act(seen)
+    assert (report.step, report.reuse, report.ages.max()) == (0, 0.0, 0)
+    assert (second.step, second.reuse, second.ages.max()) == (1, 0.5, 1)
     assert set(report.latency_ms) == {'total', 'wire'}
 
 
@@ -138,7 +140,7 @@ def test_an_answer_that_is_none_is_an_error_of_one_line(
     begin = time.monotonic()
     with pytest.raises(error, match=words) as caught:
         remote.act(observation())
-    assert time.monotonic() - begin < TIMEOUT
+    assert time.monotonic() - begin < TIMEOUT + 1.0  # a busy machine may be late
     assert getattr(caught.value, 'stop_cause', None) == cause
     assert '\n' not in str(caught.value)
     server.fault = ''

@@ -5,7 +5,6 @@
 import http.server
 import os
 import signal
-import socket
 import threading
 import time
 import warnings
@@ -14,7 +13,8 @@ from certificates import make_certificate
 from fake_policy_server import FakePolicyServer
 from fake_policy_server import server_tls
 import numpy as np
-from paths import ROOT
+from policy_servers import FAKE
+from policy_servers import free_port
 import pytest
 from silent_proxy import SilentProxy
 from test_client import connected_again
@@ -24,7 +24,6 @@ from vla_cache_ros.serving.client.errors import RemoteError
 from vla_cache_ros.serving.client.policy import RemotePolicy
 from vla_cache_ros.types import Observation
 
-PROGRAM = str(ROOT / 'test' / 'support' / 'fake_policy_server.py')
 TIMEOUT = 0.25  # s
 SLACK = 1.0  # s; a busy machine may be late
 
@@ -52,15 +51,9 @@ def server():
         yield server
 
 
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def process(start, port):
     """Return a server as a process that listens."""
-    server = start(PROGRAM, str(port), '/no/fault')
+    server = start(FAKE, str(port), '/no/fault')
     assert server.stdout.readline() == 'ready\n'
     return server
 

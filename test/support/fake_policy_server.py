@@ -108,9 +108,10 @@ class FakePolicyServer:
     def _spoil(self, connection, reply):
         """Answer wrongly."""
         fault, ours = self.fault, reply[KEY]
+        fault, _, seconds = fault.partition(' ')
         frame = pack(reply)
         if fault in ('slow', 'late'):
-            time.sleep(LATE)
+            time.sleep(float(seconds or LATE))
         elif fault == 'silent':
             return
         elif fault == 'garbage':
@@ -140,10 +141,10 @@ class FakePolicyServer:
 
 
 def report(step):
-    """Return the report of a step on two cameras."""
-    active = np.arange(512) % 2 == 0
+    """Return the report of a step on two cameras, the first of an episode in full."""
+    active = (np.arange(512) % 2 == 0) | (step == 0)
     ages = np.where(active, 0, 1)
-    return StepReport(step, 'motion', 0.5, active, ages, '', {'total': 1.0})
+    return StepReport(step, 'motion', 0.5 * (step > 0), active, ages, '', {'total': 1.0})
 
 
 def with_socket(connection, what):

@@ -23,6 +23,16 @@ class SilentProxy:
         """Remember where to; `port` is where it listens itself once it does."""
         self.target, self.port, self.forwards = port, 0, True
         self._ended = threading.Event()
+        self._pairs = {}
+
+    def drop(self):
+        """Forward no more, and end all connections."""
+        self.forwards = False
+        for one in list(self._pairs):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     @contextmanager
     def listening(self):
@@ -38,7 +48,7 @@ class SilentProxy:
                 thread.join()
 
     def _run(self, listener):
-        pairs = {}
+        pairs = self._pairs
         with selectors.DefaultSelector() as ready:
             ready.register(listener, selectors.EVENT_READ)
             while not self._ended.is_set():

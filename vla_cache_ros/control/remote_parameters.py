@@ -63,6 +63,6 @@ class RemoteParameters(Parameters):
                 default = list(one.default) if isinstance(one.default, tuple) else one.default
                 return (
                     f'{one.name}: expected {default!r}, its default, with policy_url, got '
-                    f'{value!r}; it is an option of vla-cache serve'
+                    f'{value!r}; the server says it'
                 )
         return ''

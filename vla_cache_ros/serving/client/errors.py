@@ -19,6 +19,7 @@ BAD_ANSWER = 'bad_answer'  # one that cannot be read, or of another shape
 RECONNECTED = 'reconnected'  # another session, which knows nothing of the episode
 FAILED = 'inference_failed'  # the server's own words
 _NO_TOKEN = (401, 403)  # of HTTP
+_TURNED_AWAY = (1008, 1013)  # of closing frames: a limit was passed; there is no room now
 
 
 class RemoteError(RuntimeError):
@@ -44,6 +45,8 @@ def connection_error(url: str, error: Exception) -> RemoteError:
     if isinstance(error, TimeoutError):
         cause = SILENT
     elif isinstance(error, ssl.SSLCertVerificationError | WireError | InvalidStatus):
+        cause = REFUSED
+    elif isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.code in _TURNED_AWAY:
         cause = REFUSED
     return RemoteError(cause, f'{url}: {words(error)}')
 

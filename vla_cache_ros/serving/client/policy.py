@@ -234,8 +234,11 @@ class RemotePolicy:
         with nothing. Raises InputError for an unknown cause.
         """
         generation = self._link.generation
-        if self._forget('reset', cause):
-            self._generation = generation
+        if not self._forget('reset', cause):
+            return
+        if generation != self._generation and self.gate.reuse != self._metadata.reuse:
+            self.ask(self.gate.reuse)  # the new session does not know
+        self._generation = generation
 
     def invalidate(self, cause: str) -> None:
         """Forget what is cached within the episode; where that cannot be said, as `reset`."""
@@ -290,7 +293,12 @@ class RemotePolicy:
             )
         # just before inference_timeout, so that the stop has the name of what is wrong
         timeout = self.timeout - min(0.02, self.timeout / 10)
-        ours = {'call': call, 'delay': int(delay), 'deadline_ms': 1e3 * timeout, **more}
+        ours = {
+            'call': call,
+            'delay': min(int(delay), self.chunk),
+            'deadline_ms': 1e3 * timeout,
+            **more,
+        }
         if rest is not None and len(rest):
             ours['rest'] = np.asarray(rest, np.float64)
         message = to_request(observation, self._metadata.cameras) | {KEY: ours}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SHARD = 250  # frames
 EPISODES = 100_000  # of a bag at most: the next bag's numbers begin there
+_SETTING = ('offsets: ', 'info.json: ')  # notes of what is used in place of what was said
 DONE = 'recorded.json'  # its presence says that a folder of shards is complete
 
 
@@ -104,6 +105,7 @@ def _line(path: Path, facts: Mapping[str, Any]) -> str:
     if facts['damage']:
         text += f'; DAMAGED, the readable part is used: {facts["damage"]}'
     text += ''.join(f'; {note}' for note in colour_notes(facts['notes']))
+    text += ''.join(f'; {note}' for note in facts['notes'] if note.startswith(_SETTING))
     text += f'; {facts["compression"]}' if facts['compression'] else ''
     if not facts['frames'] and facts['notes']:
         note, times = max(facts['notes'].items(), key=lambda item: item[1])
