@@ -38,7 +38,7 @@ PYTHON12 ?= python3.12
 LEROBOT  ?= .venv-lerobot
 
 # `make gpu` runs in an environment that has torch for the GPU, not in $(VENV)
-.PHONY: demo gpu soak kill overrun takeover overlay churn serve-overhead test test-all test-libero test-simpler test-lerobot test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
+.PHONY: demo gpu fleet soak kill overrun takeover overlay churn serve-overhead test test-all test-libero test-simpler test-lerobot test-vla-eval vla-eval-live properties coverage mutation fuzz lint format clean
 
 demo: $(VENV)/.ros  ## drive the simulated arm over ROS 2, dense and cached
 	$(BIN)/vla-cache demo $(ARGS)
@@ -66,6 +66,9 @@ churn: $(VENV)/.test  ## thousands of clients of a server, good and bad: does it
 
 serve-overhead: $(VENV)/.test  ## what a server adds to a step over the loopback, minutes
 	PYTHONPATH=test/support $(BIN)/python test/endurance/serve_overhead.py --out serve_out $(ARGS)
+
+fleet: $(VENV)/.test  ## bags here and on two Ray nodes, one killed; what ten thousand take, minutes
+	$(BIN)/python test/endurance/fleet.py --out fleet_out $(ARGS)
 
 test: lint  ## style, then every test but the slow ones, on WORKERS processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m 'not slow'

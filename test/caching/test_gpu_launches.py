@@ -11,6 +11,8 @@ import pytest
 import torch
 from vla_cache_ros.caching.plans import full_plan
 from vla_cache_ros.caching.recording.recorded import RecordedEngine
+from vla_cache_ros.caching.rooms import Rooms
+from vla_cache_ros.caching.work import together
 from vla_cache_ros.types import StepPlan
 from vla_cache_ros.vla.shapes import shape_images
 from vla_cache_ros.vla.shapes import SHAPES
@@ -96,3 +98,46 @@ def test_a_step_copies_three_times_and_launches_graphs_alone(name, no_clock, mon
     assert not counts.waits
     assert counts.inside > 500
     assert set(engine.recorder.names) >= {'look', 'head'}
+
+
+@pytest.mark.parametrize('name', ['openvla-oft-7b', 'openvla-7b', 'pi05'])
+def test_steps_of_three_sessions_copy_and_launch_as_those_of_one(name, no_clock, monkeypatch):
+    config, prompt = SHAPES[name], [1, *range(100, 135)]
+    pictures = np.zeros((config.cameras, 224, 224, 3), dtype=np.uint8)
+    proprio = np.zeros(config.proprio_dim, np.float32) if config.proprio_dim else None
+    images = shape_images(config)
+    pixels = values = images.see(pictures)
+    noise = None
+    assert config.flow or len(images.levels) == 6  # made here, see above
+    if config.flow:
+        values = images.normalize(pixels, pictures).numpy()
+        noise = torch.zeros(config.chunk, config.flow.action_size)
+    counts, copies = Counts(), Copies()
+    with fake_gpu(), copies:
+        model = fake_model(config)
+        if noise is not None:
+            monkeypatch.setattr(model.action_head, 'noise', lambda seed, step: noise)
+        rooms, recorder = Rooms(3), Rehearsal(counts)
+        engines = [
+            RecordedEngine(
+                model, recorder=recorder, images=images, rooms=rooms, place=rooms.take()
+            )
+            for _ in range(3)
+        ]
+        tokens = engines[0].layout.visual_tokens
+
+        def step(engine, plan):
+            features = yield from engine.looks(values)
+            given = pixels, values, prompt, proprio, plan
+            return (yield from engine.steps(*given, features=features))
+
+        engines[0]._batch(3).out.host['out'][:] = 1
+        together([step(engine, full_plan(tokens, 'first_step')) for engine in engines])
+        copies.found.clear()
+        with counts:
+            plan = StepPlan(np.arange(tokens) % 3 == 0)
+            results = together([step(engine, plan) for engine in engines])
+    passes = results[0].passes
+    assert copies.found == {'cpu to cuda': 2 + passes, 'cuda to cpu': 1 + passes}
+    assert counts.outside == 0, counts.names
+    assert not counts.waits

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'support'))
 import bag_samples  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
+from small_cluster import power_off  # noqa: E402
 from small_cluster import small_cluster  # noqa: E402
 import torch  # noqa: E402
 from untimed import untimed  # noqa: E402
@@ -119,11 +120,7 @@ class Watched:
         for count, outcome in enumerate(self._runner.run(job, tasks), 1):
             if self._node is not None and self.killed_after is None and count >= self._after:
                 self.killed_after = count
-                threading.Thread(
-                    target=self._cluster.remove_node,
-                    args=(self._node,),
-                    kwargs={'allow_graceful': False},
-                ).start()
+                threading.Thread(target=power_off, args=(self._cluster, self._node)).start()
             yield outcome
 
 

@@ -83,7 +83,9 @@ def test_the_plain_loop_does_what_is_counted(vla):
 @pytest.mark.parametrize('capture', [False, True])
 def test_the_engine_does_what_is_counted(vla, gate, capture):
     variant = Variant(gate, None if gate == 'dense' else 0.4, capture, GREEDY)
-    policy = Policy(vla, make_gate(gate, variant.reuse, layers=4), None, capture, GREEDY)
+    policy = Policy(
+        vla, make_gate(gate, variant.reuse, layers=4), capture=capture, decoding=GREEDY
+    )
     check(variant, policy, vla, steps=3)
 
 

@@ -114,7 +114,7 @@ def test_seeds_are_claimed_while_they_are_out(tmp_path, checkpoint):
         def run(self, job, tasks):
             blocks = list(tasks)  # all handed out at once
             probe.put([block.seed for block in blocks])
-            assert held.get(timeout=60) == [False] * 4
+            assert held.get(timeout=300) == [False] * 4
             yield from super().run(job, blocks)
 
     context = multiprocessing.get_context('spawn')
@@ -130,7 +130,7 @@ def test_seeds_are_claimed_while_they_are_out(tmp_path, checkpoint):
 def _try_claims(path, seeds, held):
     """Say which seeds another process could claim."""
     found = []
-    wanted = seeds.get(timeout=60)
+    wanted = seeds.get(timeout=300)
     folder = ComparisonFolder(path)
     for seed in wanted:
         with folder.claim(seed) as mine:

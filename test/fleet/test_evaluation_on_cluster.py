@@ -11,6 +11,7 @@ from bag_samples import recording
 from bag_samples import write_bag
 from poisoned import PoisonedTask
 import pytest
+from small_cluster import power_off
 from small_cluster import small_cluster
 from tiny_model import write_checkpoint
 from untimed import untimed
@@ -67,9 +68,7 @@ def test_a_report_equals_the_local_one_though_a_node_is_killed(bags, checkpoint,
     tasks = [task(path) for path in bags]
     local = evaluate(tasks, checkpoint, tmp_path / 'local', LocalProcesses(1))
     extra = nodes.add_node(num_cpus=1)
-    kill = threading.Thread(
-        target=nodes.remove_node, args=(extra,), kwargs={'allow_graceful': False}
-    )
+    kill = threading.Thread(target=power_off, args=(nodes, extra))
 
     class Watched:
         """Kill the third node once three processes have given a result."""

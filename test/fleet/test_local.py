@@ -10,6 +10,7 @@ from fleet_jobs import counting
 import pytest
 from vla_cache_ros.cli.fleet import cluster
 from vla_cache_ros.cli.main import main
+from vla_cache_ros.fleet.cluster import _unlike
 from vla_cache_ros.fleet.joining import joined
 from vla_cache_ros.fleet.local import LocalProcesses
 from vla_cache_ros.fleet.worker import differences
@@ -34,6 +35,28 @@ def test_differences_name_what_differs_and_both_values():
         'expected torch 2.6 as where the command was started, got 2.7'
     )
     assert 'Python 3.11.7 as where the command was started, got None' in differences(wanted, {})
+
+
+class Unimportable(Exception):
+    """Look like what Ray tells of a worker without this package."""
+
+    ip = '10.0.0.2'
+
+    def __str__(self):
+        return (
+            'ray::work() (pid=7, ip=10.0.0.2)\nRuntimeError: The remote function failed to import '
+            "on the worker.\n\nTraceback ...\nModuleNotFoundError: No module named 'vla_cache_ros'"
+        )
+
+
+def test_a_node_without_this_package_is_refused_by_name():
+    with pytest.raises(ValueError) as error:
+        _unlike(Unimportable())
+    assert str(error.value) == (
+        'node 10.0.0.2: expected vla_cache_ros as where the command was started, got '
+        "ModuleNotFoundError: No module named 'vla_cache_ros'; install it in the environment "
+        'that runs `ray start` there'
+    )
 
 
 @pytest.mark.parametrize('address', ['cluster', 'ray://here:10001', 'here:port', ':6379', 'a:0'])

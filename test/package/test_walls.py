@@ -55,6 +55,8 @@ WALLS = {
         (ALL - TABLES) - {'imageio_ffmpeg'},
     ),
     'fleet': (('types', 'settings'), ALL - FLEET),
+    'fleet.jobs': ((), ALL),  # what is imported without a cluster does not bring Ray
+    'fleet.local': (('fleet.jobs',), ALL),
     'serving': (
         ('types', 'settings', 'action_distance', 'vla.files.errors', 'vla.checkpoint',
          'caching.gates', 'policy', 'batching', 'control'),

@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Print the rows of docs/bring-up.md's table of faults from what test_faults.py wrote."""
+"""Print rows of docs/bring-up.md's tables of faults from what the tests of them wrote."""
 
 import json
 from pathlib import Path
@@ -21,5 +21,13 @@ def rows(faults):
         yield f'| {fault} | `{cause}` | {" | ".join(cells)} |'
 
 
+def remote_rows(faults):
+    """Yield a row for each fault of a server, in order: cause, ms to the stop, s to go on."""
+    for one in faults:
+        times = f'{round(one["stop_ms"])} ms | {one["again_s"]:.1f} s'
+        yield f'| {one["fault"]} | `{one["cause"]}` | {times} |'
+
+
 if __name__ == '__main__':
-    print('\n'.join(rows(json.loads(Path(sys.argv[1]).read_text(encoding='utf-8'))['faults'])))
+    found = json.loads(Path(sys.argv[1]).read_text(encoding='utf-8'))['faults']
+    print('\n'.join((remote_rows if 'again_s' in found[0] else rows)(found)))

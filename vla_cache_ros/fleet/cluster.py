@@ -69,7 +69,7 @@ class RayCluster:
     def status(self) -> str:
         """Return how many nodes there are, and how many tasks had to run again."""
         again = f', {self._retried} run again' if self._retried else ''
-        return f'{self._nodes} nodes{again}'
+        return f'{self._nodes} node{"" if self._nodes == 1 else "s"}{again}'
 
     def describe(self) -> str:
         """Return what the cluster has, in words."""
