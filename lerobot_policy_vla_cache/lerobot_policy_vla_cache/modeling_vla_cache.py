@@ -10,6 +10,7 @@ data sets.
 from collections import deque
 from pathlib import Path
 from typing import Any
+import weakref
 
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies.pretrained import PreTrainedPolicy
@@ -38,8 +39,18 @@ class VLACachePolicy(PreTrainedPolicy):
         """
         super().__init__(config)
         self._sessions = [self._open(None)]
-        self._cameras = self._order(self._sessions[0])
+        # a server has room for so many: they are given back with the policy
+        self._closing = weakref.finalize(self, _close, self._sessions, bool(config.url))
+        try:
+            self._cameras = self._order(self._sessions[0])
+        except ValueError:
+            self.close()
+            raise
         self.reset()
+
+    def close(self) -> None:
+        """Leave the server; the policy is of no use from then on."""
+        self._closing()
 
     @classmethod
     def from_pretrained(
@@ -146,6 +157,11 @@ class VLACachePolicy(PreTrainedPolicy):
             state = batch[OBS_STATE][row].detach().cpu().numpy().astype(np.float32)
         task = batch['task']
         return Observation(tuple(images), task if isinstance(task, str) else task[row], state)
+
+
+def _close(sessions: list[Any], remote: bool) -> None:
+    for session in sessions if remote else ():
+        session.close()
 
 
 def _full(name: str) -> str:

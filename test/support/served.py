@@ -214,14 +214,14 @@ class Socket:
             self.socket = stack.enter_context(
                 connect(url, compression=None, max_size=None, **options)
             )
-            self.metadata = unpack(self.socket.recv(10))
+            self.metadata = unpack(self.socket.recv(60))
             self._stack = stack.pop_all()
 
     def send(self, message):
         """Send a message, bytes or text as they are."""
         self.socket.send(pack(message) if isinstance(message, dict) else message)
 
-    def take(self, timeout=10):
+    def take(self, timeout=60):
         """Return the next answer."""
         frame = self.socket.recv(timeout)
         return frame if isinstance(frame, str) else unpack(frame)
