@@ -31,7 +31,9 @@ from vla_cache_ros.control.vla_parameters import VLAParameters
 import yaml
 
 PACKAGE = 'vla_cache_ros'
-POLICY_PARAMETERS = ('model_path', 'unnorm_key', 'gate', 'reuse', 'device', 'dry_run')
+POLICY_PARAMETERS = (
+    'model_path', 'policy_url', 'unnorm_key', 'gate', 'reuse', 'device', 'dry_run',
+)  # fmt: skip
 # Argument -> the name that it replaces. A remapped image takes its compressed form with it.
 TOPICS = {
     'image_topic': 'image_raw',
