@@ -8,11 +8,11 @@ import weakref
 
 from fake_policy import FakePolicy
 import pytest
+from vla_cache_ros.control.inference import dummy_observation
 from vla_cache_ros.control.vla_parameters import VLAParameters
 from vla_cache_ros.control.worker import QuietMemory
 from vla_cache_ros.control.worker import Rest
 from vla_cache_ros.control.worker import Worker
-from vla_cache_ros.ros.loading import dummy_observation
 
 
 class Knot:

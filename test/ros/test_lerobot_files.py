@@ -8,8 +8,8 @@ import numpy as np
 from paths import ROOT
 import pytest
 from ros_graph import Graph
+from vla_cache_ros.control.inference import dummy_observation
 from vla_cache_ros.control.vla_parameters import VLAParameters
-from vla_cache_ros.ros.loading import dummy_observation
 from vla_cache_ros.ros.loading import load_policy
 from vla_cache_ros.ros.loading import warm_up
 from vla_cache_ros.ros.vla_node import VLANode

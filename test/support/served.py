@@ -131,6 +131,10 @@ def fake_scheduler(metrics, policy=None, **options):
     options = {'quiet': False, 'together': policy.together, 'request': fake_request} | options
     scheduler = Scheduler(lambda: policy, metrics, **options)
     scheduler.start()
+    # of what it warmed up on
+    policy.observations.clear()
+    policy.left.clear()
+    policy.began.clear()
     return scheduler
 
 

@@ -12,6 +12,7 @@ import time
 import traceback
 from typing import Any
 
+import numpy as np
 from vla_cache_ros.control.chunking import Leftover
 from vla_cache_ros.control.chunking import NOTHING
 from vla_cache_ros.control.motion.limits import Command
@@ -109,3 +110,14 @@ def infer(
         trace = traceback.format_exc() if cause == 'inference_failed' and not told else ''
         cause = told or cause
         return Outcome(epoch, frames, now, cause=cause, error=f'{error}\n{trace}'.strip())
+
+
+def dummy_observation(policy: Any) -> Observation:  # noqa: ANN401
+    """Return noise that the policy takes for an observation."""
+    noise = np.random.default_rng(0)
+    images = [
+        noise.integers(0, 255, (224, 224, 3), np.uint8, endpoint=True)
+        for _ in range(policy.num_images)
+    ]
+    state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
+    return Observation(tuple(images), 'warm up', state)

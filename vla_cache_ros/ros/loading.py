@@ -9,10 +9,10 @@ Runs on the worker's thread. Knows the policy's outside only.
 from typing import Any
 
 import numpy as np
+from vla_cache_ros.control.inference import dummy_observation
 from vla_cache_ros.control.safety import check_actions
 from vla_cache_ros.control.sensing.robot import state_layout
 from vla_cache_ros.control.vla_parameters import VLAParameters
-from vla_cache_ros.types import Observation
 
 
 def load_policy(parameters: VLAParameters) -> Any:  # noqa: ANN401
@@ -134,14 +134,3 @@ def _check_size(actions: np.ndarray, parameters: VLAParameters) -> None:
         f'output: expected actions of {wanted} numbers for {parameters.output}, {parts}, '
         f'got {found} from this checkpoint; choose the output and arm_joints that suit it'
     )
-
-
-def dummy_observation(policy: Any) -> Observation:  # noqa: ANN401
-    """Return noise that the policy takes for an observation."""
-    noise = np.random.default_rng(0)
-    images = [
-        noise.integers(0, 255, (224, 224, 3), np.uint8, endpoint=True)
-        for _ in range(policy.num_images)
-    ]
-    state = np.zeros(policy.proprio_size, np.float32) if policy.proprio_size else None
-    return Observation(tuple(images), 'warm up', state)

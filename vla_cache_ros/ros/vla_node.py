@@ -26,6 +26,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from std_srvs.srv import Trigger
 from vla_cache_ros.control.controller import Controller
+from vla_cache_ros.control.inference import dummy_observation
 from vla_cache_ros.control.inference import Outcome
 from vla_cache_ros.control.inference import Surroundings
 from vla_cache_ros.control.motion.limits import Command
@@ -44,7 +45,6 @@ from vla_cache_ros.ros.diagnostics import Figures
 from vla_cache_ros.ros.diagnostics import run_info
 from vla_cache_ros.ros.duplicate_node import Twins
 from vla_cache_ros.ros.estop import EmergencyStop
-from vla_cache_ros.ros.loading import dummy_observation
 from vla_cache_ros.ros.loading import follow
 from vla_cache_ros.ros.loading import leave
 from vla_cache_ros.ros.loading import load_policy

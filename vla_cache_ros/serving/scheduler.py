@@ -18,6 +18,7 @@ import threading
 import time
 from typing import Any
 
+from vla_cache_ros.control.inference import dummy_observation
 from vla_cache_ros.control.worker import QuietMemory
 from vla_cache_ros.control.worker import Rest
 from vla_cache_ros.control.worker import Worker
@@ -138,6 +139,8 @@ class Scheduler:
         self._free = [*reversed(more), first]
         for policy in self._free:
             policy.prepare()
+        for _ in range(2):  # in full and cached: the first robot shall not wait for torch
+            first.act(dummy_observation(first))
         self._bytes = first.session_bytes
         self._metrics.session_bytes.set(self._bytes)
         if self._memory is not None:
