@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 from vla_cache_ros.bags.clocks import headers
+from vla_cache_ros.bags.clocks import TOLERATED
 from vla_cache_ros.bags.reader import Bag
 from vla_cache_ros.bags.topics import BagTopics
 from vla_cache_ros.bags.walk import Cadence
@@ -69,9 +70,9 @@ OFFSETS = st.one_of(
 @settings(max_examples=25, deadline=None)
 @given(st.lists(OFFSETS, min_size=4, max_size=4))
 def test_any_steady_offset_gives_the_observations_of_none(seconds):
-    apart = np.diff(sorted(set(seconds)))
-    assume((apart > 0.1).all())  # s; closer ones are taken for one clock and for delays
     offsets = {t: round(s * 1e9) for t, s in zip(SENSORS, seconds, strict=True)}
+    apart = np.diff(sorted(set(offsets.values())))
+    assume((apart > TOLERATED).all())  # closer ones are taken for one clock and for delays
     notes = Counter()
     found = observed(shift(alike(), offsets), notes)
     assert found == observed(alike()) and len(found) == 4

@@ -41,6 +41,9 @@ class Serve(Placed, Gated, Serving):
 
     unnorm_key: str | None = None
     """Data set whose statistics scale state and actions."""
+    threads: Index = 0
+    """Of the model's steps on a CPU; 0: as many as others leave free. One less than there are
+    cores keeps one for the clients."""
     seed: Index = 0
     """Of every session's gate and noise."""
     execute_steps: Count | None = None
@@ -68,4 +71,5 @@ class Serve(Placed, Gated, Serving):
             seed=self.seed,
             images=self.seen.changes(),
             sessions=self.sessions,
+            threads=self.threads,
         )
