@@ -3,6 +3,7 @@
 """A policy that is elsewhere: what is asked, what comes of an answer, what is none."""
 
 from dataclasses import replace
+import errno
 import time
 
 from fake_policy_server import ACTION
@@ -11,6 +12,7 @@ from fake_policy_server import METADATA
 import numpy as np
 import pytest
 from vla_cache_ros.serving.client.errors import RemoteError
+from vla_cache_ros.serving.client.errors import words
 from vla_cache_ros.serving.client.policy import RemotePolicy
 from vla_cache_ros.serving.messages import KEY
 from vla_cache_ros.types import Observation
@@ -263,3 +265,8 @@ def test_memory_does_not_grow_while_there_is_no_server(server, remote):
         errors.append(caught.value)
     assert len({id(error) for error in errors}) == 3  # one error raised anew keeps every raise
     assert errors[0].stop_cause == 'policy_refused'
+
+
+def test_a_socket_that_another_thread_closed_is_a_connection_that_ended():
+    assert words(OSError(errno.EBADF, 'Bad file descriptor')).startswith('the connection ended')
+    assert words(OSError(errno.EPIPE, 'Broken pipe')) == '[Errno 32] Broken pipe'

@@ -40,7 +40,8 @@ class Stillness:
     """
     Follow the pictures of every camera and how far the arm moves under them.
 
-    Where nothing is measured, what is commanded counts as moved.
+    Where nothing is measured, what is commanded counts as moved. A picture that shows the arm's
+    motion later than half of image_timeout may be taken for one that does not show it.
     """
 
     def __init__(self, period: int, joints: bool = False):

@@ -6,6 +6,7 @@ Say in one line why a server gave no answer that can be used, and what a stop fo
 Knows what goes wrong with connections; nothing of what was asked.
 """
 
+import errno
 import ssl
 
 from vla_cache_ros.serving.wire import WireError
@@ -53,8 +54,10 @@ def connection_error(url: str, error: Exception) -> RemoteError:
 
 def words(error: BaseException) -> str:
     """Return what happened to a connection, in words."""
-    if isinstance(error, ConnectionClosed):
-        said = error.rcvd.reason if error.rcvd else ''
+    # a socket that the listening thread found ended is no file any more for who sends
+    gone = isinstance(error, OSError) and error.errno == errno.EBADF
+    if gone or isinstance(error, ConnectionClosed):
+        said = error.rcvd.reason if not gone and error.rcvd else ''
         return f'the connection ended{f" ({said})" if said else ""}; see whether the server runs'
     if isinstance(error, TimeoutError):
         return 'expected a server to answer, none did; see whether it and the network are well'
