@@ -102,3 +102,10 @@ def test_a_request_holds_what_the_robot_perceives():
     assert list(message) == [*METADATA.cameras, 'prompt', 'observation/state']
     assert message['observation/wrist_image'] is pictures[1]
     assert 'observation/state' not in to_request(Observation(pictures, 'go'), METADATA.cameras)
+
+
+def test_metadata_may_leave_out_what_a_gate_cannot_be_asked():
+    message = METADATA.to_message()
+    del message['vla_cache']['reuse'], message['vla_cache']['largest_reuse']
+    found = read_metadata(travelled(message))
+    assert found == replace(METADATA, reuse=None, largest_reuse=None)

@@ -105,11 +105,9 @@ def read_metadata(message: Mapping[str, Any]) -> Metadata:
         )
     values = {}
     for name, (check, expected) in _METADATA.items():
-        if not check(found.get(name)):
-            raise WireError(
-                f'metadata: {name}: expected {expected}, got {describe(found.get(name))}'
-            )
-        value = found[name]
+        value = found.get(name)
+        if not check(value):
+            raise WireError(f'metadata: {name}: expected {expected}, got {describe(value)}')
         values[name] = tuple(value) if isinstance(value, list) else value
     if len(values['camera_names']) not in (0, len(values['cameras'])):
         raise WireError('metadata: camera_names: expected none, or one for each camera')
