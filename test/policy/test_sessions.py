@@ -44,13 +44,16 @@ def sessions(folder, gate='random', **options):
     return [policy, *(policy.session(seed) for seed in range(1, COUNT))]
 
 
+def lone(folder, gate):
+    return [
+        Policy.from_pretrained(str(folder), gate, reuse=0.6, seed=seed) for seed in range(COUNT)
+    ]
+
+
 @pytest.mark.parametrize('recorder', [None, Direct()], ids=['plain', 'recorded'])
 def test_each_session_does_what_a_policy_of_its_seed_does(folder, recorder):
     shared = sessions(folder, recorder=recorder)
-    solo = [
-        Policy.from_pretrained(str(folder), 'random', reuse=0.6, seed=seed)
-        for seed in range(COUNT)
-    ]
+    solo = lone(folder, 'random')
     for step in range(5):
         requests = [Request(one, observe(one, i, step)) for i, one in enumerate(shared)]
         for i, (chunk, report) in enumerate(act_together(requests)):
@@ -64,10 +67,7 @@ def test_each_session_does_what_a_policy_of_its_seed_does(folder, recorder):
 
 def test_rows_that_shrink_and_probes_are_each_ones_too(folder):
     shared = sessions(folder, 'vla-cache')
-    solo = [
-        Policy.from_pretrained(str(folder), 'vla-cache', reuse=0.6, seed=seed)
-        for seed in range(COUNT)
-    ]
+    solo = lone(folder, 'vla-cache')
     for step in range(4):
         requests = [Request(one, observe(one, i, step)) for i, one in enumerate(shared)]
         for i, (chunk, report) in enumerate(act_together(requests)):

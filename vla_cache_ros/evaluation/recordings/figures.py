@@ -26,18 +26,12 @@ PARITY = 1e-5  # largest difference that the same frames, weights and arithmetic
 def gate_figures(name: str, steps: Sequence[Step]) -> dict[str, Any]:
     """Return the figures of one gate over steps of one or several bags."""
     found = [step.gates[name] for step in steps]
-    off = np.concatenate([d.absolute for d in found])  # [actions, A]
+    actions = sum(len(d.absolute) for d in found)
     cached = [item.reuse for item in found if not item.refresh]
     return {
         'name': name,
-        'action_error': {
-            name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
-            for name, column in zip(found[0].dimensions, off.T, strict=True)
-        },
-        'action_error_normalized': _spread([d.normalized for d in found]),
-        'displacement_mm': _spread([d.millimetres for d in found]),
-        'displacement_degrees': _spread([d.degrees for d in found]),
-        'gripper_flips': _flips(found, len(off)),
+        **_apart(found[0].dimensions, found),
+        'gripper_flips': _flips(found, actions),
         'reuse_mean': float(np.mean([item.reuse for item in found])),
         'reuse_mean_cached': float(np.mean(cached)) if cached else None,
         'age_mean': float(np.mean([item.age_mean for item in found])),
@@ -185,16 +179,9 @@ def recorded_figures(found: Sequence[GateStep]) -> dict[str, Any] | None:
     recorded = [item.recorded for item in found if item.recorded is not None]
     if not recorded:
         return None
-    off = np.concatenate([item.absolute for item in recorded])  # [actions, A]
     return {
         'observations': len(recorded),
-        'action_error': {
-            name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
-            for name, column in zip(found[0].dimensions, off.T, strict=True)
-        },
-        'action_error_normalized': _spread([item.normalized for item in recorded]),
-        'displacement_mm': _spread([item.millimetres for item in recorded]),
-        'displacement_degrees': _spread([item.degrees for item in recorded]),
+        **_apart(found[0].dimensions, recorded),
     }
 
 
@@ -234,3 +221,17 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
     if values[0] is None:
         return None
     return {'mean': float(np.mean(values)), **percentiles(values), 'max': max(values)}
+
+
+def _apart(dimensions: Sequence[str], found: Sequence[Any]) -> dict[str, Any]:
+    """Return how far actions are from those that they are compared with, by dimension and all."""
+    off = np.concatenate([one.absolute for one in found])  # [actions, A]
+    return {
+        'action_error': {
+            name: {'mean': float(column.mean()), 'p95': percentiles(column)['p95']}
+            for name, column in zip(dimensions, off.T, strict=True)
+        },
+        'action_error_normalized': _spread([one.normalized for one in found]),
+        'displacement_mm': _spread([one.millimetres for one in found]),
+        'displacement_degrees': _spread([one.degrees for one in found]),
+    }
