@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """LIBERO's forty tasks in the real simulator, where the extra `libero` is installed."""
 
+from contextlib import nullcontext
 from importlib.util import find_spec
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from tiny_model import write_checkpoint
 from vla_cache_ros.environments import make_environment
 from vla_cache_ros.environments import Setup
+from vla_cache_ros.environments.libero_stepping import each_state_once
 from vla_cache_ros.extras import missing
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
@@ -88,6 +90,29 @@ def test_images_rendered_now_and_then_are_those_of_every_step():
             env.observe()
     finally:
         env.close()
+
+
+@needs_libero
+def test_stepping_with_each_state_computed_once_is_robosuites_own_bit_for_bit(monkeypatch):
+    env = make_environment('libero_goal', Setup('openvla-oft', 1, 8, 8, ('0',)))
+    random = np.random.default_rng(0)
+    actions = random.uniform(-1, 1, (16, 7)) - [0, 0, 0.5, 0, 0, 0, 0]  # down, into contacts
+    runs = []
+    try:
+        for context in (each_state_once, lambda inner: nullcontext()):
+            monkeypatch.setattr('vla_cache_ros.environments.libero.each_state_once', context)
+            env.reset(0)
+            images = []
+            for number, action in enumerate(actions, 1):
+                env.step(action)
+                if number % 8 == 0:
+                    images.append(env.observe().images[0])
+            data = env.sim_env.env.sim.data._data
+            runs.append((images, data.qpos.copy(), data.qvel.copy(), env.proprio()))
+    finally:
+        env.close()
+    for found, own in zip(*runs, strict=True):
+        np.testing.assert_array_equal(found, own)
 
 
 @needs_libero

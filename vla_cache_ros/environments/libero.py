@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from vla_cache_ros.environments.environment import Actor
 from vla_cache_ros.environments.environment import Setup
+from vla_cache_ros.environments.libero_stepping import each_state_once
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.image_path import ImagePath
 
@@ -185,14 +186,16 @@ class Libero:
         gripper.current_action = np.zeros(gripper.dof)
 
     def _settle(self) -> None:
-        for _ in range(SETTLE_STEPS - 1):
-            self.sim_env.step(STILL)
+        with each_state_once(self.sim_env.env):
+            for _ in range(SETTLE_STEPS - 1):
+                self.sim_env.step(STILL)
         self._step(np.array(STILL), look=True)
 
     def _step(self, sent: np.ndarray, look: bool) -> None:
         self._looking = look
         self._seen.clear()
-        self._last, _, done, _ = self.sim_env.step(sent)
+        with each_state_once(self.sim_env.env):
+            self._last, _, done, _ = self.sim_env.step(sent)
         self._done = bool(done)
 
     def _build(self, task: LiberoTask) -> tuple[Any, np.ndarray]:
