@@ -179,10 +179,16 @@ class Libero:
     def _draw(self, seed: int) -> None:
         self._looking, self._done = False, False
         self.sim_env.seed(seed)
+        inner = self.sim_env.env
+        # what lies on fixtures is placed by where their parts are in a model just built
+        for item in inner.fixtures_dict.values():
+            body = inner.sim.model.body_name2id(item.root_body)
+            inner.sim.model.body_pos[body] = 0.0, 0.0, 0.0
+            inner.sim.model.body_quat[body] = 1.0, 0.0, 0.0, 0.0
         with redirect_stdout(io.StringIO()):
             self.sim_env.reset()
         # a reset without building the model anew leaves the last command in the gripper
-        gripper = self.sim_env.env.robots[0].gripper
+        gripper = inner.robots[0].gripper
         gripper.current_action = np.zeros(gripper.dof)
 
     def _settle(self) -> None:
