@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from recipes.libero import goal
 from recipes.libero import object as object_suite
 from recipes.libero.world import Aims
 from recipes.libero.world import Stage
@@ -20,6 +21,7 @@ from recipes.libero.world import World
 
 STAGES: dict[str, Callable[[str, World], list[Stage]]] = {
     'libero_object': object_suite.stages,
+    'libero_goal': goal.stages,
 }
 HEIGHT = 0.25  # m over the table: where the hand goes when nothing is left to do
 FREE = (0.03, 0.06)  # m between the fingers: it stays below, and rises in full above

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from recipes.libero.world import CLOSED
+from recipes.libero.world import DOWN
 from recipes.libero.world import NOTHING
 from recipes.libero.world import World
 
@@ -124,9 +125,15 @@ def approach(world: World, hold: Hold) -> np.ndarray:
     return world.command(funnel(world.hand, hold.point, off, hold.hover), hold.turn, 1.0)
 
 
-def funnel(at: np.ndarray, point: np.ndarray, off: float, most: float) -> np.ndarray:
-    """Return where to go [3] from `at`, to a point: no lower than `off` allows, `most` above."""
-    goal = point + [0, 0, np.clip(FUNNEL * (off - ALIGNED), 0, most)]
-    below = goal[2] - at[2]
-    goal[:2] = at[:2] + np.clip(2 - below / BESIDE, 0, 1) * (goal - at)[:2]
-    return goal
+def funnel(
+    at: np.ndarray, point: np.ndarray, off: float, most: float, out: np.ndarray = -DOWN
+) -> np.ndarray:
+    """
+    Return where to go [3] from `at`, to a point: no nearer than `off` allows.
+
+    most: m before the point, in the direction `out` [3], where to come to from any side.
+    """
+    goal = point + out * np.clip(FUNNEL * (off - ALIGNED), 0, most)
+    below = (goal - at) @ out
+    aside = goal - at - below * out
+    return at + below * out + np.clip(2 - below / BESIDE, 0, 1) * aside

@@ -19,6 +19,7 @@ ANGLE_UNIT = 0.5  # rad
 GAIN = 1.6  # of the distance per control period: the controller comes a part of the way in one
 MOST = 0.9  # of the input, in any direction
 CLOSED, NOTHING = 0.072, 0.004  # m between the fingers: no longer open; closed on nothing
+DOWN = np.array([0.0, 0.0, -1.0])  # where the fingers point
 SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T  # [8, 3] of a box
 
 
@@ -120,16 +121,31 @@ class World:
         now, wanted = (np.arctan2(y, x) for x, y in (self.closing, closing))
         return float((wanted - now + np.pi / 2) % np.pi - np.pi / 2)
 
-    def command(self, goal: np.ndarray, turn: float, gripper: float) -> np.ndarray:
+    def tilted(self, pointing: np.ndarray = DOWN) -> float:
+        """Return how far the fingers are from pointing in a direction [3], rad."""
+        return float(np.linalg.norm(self._tilt(pointing)))
+
+    def command(
+        self, goal: np.ndarray, turn: float, gripper: float, pointing: np.ndarray = DOWN
+    ) -> np.ndarray:
         """
         Return the action [7] towards a place of the hand.
 
-        goal: [3], m. turn: rad about z that are left. gripper: 1 open, 0 closed.
+        goal: [3], m. turn: rad about z that are left. gripper: 1 open, 0 closed. pointing:
+        direction [3] that the fingers shall point in.
         """
         move = GAIN * (goal - self.hand) / UNIT
         move /= max(1.0, np.abs(move).max() / MOST)
-        yaw = np.clip(GAIN * turn / ANGLE_UNIT, -MOST / 2, MOST / 2)
-        return np.array([*move, 0.0, 0.0, yaw, gripper])
+        rotate = GAIN * (self._tilt(pointing) + [0, 0, turn]) / ANGLE_UNIT
+        rotate /= max(1.0, np.abs(rotate).max() / (MOST / 2))
+        return np.array([*move, *rotate, gripper])
+
+    def _tilt(self, pointing: np.ndarray) -> np.ndarray:
+        """Return the rotation vector [3], rad, that the fingers are from pointing so."""
+        now = self.data.site_xmat[self.robot.eef_site_id].reshape(3, 3)[:, 2]
+        axis = np.cross(now, pointing)
+        sine = np.linalg.norm(axis)
+        return axis * (np.arctan2(sine, now @ pointing) / max(sine, 1e-6))
 
     @lru_cache  # noqa: B019  # a world lives as long as its simulator
     def _geoms(self, name: str) -> np.ndarray:
