@@ -212,7 +212,7 @@ class BaseTrainer:
         predicted = self.model.action_head(slots)  # [B, 8, 7]
         wanted = self.statistics.action.normalize(table['actions'][rows]).astype(np.float32)
         action = (predicted - torch.from_numpy(wanted)).abs().mean()
-        targets = grounding_targets(table, rows, self.domain).gather(tokens)
+        targets = grounding_targets(table, rows).gather(tokens)
         return action, *self.heads.loss(self._middle[:, 1 : keep + 1], slots, targets)
 
     def save(self) -> None:

@@ -23,10 +23,9 @@ class Domain:
     Name a domain's things and tasks.
 
     name: also of its data set's statistics. cameras: of its small model, the primary one first.
-    targets, destinations: kinds of objects, one of the first and perhaps one of the second is
-    named by a task. instructions: of the tasks, in the order of the column `task`. named: for
-    each task the indices of its target and destination in `objects`, -1 without one. origin: m,
-    middle of the work area. image_path: of the cameras' pictures, which shards have behind them.
+    targets, destinations: kinds of objects, of which tasks move the first, mostly to the second.
+    instructions: of the tasks, in the order of the column `task`. origin: m, middle of the work
+    area. image_path: of the cameras' pictures, which shards have behind them.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Domain:
     targets: tuple[str, ...]
     destinations: tuple[str, ...]
     instructions: tuple[str, ...]
-    named: tuple[tuple[int, int], ...]
     origin: tuple[float, float, float]
     image_path: ImagePath = ImagePath()
 
@@ -50,22 +48,12 @@ class Domain:
 
 
 def _tabletop() -> Domain:
-    targets = tuple(f'cube_{color}' for color in CUBE_COLORS)
-    destinations = tuple(f'plate_{color}' for color in PLATE_COLORS)
-    objects = targets + destinations
     return Domain(
         name='tabletop',
         cameras=2,
-        targets=targets,
-        destinations=destinations,
+        targets=tuple(f'cube_{color}' for color in CUBE_COLORS),
+        destinations=tuple(f'plate_{color}' for color in PLATE_COLORS),
         instructions=tuple(task.instruction for task in TASKS.values()),
-        named=tuple(
-            (
-                objects.index(f'cube_{task.cube}'),
-                objects.index(f'plate_{task.plate}') if task.plate else -1,
-            )
-            for task in TASKS.values()
-        ),
         origin=(0.5, 0.0, 0.05),
     )
 
@@ -84,15 +72,71 @@ def _libero_object() -> Domain:
         instructions=tuple(
             f'pick up the {name.replace("_", " ")} and place it in the basket' for name in targets
         ),
-        named=tuple((index, len(targets)) for index in range(len(targets))),
         origin=(0.0, 0.0, 0.05),
         image_path=IMAGE_PATH,
     )
 
 
+def _libero() -> Domain:
+    return Domain(
+        name='libero',
+        cameras=1,
+        targets=(
+            'akita_black_bowl', 'alphabet_soup', 'black_book', 'butter', 'chocolate_pudding',
+            'cream_cheese', 'moka_pot', 'porcelain_mug', 'tomato_sauce', 'white_yellow_mug',
+            'wine_bottle',
+        ),
+        destinations=(
+            'basket', 'desk_caddy', 'flat_stove', 'microwave', 'plate', 'white_cabinet',
+            'wine_rack', 'wooden_cabinet',
+            # in the way
+            'chefmate_8_frypan', 'cookies', 'glazed_rim_porcelain_ramekin', 'ketchup', 'milk',
+            'orange_juice', 'red_coffee_mug',
+        ),
+        instructions=(
+            # LIBERO-Spatial
+            'pick up the black bowl between the plate and the ramekin and place it on the plate',
+            'pick up the black bowl next to the ramekin and place it on the plate',
+            'pick up the black bowl from table center and place it on the plate',
+            'pick up the black bowl on the cookie box and place it on the plate',
+            'pick up the black bowl in the top drawer of the wooden cabinet and place it on the plate',
+            'pick up the black bowl on the ramekin and place it on the plate',
+            'pick up the black bowl next to the cookie box and place it on the plate',
+            'pick up the black bowl on the stove and place it on the plate',
+            'pick up the black bowl next to the plate and place it on the plate',
+            'pick up the black bowl on the wooden cabinet and place it on the plate',
+            # LIBERO-Goal
+            'open the middle drawer of the cabinet',
+            'put the bowl on the stove',
+            'put the wine bottle on top of the cabinet',
+            'open the top drawer and put the bowl inside',
+            'put the bowl on top of the cabinet',
+            'push the plate to the front of the stove',
+            'put the cream cheese in the bowl',
+            'turn on the stove',
+            'put the bowl on the plate',
+            'put the wine bottle on the rack',
+            # LIBERO-10
+            'put both the alphabet soup and the tomato sauce in the basket',
+            'put both the cream cheese box and the butter in the basket',
+            'turn on the stove and put the moka pot on it',
+            'put the black bowl in the bottom drawer of the cabinet and close it',
+            'put the white mug on the left plate and put the yellow and white mug on the right plate',
+            'pick up the book and place it in the back compartment of the caddy',
+            'put the white mug on the plate and put the chocolate pudding to the right of the plate',
+            'put both the alphabet soup and the cream cheese box in the basket',
+            'put both moka pots on the stove',
+            'put the yellow and white mug in the microwave and close it',
+        ),
+        origin=(0.0, 0.0, 0.05),
+        image_path=IMAGE_PATH,
+    )  # fmt: skip
+
+
 TABLETOP = _tabletop()
 LIBERO_OBJECT = _libero_object()
-DOMAINS: Mapping[str, Domain] = {domain.name: domain for domain in (TABLETOP, LIBERO_OBJECT)}
+LIBERO = _libero()  # the other three suites
+DOMAINS: Mapping[str, Domain] = {d.name: d for d in (TABLETOP, LIBERO_OBJECT, LIBERO)}
 
 
 def named_domain(name: str) -> Domain:

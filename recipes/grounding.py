@@ -15,12 +15,8 @@ from torch import nn
 from torch import Tensor
 from torch.nn import functional
 
-from recipes.domains import Domain
-from recipes.patch_targets import MIN_PIXELS
 from recipes.patch_targets import PATCH_PIXELS
 from recipes.patch_targets import SCALE
-
-_FIRST_OBJECT = 2  # class of it, after background and arm
 
 
 @dataclass(frozen=True)
@@ -79,25 +75,12 @@ def _mean_error(predicted: Tensor, wanted: Tensor) -> Tensor:
     return error.sum() / known.sum().clamp(min=1)
 
 
-def grounding_targets(
-    table: dict[str, np.ndarray], rows: np.ndarray, domain: Domain
-) -> GroundingTargets:
-    """Return the targets of some frames, for what their tasks name."""
-    tasks = table['task'][rows]
-    counts = torch.from_numpy(table['shares'][rows]).flatten(1, 2).float()  # [B, V, classes]
-    shares = counts / PATCH_PIXELS
-    batch = torch.arange(len(rows))
-    target, goal_index = torch.from_numpy(np.array(domain.named)[tasks]).unbind(1)
-    named_goal = shares[batch, :, _FIRST_OBJECT + goal_index.clamp(min=0)]
-    named = torch.stack(
-        [shares[batch, :, _FIRST_OBJECT + target], named_goal * (goal_index >= 0)[:, None]], -1
+def grounding_targets(table: dict[str, np.ndarray], rows: np.ndarray) -> GroundingTargets:
+    """Return the targets of some frames, from the columns of `frame_targets`."""
+    gripper = torch.from_numpy(table['proprio'][rows, :3])[:, None]
+    named = torch.from_numpy(table['named'][rows]).flatten(1, 2).float() / PATCH_PIXELS
+    nearby = torch.from_numpy(table['nearby'][rows]).flatten(1, 2)
+    places = torch.from_numpy(table['places'][rows])
+    return GroundingTargets(
+        named, (nearby - gripper) / SCALE, ((places - gripper) / SCALE).flatten(1)
     )
-    gripper = torch.from_numpy(table['proprio'][rows, :3])
-    objects = torch.from_numpy(table['objects'][rows])  # [B, objects, 3]
-    objects = (objects - gripper[:, None]) / SCALE
-    goal = objects[batch, goal_index.clamp(min=0)]
-    goal[goal_index < 0] = torch.nan
-    most, which = counts[..., _FIRST_OBJECT:].max(-1)
-    nearby = objects[batch[:, None], which]
-    nearby[most < MIN_PIXELS] = torch.nan
-    return GroundingTargets(named, nearby, torch.cat([objects[batch, target], goal], 1))

@@ -34,24 +34,45 @@ class PatchHead(nn.Module):
         return output[..., :-3], output[..., -3:]
 
 
+def frame_targets(
+    shares: np.ndarray, positions: np.ndarray, aims: tuple[int, int], points: np.ndarray
+) -> dict[str, np.ndarray]:
+    """
+    Return the columns of one frame that losses are made of.
+
+    shares: uint8 [cams, 256, 2 + things] pixels of the background, the arm and each thing.
+    positions: of the things [things, 3], m. aims: which thing is to be taken and which one is its
+    destination, -1 without one. points: where on them [2, 3], m, NaN without one. Returns named
+    uint8 [cams, 256, 2], pixels of the two; nearby float32 [cams, 256, 3], where the thing is that
+    a patch shows, NaN without one; places float32 [2, 3], the points.
+    """
+    things = shares[..., 2:]  # [cams, 256, things]
+    none = np.zeros(things.shape[:-1], np.uint8)
+    nearby = positions[things.argmax(-1)].astype(np.float32)
+    nearby[things.max(-1) < MIN_PIXELS] = np.nan
+    return {
+        'named': np.stack([things[..., aim] if aim >= 0 else none for aim in aims], -1),
+        'nearby': nearby,
+        'places': points.astype(np.float32),
+    }
+
+
 def patch_positions(
-    shares: Tensor, objects: Tensor, gripper: Tensor, origin: Tensor
+    shares: Tensor, nearby: Tensor, gripper: Tensor, origin: Tensor
 ) -> tuple[Tensor, Tensor]:
     """
-    Return the position target [B, 2, 256, 3] and where it counts [B, 2, 256].
+    Return the position target [B, cams, 256, 3] and where it counts [B, cams, 256].
 
-    shares: float [B, 2, 256, classes] pixels. objects: [B, objects, 3] m. gripper: [B, 3] m. The
-    fixed camera's target is from the origin [3] m, the wrist camera's from the gripper; both
-    scaled.
+    shares: float [B, cams, 256, classes] pixels. nearby: see `frame_targets`. gripper: [B, 3] m,
+    where patches are that show the arm. The fixed camera's target is from the origin [3] m, the
+    wrist camera's from the gripper; both scaled.
     """
-    places = torch.cat([gripper[:, None], objects.nan_to_num()], 1)  # [B, 1 + objects, 3]
-    dominant = shares[..., 1:].argmax(-1)  # [B, 2, 256]
-    batch = torch.arange(len(shares))[:, None, None]
-    target = places[batch, dominant]  # [B, 2, 256, 3]
+    arm = shares[..., 1, None] > shares[..., 2:].amax(-1, keepdim=True)
+    target = torch.where(arm, gripper[:, None, None], nearby)  # [B, cams, 256, 3]
     front = target[:, :1] - origin
     wrist = target[:, 1:] - gripper[:, None, None]
-    counts = shares[..., 1:].amax(-1) >= MIN_PIXELS
-    return torch.cat([front, wrist], 1) / SCALE, counts
+    known = target.isfinite().all(-1) & (shares[..., 1:].amax(-1) >= MIN_PIXELS)
+    return torch.cat([front, wrist], 1).nan_to_num() / SCALE, known
 
 
 def patch_loss(
@@ -66,8 +87,8 @@ def patch_loss(
 def batch_targets(
     table: dict[str, np.ndarray], rows: np.ndarray, domain: Domain
 ) -> tuple[Tensor, ...]:
-    """Return shares [B, 2, 256, classes], position targets and their mask for some frames."""
+    """Return shares [B, cams, 256, classes], position targets and their mask for some frames."""
     shares = torch.from_numpy(table['shares'][rows]).float()
-    objects = torch.from_numpy(table['objects'][rows])
+    nearby = torch.from_numpy(table['nearby'][rows])
     gripper = torch.from_numpy(table['proprio'][rows, :3])
-    return (shares, *patch_positions(shares, objects, gripper, torch.tensor(domain.origin)))
+    return (shares, *patch_positions(shares, nearby, gripper, torch.tensor(domain.origin)))

@@ -24,6 +24,7 @@ from vla_cache_ros.types import Observation
 
 from recipes.domains import TABLETOP
 from recipes.patch_shares import patch_shares
+from recipes.patch_targets import frame_targets
 from recipes.tabletop.expert import expert_action
 from recipes.tabletop.expert import MAX_STEP
 
@@ -94,8 +95,8 @@ def collect(
     Run episodes from seed on, store frames and return the share of episodes that succeeded.
 
     A frame: images uint8 [2, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task int,
-    episode int, instruction, shares uint8 [2, 256, 10], objects float32 [8, 3] (m, base frame;
-    NaN when absent).
+    episode int, instruction, shares uint8 [2, 256, 10] and the columns of `frame_targets`, in the
+    base frame.
     """
     env = Tabletop()
     classes, count = geom_classes(env), len(TABLETOP.classes)
@@ -108,6 +109,9 @@ def collect(
             while steps < env.max_steps and not env.success() and written < frames:
                 observation = env.observe()
                 chunk = expert_chunk(env)
+                shares = np.stack(
+                    [patch_shares(env.render(c, True), classes, count) for c in CAMERAS]
+                )
                 writer.add(
                     images=np.stack(observation.images),
                     proprio=observation.proprio,
@@ -115,10 +119,8 @@ def collect(
                     task=np.int32(TASK_NAMES.index(env.task.name)),
                     episode=np.int32(seed + episode),
                     instruction=np.str_(env.task.instruction),
-                    shares=np.stack(
-                        [patch_shares(env.render(c, True), classes, count) for c in CAMERAS]
-                    ),
-                    objects=_object_positions(env),
+                    shares=shares,
+                    **_targets(env, shares),
                 )
                 written += 1
                 progress.update()
@@ -131,9 +133,9 @@ def collect(
     return successes / max(1, episode)
 
 
-def _object_positions(env: Tabletop) -> np.ndarray:
-    present = {f'cube_{c}' for c in env.scene.cubes} | {f'plate_{p}' for p in env.scene.plates}
-    rows = [
-        env.data.body(n).xpos if n in present else np.full(3, np.nan) for n in TABLETOP.objects
-    ]
-    return np.stack(rows).astype(np.float32)
+def _targets(env: Tabletop, shares: np.ndarray) -> dict[str, np.ndarray]:
+    places = np.stack([env.data.body(name).xpos for name in TABLETOP.objects])
+    names = f'cube_{env.task.cube}', f'plate_{env.task.plate}'
+    aims = tuple(TABLETOP.objects.index(n) if n in TABLETOP.objects else -1 for n in names)
+    points = [places[aim] if aim >= 0 else np.full(3, np.nan) for aim in aims]
+    return frame_targets(shares, places, aims, np.stack(points))

@@ -181,7 +181,7 @@ class TokenTrainer(BaseTrainer):
         loss = smooth_loss(self.model.logits(hidden), ids[:, 0], self.tokens)
         last = torch.tensor([len(prompt) for prompt in prompts]) - 1 + keep
         table = self.first_camera(rows)
-        targets = grounding_targets(table, np.arange(len(rows)), self.domain).gather(tokens)
+        targets = grounding_targets(table, np.arange(len(rows))).gather(tokens)
         attention = visual_attention(*self._naming, last)[..., 1 : keep + 1]
         middle = self._middle[torch.arange(len(rows)), last]
         naming = NAMING * naming_loss(attention, targets.named)
@@ -189,9 +189,8 @@ class TokenTrainer(BaseTrainer):
 
     def first_camera(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the privileged columns of some frames, of the first camera only."""
-        names = ('task', 'proprio', 'objects', 'shares')
-        table = {name: self.frames.table[name][rows] for name in names}
-        return table | {'shares': table['shares'][:, :1]}
+        table = {n: self.frames.table[n][rows] for n in ('proprio', 'places')}
+        return table | {n: self.frames.table[n][rows, :1] for n in ('named', 'nearby')}
 
     def feed(self, wanted: Tensor, following: Tensor) -> Tensor:
         """Return the ids [B, A] that are fed: the wanted ones, the next action's, or jittered."""

@@ -97,7 +97,7 @@ class FlowTrainer(BaseTrainer):
         velocity = flow_loss(self.model, memory, chunks, self.generator)
         slots = self._late[:, keep:].masked_fill(~text[..., None], 0)
         slots = slots.sum(1, keepdim=True) / text.sum(1)[:, None, None]
-        targets = grounding_targets(table, rows, self.domain).gather(tokens)
+        targets = grounding_targets(table, rows).gather(tokens)
         return velocity, *self.heads.loss(self._middle[:, :keep], slots, targets)
 
     def prefix(

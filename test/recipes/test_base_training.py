@@ -52,7 +52,7 @@ def test_a_model_of_two_cameras_can_be_trained_on_with_one(tmp_path):
         columns = dict(table)
     classes = len(LIBERO_OBJECT.classes)
     columns['shares'] = np.zeros((2, 1, PATCHES_PER_IMAGE, classes), np.uint8)
-    columns['objects'] = np.zeros((2, len(LIBERO_OBJECT.objects), 3), np.float32)
+    columns |= {name: columns[name][:, :1] for name in ('named', 'nearby')}
     columns['task'] %= len(LIBERO_OBJECT.instructions)
     np.savez(shards / '0000.npz', **columns)
     images = np.load(shards / '0000.images.npy')

@@ -79,7 +79,7 @@ def test_position_targets_are_relative_to_the_gripper_in_the_wrist_camera(shards
     table = Frames([shards]).table
     rows = np.arange(3)
     shares, targets, counts = batch_targets(table, rows, TABLETOP)
-    places = grounding_targets(table, rows, TABLETOP).places
+    places = grounding_targets(table, rows).places
     for row in rows:
         task = TASKS[list(TASKS)[table['task'][row]]]
         cube = CLASSES.index(f'cube_{task.cube}') - 1
