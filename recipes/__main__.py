@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import sys
 from typing import Annotated
+from typing import Any
 from typing import Literal
 
 import tyro
@@ -25,7 +26,7 @@ Paths = Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
 
 @dataclass(frozen=True)
 class Demos:
-    """Have the scripted expert label frames of the simulated arm, or of LIBERO-Object."""
+    """Have a scripted expert label frames of the simulated arm, or of LIBERO."""
 
     out: Path
     """Folder for the shards."""
@@ -41,16 +42,24 @@ class Demos:
     """What that gate is asked for."""
     env: Env = 'tabletop'
     """What the demonstrations are of."""
+    suite: Literal['libero_object', 'libero_spatial', 'libero_goal', 'libero_10'] | None = None
+    """Suite of LIBERO, where the demonstrations are of one."""
+    tasks: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Name or number of a task of the suite; may be repeated; all if not given; each takes 0.8 GB."""
 
     def __call__(self) -> None:
-        """Collect them; raises ValueError for a gate without a student."""
+        """Collect them; raises ValueError for options that miss their counterpart."""
         import numpy as np
 
-        if self.env == 'tabletop':
+        if (self.env == 'tabletop') != (self.suite is None) or (self.tasks and not self.suite):
+            raise ValueError('--suite and --tasks: expected with --env libero, and only there')
+        given: dict[str, Any] = {}
+        if self.suite is None:
             from recipes.tabletop import demonstrations as source
         else:
-            from recipes.libero_object import demonstrations as source
+            from recipes.libero import demonstrations as source
 
+            given = {'domain': named_domain(self.env), 'suite': self.suite, 'tasks': self.tasks}
         if self.student is None and (self.gate != 'dense' or self.reuse is not None):
             raise ValueError(
                 '--gate and --reuse: expected a --student that acts with it, got none'
@@ -64,7 +73,7 @@ class Demos:
             policy = Policy.from_pretrained(self.student, gate=self.gate, reuse=self.reuse)
             policy.images = policy.images.as_seen()  # the source has walked their path
             actor = source.model_actor(policy, rng)
-        share = source.collect(self.out, self.frames, self.seed, actor)
+        share = source.collect(self.out, self.frames, self.seed, actor, **given)
         print(f'{self.frames} frames in {self.out}; {share:.1%} of the episodes succeeded')
 
 

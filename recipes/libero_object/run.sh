@@ -6,7 +6,7 @@
 set -e
 cd "$(dirname "$0")/../.."
 export OMP_NUM_THREADS=1
-demos="python -m recipes demos --env libero_object --frames 2000"
+demos="python -m recipes demos --env libero_object --suite libero_object --frames 2000"
 two="torchrun --standalone --nproc_per_node 2 -m"
 base="$two recipes base --env libero_object --seed 0 --batch 8 --keep 128"
 

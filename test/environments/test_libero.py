@@ -161,8 +161,8 @@ def test_seeds_go_round_the_tasks_and_end_with_the_published_states():
 def test_the_experts_label_leaves_the_episode_as_it_was():
     from vla_cache_ros.environments.libero import Libero
 
-    from recipes.libero_object.demonstrations import ExpertRollout
-    from recipes.libero_object.demonstrations import snapshot
+    from recipes.libero.demonstrations import ExpertRollout
+    from recipes.libero.demonstrations import snapshot
 
     env = Libero('libero_object', Setup('openvla-oft', 2, 8, 8, ('6',)))
     try:
@@ -183,12 +183,12 @@ def test_the_experts_label_leaves_the_episode_as_it_was():
 def test_the_expert_takes_an_object_without_pressing_on_its_neighbour(task):
     from vla_cache_ros.environments.libero import Libero
 
-    from recipes.libero_object.expert import Expert
+    from recipes.libero.expert import Expert
 
     env = Libero('libero_object', Setup('openvla-oft', 1, 10**6, 8, (task,)))
     try:
         env.draw_state(env.tasks[0], 77_000_000)
-        expert, steps = Expert(env.sim_env), 0
+        expert, steps = Expert(env.sim_env, env.task.name), 0
         while not env.success() and steps < 110:  # pressing on it, it needs 147 or never comes
             env.step(expert.action())
             steps += 1

@@ -1,9 +1,9 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Collect labelled frames of LIBERO-Object, to shards on disk.
+Collect labelled frames of a LIBERO suite, to shards on disk.
 
-As in demonstrations.py: every frame is labelled by rolling the expert out from that very state and
+As on the tabletop, every frame is labelled by rolling the expert out from that very state and
 going back, whoever drives. Initial states are drawn as the published ones were, which evaluations
 keep to themselves. Knows the simulator's privileged state and nothing of how frames are used.
 """
@@ -26,16 +26,15 @@ from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.config import IMAGE_SIZE
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
 
-from recipes.domains import LIBERO_OBJECT
-from recipes.libero_object.expert import Expert
+from recipes.domains import Domain
+from recipes.libero.expert import Expert
 from recipes.patch_shares import patch_shares
+from recipes.patch_targets import frame_targets
 
-SUITE = 'libero_object'
-SEEN = CAMERAS[: LIBERO_OBJECT.cameras]
+CAMERA = CAMERAS[0]
 CHUNK = 8
 NOISE = 0.08  # of the executed actions, in the controller's input of -1 to 1
 HELPED = 0.3  # share of a student's decisions that the expert takes, to come to the later ones
-IN_A_ROW = 4  # episodes of a task
 PUSHED = 0.3  # share of the decisions after which the arm is pushed somewhere
 # observation, the expert's chunk, whether an episode begins -> actions, ages of the visual tokens
 Actor = Callable[[Observation, np.ndarray, bool], tuple[np.ndarray, np.ndarray]]
@@ -46,14 +45,14 @@ class ExpertRollout:
 
     def __init__(self, env: Libero) -> None:
         """Prepare for the present task of the environment."""
-        self._env, self._expert = env, Expert(env.sim_env)
+        self._env, self.expert = env, Expert(env.sim_env, env.task.name)
 
     def chunk(self) -> np.ndarray:
         """Return the expert's next actions [8, 7]."""
         before = snapshot(self._env)
         actions = np.empty((CHUNK, 7))
         for step in range(CHUNK):
-            actions[step] = self._expert.action()
+            actions[step] = self.expert.action()
             self._env.step(actions[step])
         restore(self._env, before)
         return actions
@@ -108,7 +107,7 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
             actions[:, 5] = rng.uniform(-0.3, 0.3)
             if rng.random() < 0.2:
                 actions[:, 6] = rng.integers(2)
-        return actions, np.zeros(len(SEEN) * PATCHES_PER_IMAGE, np.uint8)
+        return actions, np.zeros(PATCHES_PER_IMAGE, np.uint8)
 
     return act
 
@@ -130,41 +129,51 @@ def model_actor(policy: Policy, rng: np.random.Generator) -> Actor:
     return act
 
 
-def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 250) -> float:
+def collect(
+    directory: Path,
+    frames: int,
+    seed: int,
+    actor: Actor,
+    domain: Domain,
+    suite: str,
+    tasks: tuple[str, ...] = (),
+    shard: int = 250,
+) -> float:
     """
-    Run episodes from seed on, over all tasks in turn, and store frames.
+    Run episodes over a suite's tasks in turn, store frames and return the share that succeeded.
 
-    A frame: images uint8 [cams, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task
-    int, episode int, instruction, shares uint8 [cams, 256, classes], objects float32 [objects, 3]
-    (m, world frame; NaN when absent), ages uint8 [cams * 256], frames since the actor's gate had
-    each token computed. Returns the share of episodes that succeeded.
+    A frame: images uint8 [1, 224, 224, 3], proprio float32 [8], actions float32 [8, 7], task int,
+    episode int, instruction, shares uint8 [1, 256, classes], the columns of `frame_targets` in
+    the world frame, and ages uint8 [256], frames since the actor's gate had each token computed.
+
+    directory: of the shards. frames: to write. seed: of the first episode. actor: drives. domain:
+    whose classes and instructions the columns number. tasks: names or numbers within the suite,
+    all if empty; each takes 0.8 GB. shard: frames of one.
     """
     # execute_steps is never reached: frames are looked at by `_look`
-    env = Libero(SUITE, Setup('openvla-oft', len(SEEN), 10**6, 8))
+    env = Libero(suite, Setup('openvla-oft', 1, 10**6, 8, tasks))
     writer = ShardWriter(Path(directory), shard)
     written = episode = successes = 0
     with tqdm(total=frames, unit='frame', mininterval=5) as progress:
         while written < frames:
-            task = env.tasks[episode // IN_A_ROW % len(env.tasks)]
-            if episode % IN_A_ROW == 0:
-                env.close()  # a simulator takes 0.8 GB
+            task = env.tasks[episode % len(env.tasks)]
             env.draw_state(task, seed + episode)
-            expert = ExpertRollout(env)
+            rollout, scene = ExpertRollout(env), Scene(env, domain)
             steps = 0
             while steps < env.max_steps and not env.success() and written < frames:
                 observation = env.observe()
-                chunk = expert.chunk()
+                columns = scene.columns(rollout.expert)
+                chunk = rollout.chunk()
                 actions, ages = actor(observation, chunk, steps == 0)
                 writer.add(
                     images=np.stack(observation.images),
                     proprio=observation.proprio.astype(np.float32),
                     actions=chunk.astype(np.float32),
-                    task=np.int32(env.tasks.index(task)),
+                    task=np.int32(domain.instructions.index(task.language)),
                     episode=np.int32(seed + episode),
                     instruction=np.str_(task.language),
-                    shares=_shares(env),
-                    objects=_positions(env),
                     ages=ages,
+                    **columns,
                 )
                 written += 1
                 progress.update()
@@ -180,41 +189,50 @@ def collect(directory: Path, frames: int, seed: int, actor: Actor, shard: int = 
     return successes / max(1, episode)
 
 
-def _positions(env: Libero) -> np.ndarray:
-    """Return the objects' places float32 [objects, 3], m."""
-    inner = env.sim_env.env
-    places = np.full((len(LIBERO_OBJECT.objects), 3), np.nan, np.float32)
-    for name, item in inner.objects_dict.items():
-        body = inner.sim.model._model.body(item.root_body).id
-        places[LIBERO_OBJECT.objects.index(kind_of(name))] = inner.sim.data._data.xpos[body]
-    return places
+class Scene:
+    """Say what each patch of the picture shows in the present task."""
 
+    def __init__(self, env: Libero, domain: Domain) -> None:
+        """Find the things of the domain's kinds."""
+        inner = env.sim_env.env
+        self._sim, model = inner.sim, inner.sim.model._model
+        names = [*inner.objects_dict, *inner.fixtures_dict]
+        self.things = [name for name in names if kind_of(name) in domain.objects]
+        roots = [inner.get_object(name).root_body for name in self.things]
+        self._bodies = [model.body(root).id for root in roots]
+        self._ids = np.zeros(model.ngeom + 1, np.uint8)  # the last one: no geom
+        for geom in range(model.ngeom):
+            root = model.body(model.body_rootid[model.geom_bodyid[geom]]).name
+            if root.startswith(('robot0', 'gripper0')):
+                self._ids[geom] = 1
+            elif root in roots:
+                self._ids[geom] = 2 + roots.index(root)
+        self._classes = [0, 1, *(domain.classes.index(kind_of(name)) for name in self.things)]
+        self._count = len(domain.classes)
+        size, side = IMAGE_SIZE, IMAGE_PATH.center_crop**0.5
+        inside = (1 - side) / 2 * (size - 1) + np.arange(size) * side  # as center_crop samples
+        self._pick = np.rint((inside + 0.5) * RENDER_SIZE / size - 0.5).astype(int)
 
-def _shares(env: Libero) -> np.ndarray:
-    """Return how many pixels of each patch show each class, uint8 [cams, 256, classes]."""
-    sim = env.sim_env.env.sim
-    model = sim.model._model
-    classes = np.zeros(model.ngeom + 1, np.uint8)  # the last one: no geom
-    for geom in range(model.ngeom):
-        root = model.body(model.body_rootid[model.geom_bodyid[geom]]).name
-        if root.startswith(('robot0', 'gripper0')):
-            classes[geom] = LIBERO_OBJECT.classes.index('arm')
-        elif kind_of(root) in LIBERO_OBJECT.objects:
-            classes[geom] = LIBERO_OBJECT.classes.index(kind_of(root))
-    size, side = IMAGE_SIZE, IMAGE_PATH.center_crop**0.5
-    inside = (1 - side) / 2 * (size - 1) + np.arange(size) * side  # as center_crop samples
-    pick = np.rint((inside + 0.5) * RENDER_SIZE / size - 0.5).astype(int)
-    parts = []
-    for camera in SEEN:
-        ids = sim.render(
-            camera_name=camera, width=RENDER_SIZE, height=RENDER_SIZE, segmentation=True
+    def columns(self, expert: Expert) -> dict[str, np.ndarray]:
+        """Return shares uint8 [1, 256, classes] and `frame_targets` of the present state."""
+        ids = self._sim.render(
+            camera_name=CAMERA, width=RENDER_SIZE, height=RENDER_SIZE, segmentation=True
         )[..., 1]
         # rows come from the bottom as in the observations, which are turned by half a turn
-        turned = ids[::-1, ::-1][pick][:, pick]
-        parts.append(patch_shares(turned, classes, len(LIBERO_OBJECT.classes)))
-    return np.stack(parts)
+        turned = ids[::-1, ::-1][self._pick][:, self._pick]
+        each = patch_shares(turned, self._ids, 2 + len(self.things))[None]  # [1, 256, 2 + things]
+        shares = np.zeros((*each.shape[:2], self._count), np.uint8)
+        for column, kind in enumerate(self._classes):
+            shares[..., kind] += each[..., column]
+        aims = expert.aims()
+        named = tuple(
+            self.things.index(name) if name in self.things else -1
+            for name in (aims.target, aims.destination)
+        )
+        positions = self._sim.data._data.xpos[self._bodies]  # [things, 3]
+        return {'shares': shares} | frame_targets(each, positions, named, aims.points)
 
 
 def kind_of(name: str) -> str:
-    """Return 'milk' for 'milk_1' or 'milk_1_main'."""
-    return name.removesuffix('_main').rsplit('_', 1)[0]
+    """Return 'milk' for 'milk_1'."""
+    return name.rsplit('_', 1)[0]
