@@ -45,7 +45,7 @@ class Demos:
     suite: Literal['libero_object', 'libero_spatial', 'libero_goal', 'libero_10'] | None = None
     """Suite of LIBERO, where the demonstrations are of one."""
     tasks: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Name or number of a task of the suite; may be repeated; all if not given; each takes 0.8 GB."""
+    """Name or number of a task of the suite; may be repeated, all without; each takes 0.8 GB."""
 
     def __call__(self) -> None:
         """Collect them; raises ValueError for options that miss their counterpart."""
@@ -154,7 +154,7 @@ class Base:
     full_every: int | None = None
     """Take all visual tokens at every N-th update."""
     checkpoint: str | None = None
-    """Finished checkpoint to train on, instead of towers."""
+    """Finished checkpoint to train on; with towers, one of another domain to begin with."""
     model: Literal['tabletop', 'tabletop-openvla', 'tabletop-pi'] = 'tabletop'
     """Whose sizes the model has."""
     held: Paths = ()

@@ -27,6 +27,7 @@ from vla_cache_ros.training.loop import Loop
 from vla_cache_ros.training.loop import saved
 from vla_cache_ros.vla.actions import DatasetStatistics
 from vla_cache_ros.vla.checkpoint import load_checkpoint
+from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.config import PATCHES_PER_IMAGE
@@ -71,7 +72,8 @@ class BaseTrainer:
 
         directories: shards of demonstrations.py. The statistics are fixed by the first run, or by
         the checkpoint. start: a finished model of this kind, to train on; only the action loss
-        teaches it then, since no checkpoint has the training-only heads. domain: of the shards.
+        teaches it then, since no checkpoint has the training-only heads. With towers too it is a
+        model of another domain: its decoder is begun with, the rest is new. domain: of the shards.
         stale: largest share of a sample's visual tokens that are shown as in an earlier frame.
         """
         self.out, self.domain, self.stale = Path(out), domain, stale
@@ -104,11 +106,14 @@ class BaseTrainer:
             seen = torch.load(towers, weights_only=True)
             self.model.vision_backbone.load_state_dict(seen['towers'])
         stats = self.out / 'dataset_statistics.json'
-        self.auxiliary = 0.5 if start is None else 0.0
+        self.auxiliary = 0.0 if towers is None else 0.5
         if start is not None:
             folder = resolve(start)
-            self.model.load_state_dict(load_checkpoint(folder).model.state_dict())
-            shutil.copyfile(folder / stats.name, stats)
+            if towers is None:
+                self.model.load_state_dict(load_checkpoint(folder).model.state_dict())
+                shutil.copyfile(folder / stats.name, stats)
+            else:
+                self.begin_decoder(load_checkpoint(folder))
         self.averaged = VLAModel(self.model.config)
         self.averaged.load_state_dict(self.model.state_dict())
         if (found := saved(state)) is not None:
@@ -138,6 +143,18 @@ class BaseTrainer:
     def build_model(self, seed: int) -> VLAModel:
         """Return the untrained model."""
         return init_model(tabletop_config(self.domain.cameras), seed)
+
+    def begin_decoder(self, other: LoadedVLA) -> None:
+        """Take over another domain's decoder, with the embeddings of words that are known here."""
+        state = self.model.state_dict()
+        words = 'language_model.model.embed_tokens.weight'
+        for name, weight in other.model.state_dict().items():
+            if 'vision_backbone' not in name and name != words:
+                state[name] = weight
+        known, here = other.tokenizer.get_vocab(), self.tokenizer.get_vocab()
+        for word in known.keys() & here.keys():
+            state[words][here[word]] = other.model.state_dict()[words][known[word]]
+        self.model.load_state_dict(state)
 
     def build_heads(self) -> nn.Module:
         """Return the heads that exist in training only."""

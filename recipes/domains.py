@@ -99,7 +99,8 @@ def _libero() -> Domain:
             'pick up the black bowl next to the ramekin and place it on the plate',
             'pick up the black bowl from table center and place it on the plate',
             'pick up the black bowl on the cookie box and place it on the plate',
-            'pick up the black bowl in the top drawer of the wooden cabinet and place it on the plate',
+            'pick up the black bowl in the top drawer of the wooden cabinet '
+            'and place it on the plate',
             'pick up the black bowl on the ramekin and place it on the plate',
             'pick up the black bowl next to the cookie box and place it on the plate',
             'pick up the black bowl on the stove and place it on the plate',
@@ -121,9 +122,11 @@ def _libero() -> Domain:
             'put both the cream cheese box and the butter in the basket',
             'turn on the stove and put the moka pot on it',
             'put the black bowl in the bottom drawer of the cabinet and close it',
-            'put the white mug on the left plate and put the yellow and white mug on the right plate',
+            'put the white mug on the left plate '
+            'and put the yellow and white mug on the right plate',
             'pick up the book and place it in the back compartment of the caddy',
-            'put the white mug on the plate and put the chocolate pudding to the right of the plate',
+            'put the white mug on the plate '
+            'and put the chocolate pudding to the right of the plate',
             'put both the alphabet soup and the cream cheese box in the basket',
             'put both moka pots on the stove',
             'put the yellow and white mug in the microwave and close it',
