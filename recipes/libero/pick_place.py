@@ -1,17 +1,20 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Take hold of an object from above, and how the hand gets there.
+Take hold of an object from above, carry it and put it down.
 
 The hand comes down in a funnel: how high it must be is a steep function of how far beside the
-grasp it is, so that what is to be learned doesn't jump. Knows no task.
+grasp it is, so that what is to be learned doesn't jump. Carrying is the same with the place to
+put it down. Knows no task.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from recipes.libero.world import Aims
 from recipes.libero.world import CLOSED
 from recipes.libero.world import DOWN
 from recipes.libero.world import NOTHING
@@ -24,11 +27,21 @@ FUNNEL = 4.0  # m above the grasp for each m beside it: what is to be learned mu
 BESIDE = 0.025  # m below the funnel's wall where the gripper slows, and stands still at twice that
 CLOSE = 0.014  # m, beside the object, where the gripper closes
 AT_HEIGHT = 0.012  # m, from the grasp, where the gripper closes
+CLOSING = 1.5  # times as far it may be away when it's closing
+SHUT = 0.4  # m beside the grasp that a metre of being shut counts for
 FINGER = 0.032  # m, how deep the fingers reach below an object's top
 LOWEST = 0.012  # m, of the gripper over the table
 ELONGATED = 1.25  # times as long as narrow: the fingers take the narrow side
 MARGIN = 0.015  # m, around an object's box where the gripper has it between its fingers
 LIFTED = 0.015  # m, of an object's lowest point: something must be holding it
+RIM_DEPTH = 0.012  # m, of the hand below a rim
+RIM_INSET = 0.004  # m, from an object's outermost points to the middle of its rim
+NEAR_RIM = (0.02, 0.03)  # m, of the hand from the rim, flat and in height, when it has it
+RIM_THICK = 0.012  # m between the fingers when they are closed on a rim
+PUT = 0.012  # m, beside its place, where an object is put down
+LET_GO = 0.008  # m, over its place, where an object is let go
+STAYS = 0.025  # m, beside its place, where an object is left alone
+RESTS = 0.02  # m, the same above it
 PALM = (0.1, 0.035, 0.04)  # m, the hand's reach to where its fingers close, across, and its height
 
 
@@ -116,12 +129,108 @@ class BodyGrasp:
         return axes[1], extent[0] / 4
 
 
+class RimGrasp:
+    """Take a round bowl by its rim, one finger inside, at a fixed side of it."""
+
+    def __init__(self, world: World, target: str, side: float = np.pi / 2) -> None:
+        """
+        Name what to take.
+
+        side: where on the rim, rad from x about z of the world; the fingers close along it.
+        """
+        self.world, self.target = world, target
+        self._outwards = np.array([np.cos(side), np.sin(side)])
+
+    def hold(self) -> Hold:
+        """Return where to close in the present state."""
+        low, high = self.world.bounds(self.target)
+        radius = (high - low)[:2].mean() / 2 - RIM_INSET
+        point = np.array([*(low + high)[:2] / 2 + radius * self._outwards, high[2] - RIM_DEPTH])
+        return Hold(point, self.world.turn(self._outwards), HOVER)
+
+    def held(self) -> bool:
+        """Say whether the hand has the object, at whatever place of its rim."""
+        world = self.world
+        low, high = world.bounds(self.target)
+        radius = (high - low)[:2].mean() / 2 - RIM_INSET
+        beside = abs(np.linalg.norm(world.hand[:2] - (low + high)[:2] / 2) - radius)
+        below = abs(world.hand[2] - high[2] + RIM_DEPTH)
+        near = beside < NEAR_RIM[0] and below < NEAR_RIM[1]
+        return bool(near and (NOTHING < world.opening < RIM_THICK or world.grasped(self.target)))
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    Say where an object shall be put.
+
+    point: [3], m, of the middle of its bottom. above: m over the point on the way there.
+    """
+
+    point: np.ndarray
+    above: float
+
+
+class PickPlace:
+    """Take an object and put it down somewhere."""
+
+    def __init__(
+        self, world: World, grasp: Grasp, destination: str, place: Callable[[], Place]
+    ) -> None:
+        """
+        Lay out the stage.
+
+        place: returns where the object shall be put in the present state.
+        """
+        self.world, self.grasp = world, grasp
+        self.destination, self.place = destination, place
+
+    def done(self) -> bool:
+        """Say whether the object lies at its place, let go."""
+        if self.grasp.held():
+            return False
+        way = self.place().point - self._bottom()
+        return bool(np.linalg.norm(way[:2]) < STAYS and abs(way[2]) < RESTS)
+
+    def action(self) -> np.ndarray:
+        """Return the next action [7]."""
+        if not self.grasp.held():
+            return approach(self.world, self.grasp.hold())
+        place, bottom = self.place(), self._bottom()
+        beside = float(np.linalg.norm((place.point - bottom)[:2]))
+        if beside < PUT and bottom[2] - place.point[2] < LET_GO:
+            return self.world.command(self.world.hand, 0.0, 1.0)
+        goal = funnel(bottom, place.point, beside, place.above)
+        return self.world.command(self.world.hand + goal - bottom, 0.0, 0.0)
+
+    def aims(self) -> Aims:
+        """Return the grasp and the place."""
+        points = np.stack([self.grasp.hold().point, self.place().point])
+        return Aims(self.grasp.target, self.destination, points)
+
+    def _bottom(self) -> np.ndarray:
+        low, high = self.world.bounds(self.grasp.target)
+        return np.array([*(low + high)[:2] / 2, low[2]])
+
+
+def on(world: World, destination: str, above: float, into: float = 0.0) -> Callable[[], Place]:
+    """Return what finds the place on an object, `into` m below its highest point."""
+
+    def place() -> Place:
+        low, high = world.bounds(destination)
+        return Place(np.array([*(low + high)[:2] / 2, high[2] - into]), above)
+
+    return place
+
+
 def approach(world: World, hold: Hold) -> np.ndarray:
-    """Return the action [7] that brings the hand to a hold, and closes it there."""
+    """Return the action [7] that brings the open hand to a hold, and closes it there."""
     off = max(np.linalg.norm((hold.point - world.hand)[:2]), TURNED * abs(hold.turn))
-    if off < CLOSE and abs(world.hand[2] - hold.point[2]) < AT_HEIGHT:
-        gripper = 1.0 if world.opening < NOTHING else 0.0
-        return world.command(world.hand, 0.0, gripper)
+    height = abs(world.hand[2] - hold.point[2])
+    slack = 1.0 if world.opening > CLOSED else CLOSING  # what has begun to close goes on
+    if off < slack * CLOSE and height < slack * AT_HEIGHT and world.opening > NOTHING:
+        return world.command(world.hand, 0.0, 0.0)
+    off = max(off, ALIGNED + SHUT * (CLOSED - world.opening))  # a shut hand opens above it
     return world.command(funnel(world.hand, hold.point, off, hold.hover), hold.turn, 1.0)
 
 
