@@ -5,6 +5,7 @@
 from contextlib import nullcontext
 from importlib.util import find_spec
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +140,22 @@ def test_a_task_looks_the_same_when_others_were_built_since():
         again = env.reset(2)
         for image, twin in zip(alone.images, again.images, strict=True):
             np.testing.assert_array_equal(image, twin)
+    finally:
+        env.close()
+
+
+@needs_libero
+def test_the_simulator_not_used_for_longest_makes_room_where_memory_is_short(monkeypatch):
+    env = make_environment('libero_object', Setup('openvla-oft', 1, 8, 8, ('0', '1', '2')))
+    try:
+        first = env.reset(0).images[0]
+        env.reset(1)
+        env.reset(0)
+        short = SimpleNamespace(available=1e9)
+        monkeypatch.setattr('psutil.virtual_memory', lambda: short)
+        env.reset(2)
+        assert [env.tasks.index(task) for task in env._built] == [0, 2]
+        np.testing.assert_array_equal(env.reset(0).images[0], first)
     finally:
         env.close()
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from vla_cache_ros.environments.environment import Actor
 from vla_cache_ros.environments.environment import Setup
 from vla_cache_ros.environments.libero_stepping import each_state_once
@@ -33,6 +34,7 @@ MAX_STEPS = {'libero_spatial': 220, 'libero_object': 280, 'libero_goal': 300, 'l
 CAMERAS = ('agentview', 'robot0_eye_in_hand')
 RENDER_SIZE = 256
 STATES = 50  # published initial states of a task
+ROOM = 3e9  # bytes of memory to leave: building a simulator takes 1.7e9, keeping it 1e9
 SETTLE_STEPS = 10  # objects fall onto the table before the policy begins
 STILL = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 # Of what was trained on the suites' demonstrations and does not state it. They were turned so.
@@ -49,7 +51,7 @@ class LiberoTask:
 
 
 class Libero:
-    """Run the tasks of one suite; each keeps a simulator of its own once it was needed."""
+    """Run the tasks of one suite; each keeps a simulator of its own while memory lasts."""
 
     control_frequency = CONTROL_FREQUENCY
 
@@ -171,7 +173,11 @@ class Libero:
     def _open(self, task: LiberoTask) -> np.ndarray:
         """Turn to a task's simulator and return the task's initial states [50, N]."""
         if task not in self._built:
+            if self._built and psutil.virtual_memory().available < ROOM:
+                simulator, _ = self._built.pop(next(iter(self._built)))
+                simulator.close()
             self._built[task] = self._build(task)
+        self._built[task] = self._built.pop(task)  # the one not used for longest stands first
         self.task = task
         self.sim_env, states = self._built[task]
         return states
