@@ -155,7 +155,10 @@ def test_the_simulator_not_used_for_longest_makes_room_where_memory_is_short(mon
         monkeypatch.setattr('psutil.virtual_memory', lambda: short)
         env.reset(2)
         assert [env.tasks.index(task) for task in env._built] == [0, 2]
-        np.testing.assert_array_equal(env.reset(0).images[0], first)
+        again = env.reset(0).images[0]
+        # the renderer rounds a few pixels otherwise once a context was closed
+        np.testing.assert_allclose(again.astype(int), first.astype(int), atol=2)
+        assert (again != first).mean() < 0.01
     finally:
         env.close()
 
