@@ -16,6 +16,7 @@ import numpy as np
 from recipes.libero import goal
 from recipes.libero import object as object_suite
 from recipes.libero import spatial
+from recipes.libero import ten
 from recipes.libero.world import Aims
 from recipes.libero.world import Stage
 from recipes.libero.world import World
@@ -24,6 +25,7 @@ STAGES: dict[str, Callable[[str, World], list[Stage]]] = {
     'libero_object': object_suite.stages,
     'libero_goal': goal.stages,
     'libero_spatial': spatial.stages,
+    'libero_10': ten.stages,
 }
 HEIGHT = 0.25  # m over the table: where the hand goes when nothing is left to do
 FREE = (0.03, 0.06)  # m between the fingers: it stays below, and rises in full above

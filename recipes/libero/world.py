@@ -58,8 +58,7 @@ class World:
         self.env = sim_env.env
         self.robot = self.env.robots[0]
         self.model, self.data = self.env.sim.model._model, self.env.sim.data._data
-        # m, height; what lies on the floor is said to be offset to below it
-        self.table = max(0.0, float(self.env.workspace_offset[2]))
+        self.table = self._top()  # m, height
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -146,6 +145,17 @@ class World:
         axis = np.cross(now, pointing)
         sine = np.linalg.norm(axis)
         return axis * (np.arctan2(sine, now @ pointing) / max(sine, 1e-6))
+
+    def _top(self) -> float:
+        """Return the height of the table, or floor, m: not the workspace's origin, 27 mm off."""
+        heights = [0.0]
+        for geom in range(self.model.ngeom):
+            name = self.model.body(self.model.geom_bodyid[geom]).name
+            if name.endswith(('table', 'table_col')) and self.model.geom_contype[geom]:
+                up = self.data.geom_xmat[geom, 6:9]
+                half = np.abs(up) @ self.model.geom_size[geom]
+                heights.append(float(self.data.geom_xpos[geom, 2] + half))
+        return max(heights)
 
     @lru_cache  # noqa: B019  # a world lives as long as its simulator
     def _geoms(self, name: str) -> np.ndarray:
