@@ -1,0 +1,110 @@
+# Copyright 2026 The vla_cache_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Move things with the closed hand: press on a flat one and drag it, turn a stove's knob.
+
+The hand closes, comes down in a funnel to where it begins, and pushes. Knows no task.
+"""
+
+import numpy as np
+
+from recipes.libero.pick_place import funnel
+from recipes.libero.world import Aims
+from recipes.libero.world import World
+
+HOVER = 0.08  # m above where it touches: to come to from any side, and until the hand is closed
+LOW = 0.01  # m above where it touches, at which the push begins, gently
+STRIDE = 0.05  # m ahead of a plate: no quicker, lest it slip
+ON_PLATE = (0.045, 0.06)  # m from a plate's middle: presses in full, no more
+BOTTOM = 0.010  # m, of the fingers' site over a plate's origin when they touch it
+PRESS = 0.005  # m below
+ARRIVED = 0.03  # m, in x and y, from the place
+TURNING = 0.06  # m before the place, across the detour, where it leads in
+ON = 0.6  # rad of a knob: the suites' own measure is 0.5
+LEVER = 0.033  # m from a knob's axis, where its fin is pushed
+FIN = 0.027  # m of a fin over its joint's anchor, where it is pushed
+HALF = 0.012 + 0.008  # m, a fin's thickness and the fingers'
+RUN_UP = 0.02  # m before the fin touches, where the hand may come down
+LEANING = np.radians(30)  # from straight down: so near the base, the arm folds no further
+BESIDE = 0.008  # m from the fin's line that doesn't count as beside
+INWARDS = np.array([-np.sin(LEANING), 0, -np.cos(LEANING)])
+
+
+class Drag:
+    """Press on the middle of a plate and drag it to a place on the table."""
+
+    def __init__(
+        self, world: World, target: str, site: str, destination: str, detour: np.ndarray
+    ) -> None:
+        """
+        Name the plate, the region it shall come to and the fixture that stands for it.
+
+        detour: [3] m, along x or y, beside the region, from where it comes in: something else
+        may be in the straight way.
+        """
+        self.world, self.target, self.site, self.destination = world, target, site, destination
+        self._detour = detour
+
+    def done(self) -> bool:
+        """Say whether it is there."""
+        return bool(np.abs(self._way()[:2]).max() < ARRIVED)
+
+    def action(self) -> np.ndarray:
+        """Return the next action [7]."""
+        world, (near, far) = self.world, ON_PLATE
+        point = world.position(self.target) + [0, 0, BOTTOM]
+        off = float(np.linalg.norm((point - world.hand)[:2]))
+        pressed = np.clip((point[2] + LOW - world.hand[2]) / LOW, 0, 1)
+        share = pressed * np.clip((far - off) / (far - near), 0, 1)
+        goal = funnel(world.hand, point, max(0, (1 - share) * off) + world.opening, HOVER)
+        way = self._way()
+        across = np.abs(way[:2][self._detour[:2] == 0]).max()
+        way = (way + self._detour * np.clip(across / TURNING - 0.5, 0, 1))[:2]
+        way = way / max(1, np.linalg.norm(way) / STRIDE)
+        goal[:2] += share * (world.hand[:2] + way - goal[:2])
+        goal[2] -= PRESS
+        return world.command(goal, 0.0, 0.0)
+
+    def aims(self) -> Aims:
+        """Return the plate's middle and its place."""
+        points = np.stack([self.world.position(self.target), self.world.site(self.site)])
+        return Aims(self.target, self.destination, points)
+
+    def _way(self) -> np.ndarray:
+        return self.world.site(self.site) - self.world.position(self.target)
+
+
+class TurnOn:
+    """Turn a stove's knob by pushing the fin on it."""
+
+    def __init__(self, world: World, stove: str) -> None:
+        """Name the stove."""
+        self.world, self.stove = world, stove
+        self._joint = world.model.joint(world.env.get_object(stove).joints[0]).id
+
+    def done(self) -> bool:
+        """Say whether it is on."""
+        return self.world.joint(self.stove) > ON
+
+    def action(self) -> np.ndarray:
+        """Return the next action [7]."""
+        world, (touch, ahead) = self.world, self._touch()
+        low = np.clip(2 - (world.hand[2] - touch[2]) / LOW, 0, 1)
+        along = np.clip((world.hand - touch) @ ahead / RUN_UP, -1, 0)
+        start = touch + ahead * RUN_UP * (low * along - (1 - low))
+        off = float(np.linalg.norm((start - world.hand)[:2]))
+        share = low * np.clip(2 - off / BESIDE, 0, 1)
+        goal = funnel(world.hand, start, off + world.opening, HOVER)
+        return world.command(goal + share * 2 * RUN_UP * ahead, 0.0, 0.0, INWARDS)
+
+    def aims(self) -> Aims:
+        """Return where the fin is pushed."""
+        return Aims(self.stove, None, np.stack([self._touch()[0], np.full(3, np.nan)]))
+
+    def _touch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the fingers touch the fin [3], m, and the direction they push in [3]."""
+        angle = self.world.joint(self.stove)
+        fin = np.array([np.cos(angle), np.sin(angle), 0])
+        ahead = np.array([-fin[1], fin[0], 0])
+        anchor = self.world.data.xanchor[self._joint]
+        return anchor + LEVER * fin - HALF * ahead + [0, 0, FIN], ahead
