@@ -10,6 +10,7 @@ put it down. Knows no task.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Protocol
 
 import numpy as np
@@ -51,12 +52,13 @@ class Hold:
     Say where the hand shall close.
 
     point: [3], m. turn: rad about z that are left. hover: m above the point where it is safe
-    to come from any side.
+    to come from any side. pointing: direction [3] of the fingers.
     """
 
     point: np.ndarray
     turn: float
     hover: float
+    pointing: np.ndarray = field(default_factory=DOWN.copy)
 
 
 class Grasp(Protocol):
@@ -132,31 +134,47 @@ class BodyGrasp:
 class RimGrasp:
     """Take a round bowl by its rim, one finger inside, at a fixed side of it."""
 
-    def __init__(self, world: World, target: str, side: float = np.pi / 2) -> None:
+    def __init__(
+        self,
+        world: World,
+        target: str,
+        side: float = np.pi / 2,
+        pointing: np.ndarray = DOWN,
+    ) -> None:
         """
         Name what to take.
 
         side: where on the rim, rad from x about z of the world; the fingers close along it.
+        pointing: direction [3] of the fingers, always: an arm that is stretched out needs a slant.
         """
-        self.world, self.target = world, target
-        self._outwards = np.array([np.cos(side), np.sin(side)])
+        self.world, self.target, self.pointing = world, target, pointing
+        self._outwards = np.array([np.cos(side), np.sin(side), 0.0])
+        local = (world.corners(target) - world.position(target)) @ world.rotation(target)
+        low, high = local.min(0), local.max(0)
+        self._radius = float((high - low)[:2].mean() / 2 - RIM_INSET)
+        self._above = np.array([*(low + high)[:2] / 2, high[2]])  # of its origin: the rim's middle
 
     def hold(self) -> Hold:
         """Return where to close in the present state."""
-        low, high = self.world.bounds(self.target)
-        radius = (high - low)[:2].mean() / 2 - RIM_INSET
-        point = np.array([*(low + high)[:2] / 2 + radius * self._outwards, high[2] - RIM_DEPTH])
-        return Hold(point, self.world.turn(self._outwards), HOVER)
+        point = self._rim(self._outwards) - [0, 0, RIM_DEPTH]
+        return Hold(point, self.world.turn(self._outwards[:2]), HOVER, self.pointing)
 
     def held(self) -> bool:
         """Say whether the hand has the object, at whatever place of its rim."""
         world = self.world
-        low, high = world.bounds(self.target)
-        radius = (high - low)[:2].mean() / 2 - RIM_INSET
-        beside = abs(np.linalg.norm(world.hand[:2] - (low + high)[:2] / 2) - radius)
-        below = abs(world.hand[2] - high[2] + RIM_DEPTH)
-        near = beside < NEAR_RIM[0] and below < NEAR_RIM[1]
+        away = world.hand - self._rim(world.hand - self._rim()) + [0, 0, RIM_DEPTH]
+        near = np.linalg.norm(away[:2]) < NEAR_RIM[0] and abs(away[2]) < NEAR_RIM[1]
         return bool(near and (NOTHING < world.opening < RIM_THICK or world.grasped(self.target)))
+
+    def _rim(self, towards: np.ndarray | None = None) -> np.ndarray:
+        """Return the rim's middle [3], m, or its point towards a direction [3]."""
+        rotation = self.world.rotation(self.target)
+        middle = self.world.position(self.target) + rotation @ self._above
+        if towards is None:
+            return middle
+        flat = towards @ rotation
+        flat[2] = 0.0
+        return middle + rotation @ flat * self._radius / max(float(np.linalg.norm(flat)), 1e-6)
 
 
 @dataclass(frozen=True)
@@ -196,12 +214,12 @@ class PickPlace:
         """Return the next action [7]."""
         if not self.grasp.held():
             return approach(self.world, self.grasp.hold())
-        place, bottom = self.place(), self._bottom()
+        place, bottom, pointing = self.place(), self._bottom(), self.grasp.hold().pointing
         beside = float(np.linalg.norm((place.point - bottom)[:2]))
         if beside < PUT and bottom[2] - place.point[2] < LET_GO:
-            return self.world.command(self.world.hand, 0.0, 1.0)
+            return self.world.command(self.world.hand, 0.0, 1.0, pointing)
         goal = funnel(bottom, place.point, beside, place.above)
-        return self.world.command(self.world.hand + goal - bottom, 0.0, 0.0)
+        return self.world.command(self.world.hand + goal - bottom, 0.0, 0.0, pointing)
 
     def aims(self) -> Aims:
         """Return the grasp and the place."""
@@ -229,9 +247,10 @@ def approach(world: World, hold: Hold) -> np.ndarray:
     height = abs(world.hand[2] - hold.point[2])
     slack = 1.0 if world.opening > CLOSED else CLOSING  # what has begun to close goes on
     if off < slack * CLOSE and height < slack * AT_HEIGHT and world.opening > NOTHING:
-        return world.command(world.hand, 0.0, 0.0)
+        return world.command(hold.point, hold.turn, 0.0, hold.pointing)
     off = max(off, ALIGNED + SHUT * (CLOSED - world.opening))  # a shut hand opens above it
-    return world.command(funnel(world.hand, hold.point, off, hold.hover), hold.turn, 1.0)
+    goal = funnel(world.hand, hold.point, off, hold.hover)
+    return world.command(goal, hold.turn, 1.0, hold.pointing)
 
 
 def funnel(
