@@ -78,7 +78,10 @@ class Put:
             return self._carry(spot, way, turn)
         hold = self.grasp.hold()
         hover = max(hold.hover, world.table + HOVER - hold.point[2])
-        return approach(world, replace(hold, hover=hover))
+        action = approach(world, replace(hold, hover=hover))
+        if action[6] == 0:  # a knob is small: go on to the very point
+            return world.command(hold.point, hold.turn, 0.0)
+        return action
 
     def aims(self) -> Aims:
         """Return the object's grasp, and the spot."""
