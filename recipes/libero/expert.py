@@ -57,4 +57,4 @@ class Expert:
         goal = world.hand.copy()
         share = np.clip((world.opening - closed) / (free - closed), 0, 1)  # let go of it first
         goal[2] += share * (world.table + HEIGHT - goal[2])
-        return world.command(goal, 0.0, 1.0)
+        return world.command(goal, 0.0, 1.0, world.slanted)

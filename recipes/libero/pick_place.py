@@ -134,20 +134,13 @@ class BodyGrasp:
 class RimGrasp:
     """Take a round bowl by its rim, one finger inside, at a fixed side of it."""
 
-    def __init__(
-        self,
-        world: World,
-        target: str,
-        side: float = np.pi / 2,
-        pointing: np.ndarray = DOWN,
-    ) -> None:
+    def __init__(self, world: World, target: str, side: float = np.pi / 2) -> None:
         """
         Name what to take.
 
         side: where on the rim, rad from x about z of the world; the fingers close along it.
-        pointing: direction [3] of the fingers, always: an arm that is stretched out needs a slant.
         """
-        self.world, self.target, self.pointing = world, target, pointing
+        self.world, self.target = world, target
         self._outwards = np.array([np.cos(side), np.sin(side), 0.0])
         local = (world.corners(target) - world.position(target)) @ world.rotation(target)
         low, high = local.min(0), local.max(0)
@@ -157,7 +150,7 @@ class RimGrasp:
     def hold(self) -> Hold:
         """Return where to close in the present state."""
         point = self._rim(self._outwards) - [0, 0, RIM_DEPTH]
-        return Hold(point, self.world.turn(self._outwards[:2]), HOVER, self.pointing)
+        return Hold(point, self.world.turn(self._outwards[:2]), HOVER, self.world.slanted)
 
     def held(self) -> bool:
         """Say whether the hand has the object, at whatever place of its rim."""

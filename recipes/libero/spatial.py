@@ -13,8 +13,6 @@ from recipes.libero.world import World
 BOWL, PLATE = 'akita_black_bowl_1', 'plate_1'
 SIDE = np.pi / 2  # where the rim is taken: needs no turn of the hand from where it starts
 IN_DRAWER = np.radians(120)  # its walls leave room along its diagonal alone
-SLANT = np.array([0.25, 0.0, -1.0]) / np.hypot(0.25, 1.0)  # of the fingers: far out, else an arm
-# that is nearly straight neither reaches the cookie box nor the plate
 ABOVE, OUT = 0.1, 0.26  # m over the plate that the bowl is carried, and out of the cabinet
 PLATE_RIM = 0.012  # m, of the plate over where the bowl comes to stand
 
@@ -23,5 +21,5 @@ def stages(task_name: str, world: World) -> list[Stage]:
     """Return the one stage of every task."""
     side = IN_DRAWER if 'drawer' in task_name else SIDE
     above = OUT if 'cabinet' in task_name else ABOVE
-    grasp = RimGrasp(world, BOWL, side, SLANT)
+    grasp = RimGrasp(world, BOWL, side)
     return [PickPlace(world, grasp, PLATE, on(world, PLATE, above, PLATE_RIM))]

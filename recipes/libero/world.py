@@ -19,6 +19,7 @@ ANGLE_UNIT = 0.5  # rad
 GAIN = 1.6  # of the distance per control period: the controller comes a part of the way in one
 MOST = 0.9  # of the input, in any direction
 CLOSED, NOTHING = 0.072, 0.004  # m between the fingers: no longer open; closed on nothing
+SLANT, STRETCHED = 0.25, (0.5, 0.68)  # of the fingers outwards, where the hand is so far out, m
 DOWN = np.array([0.0, 0.0, -1.0])  # where the fingers point
 SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T  # [8, 3] of a box
 
@@ -81,6 +82,18 @@ class World:
         """Return the direction, x and y, in which the fingers close."""
         site = self.data.site_xmat[self.robot.eef_site_id].reshape(3, 3)
         return site[:2, 0] / np.linalg.norm(site[:2, 0])
+
+    @property
+    def slanted(self) -> np.ndarray:
+        """
+        Return where the fingers shall point [3]: outwards where the arm is stretched out.
+
+        Held upright, the arm would be straight before the hand comes to the far things.
+        """
+        base = self.data.xpos[self.model.body(self.robot.robot_model.root_body).id]
+        near, far = STRETCHED
+        out = np.clip((np.linalg.norm((self.hand - base)[:2]) - near) / (far - near), 0, 1)
+        return np.array([SLANT * out, 0.0, -1.0]) / np.hypot(SLANT * out, 1.0)
 
     def position(self, name: str) -> np.ndarray:
         """Return the origin [3] of an object or fixture, m."""
