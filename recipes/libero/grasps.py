@@ -13,16 +13,19 @@ from recipes.libero.pick_place import Hold
 from recipes.libero.pick_place import HOVER
 from recipes.libero.pick_place import LIFTED
 from recipes.libero.pick_place import NOTHING
+from recipes.libero.world import DOWN
 from recipes.libero.world import World
 
 # m, in the object's frame: middle of the rim across from the handle, or of the knob
 POINTS = {
     'porcelain_mug': (0.0565, 0.0, 0.096),
     'white_yellow_mug': (-0.0675, 0.0, 0.091),
-    'moka_pot': (0.0, -0.001, 0.074),
+    'moka_pot': (0.0, -0.001, 0.076),
 }
 NEAR = 0.02  # m, of the hand from the point when it has it
-THICK = 0.02  # m, at most, between fingers that hold a rim or a knob
+THICK = 0.03  # m, at most, between fingers that hold a rim, a knob or a handle
+HANDLE = (0.058, 0.0, 0.056)  # m, in the frame of the yellow and white mug
+SLANT = np.radians(60)  # from straight down, of the fingers that take it from behind
 
 
 class PointGrasp:
@@ -52,6 +55,27 @@ class PointGrasp:
 
     def _across(self) -> np.ndarray:
         return self.world.rotation(self.target)[:2, 0]
+
+
+class HandleGrasp(PointGrasp):
+    """Take a mug by its handle from behind, to put it into something from the front."""
+
+    def __init__(self, world: World, target: str) -> None:
+        """Name the mug."""
+        super().__init__(world, target)
+        self._local = np.array(HANDLE)
+
+    def hold(self) -> Hold:
+        """Return where to close in the present state."""
+        inwards = -self.world.rotation(self.target)[:, 0]
+        pointing = np.sin(SLANT) * inwards + np.cos(SLANT) * DOWN
+        across = self.world.rotation(self.target)[:2, 1]
+        return Hold(self._point(), quarter_turn(self.world, across), HOVER, pointing)
+
+
+def quarter_turn(world: World, closing: np.ndarray) -> float:
+    """Return `World.turn` for a hand that starts at a right angle: always the same way round."""
+    return (world.turn(closing) + 0.75 * np.pi) % np.pi - 0.75 * np.pi
 
 
 class KnobGrasp(PointGrasp):

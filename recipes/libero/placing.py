@@ -14,16 +14,18 @@ from dataclasses import replace
 import numpy as np
 
 from recipes.libero.pick_place import approach
+from recipes.libero.pick_place import CLOSE
 from recipes.libero.pick_place import FUNNEL
 from recipes.libero.pick_place import Grasp
 from recipes.libero.pick_place import TURNED
 from recipes.libero.world import Aims
+from recipes.libero.world import CLOSED
 from recipes.libero.world import World
 
 OFF = 0.066  # m between the fingers: they are off an object
 NEAR = 0.03  # m, around an object's box, where a hand that isn't open may hold it
 SLOPE = 0.03  # m below the way's height where moving sideways slows, and stops at twice that
-HOVER = 0.2  # m over the table, where the hand comes from
+HOVER = 0.2  # m over the table, where the hand comes from; more where tall things stand
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,19 @@ class Put:
         goal: tuple[str, str, str],
         destination: str,
         spot: Callable[[], Spot],
+        hover: float = HOVER,
+        tight: float = CLOSE,
     ) -> None:
         """
         Lay out the stage.
 
         goal: the suite's predicate, such as 'in', the object and the region. spot: returns where
-        to let go in the present state.
+        to let go in the present state. hover: m over the table, where the hand comes from.
+        tight: m beside the grasp, where the fingers begin to close.
         """
         self.world, self.grasp, self.goal = world, grasp, goal
         self.destination, self.spot = destination, spot
+        self.hover, self.tight = hover, tight
 
     def done(self) -> bool:
         """Say whether the object is where it belongs, and let go of."""
@@ -73,14 +79,15 @@ class Put:
         way, turn = self._way(spot)
         beside = np.abs(way[:2]).max()
         if beside < spot.near and -way[2] < spot.above and self._fingers_on():
-            return world.command(world.hand, 0.0, 1.0)
+            return world.command(world.hand, 0.0, 1.0, self.grasp.hold().pointing)
         if self.grasp.held():
             return self._carry(spot, way, turn)
         hold = self.grasp.hold()
-        hover = max(hold.hover, world.table + HOVER - hold.point[2])
+        hover = max(hold.hover, world.table + self.hover - hold.point[2])
         action = approach(world, replace(hold, hover=hover))
-        if action[6] == 0:  # a knob is small: go on to the very point
-            return world.command(hold.point, hold.turn, 0.0)
+        beside = np.linalg.norm((hold.point - world.hand)[:2])
+        if world.opening > CLOSED and beside > self.tight:
+            action[6] = 1.0
         return action
 
     def aims(self) -> Aims:
@@ -89,12 +96,13 @@ class Put:
         return Aims(self.grasp.target, self.destination, points)
 
     def _carry(self, spot: Spot, way: np.ndarray, turn: float) -> np.ndarray:
-        off = max(np.linalg.norm(way[:2]), TURNED * abs(turn))
+        world = self.world
+        off = max(float(np.linalg.norm(way[:2])), TURNED * abs(turn))
         highest = max(0.0, spot.travel - spot.point[2])
         up = way[2] + np.clip(FUNNEL * (off - spot.near / 2), 0, highest)
         sideways = np.clip(2 - up / SLOPE, 0, 1)
-        goal = self.world.hand + [*(sideways * way[:2]), up]
-        return self.world.command(goal, sideways * turn, 0.0)
+        goal = world.hand + [*(sideways * way[:2]), up]
+        return world.command(goal, sideways * turn, 0.0, self.grasp.hold().pointing)
 
     def _way(self, spot: Spot) -> tuple[np.ndarray, float]:
         """Return how far an object is from its spot [3], m, and about z, rad."""

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recipes.libero.grasps import KnobGrasp
 from recipes.libero.grasps import PointGrasp
 from recipes.libero.pick_place import BodyGrasp
 from recipes.libero.placing import Put
 from recipes.libero.placing import Spot
+from recipes.libero.pushing import TurnOn
 from recipes.libero.world import Stage
 from recipes.libero.world import World
 
@@ -17,7 +19,11 @@ BASKET, INSIDE = 'basket_1', 'basket_1_contain_region'
 WALL = 0.146  # m, of the basket over its origin
 DROP = 0.04  # m over the wall, from where things may fall
 BESIDE = 0.025  # m from the basket's middle in x and y: it takes two, in opposite corners
-PUDDING_RIGHT = 0.125  # m from the plate in y: clear of its rim
+STOVE, PLATE_ON = 'flat_stove_1', 0.026  # m, of the stove's plate over its region
+OVER_POTS = 0.27  # m over the table, where the hand is clear of a pot on the stove
+ON_KNOB = 0.005  # m: a knob is small
+POT_BESIDE = 0.048  # m from the plate's middle in x, of each of two pots
+CADDY = 'desk_caddy_1'
 
 
 def stages(task_name: str, world: World) -> list[Stage]:
@@ -63,6 +69,37 @@ def _pudding(world: World) -> Stage:
     return Put(world, BodyGrasp(world, target), goal, plate, spot)
 
 
+def _pot_on_stove(world: World, pot: str, aside: float = 0.0) -> Stage:
+    region = f'{STOVE}_cook_region'
+
+    def spot() -> Spot:
+        point = world.site(region) + [aside, 0, PLATE_ON]
+        return Spot(point, 0.012, 0.008, point[2] + 0.05)
+
+    return Put(world, KnobGrasp(world, pot), ('on', pot, region), STOVE, spot, OVER_POTS, ON_KNOB)
+
+
+def _book(world: World) -> list[Stage]:
+    book, region = 'black_book_1', f'{CADDY}_back_contain_region'
+
+    def spot() -> Spot:
+        low, high = world.bounds(book)
+        aside = (world.position(book) - (low + high) / 2)[:2]
+        x, y, _ = world.site(region)
+        point = np.array([x + aside[0], y + aside[1], world.position(CADDY)[2] + 0.016])
+        return Spot(point, 0.014, 0.03, world.position(CADDY)[2] + 0.19, np.array([1.0, 0.0]))
+
+    return [Put(world, BodyGrasp(world, book), ('in', book, region), CADDY, spot)]
+
+
+class KeepOn(TurnOn):
+    """Turn a stove's knob only where it is off: it starts barely on."""
+
+    def done(self) -> bool:
+        """Say whether the suite calls it on."""
+        return bool(self.world.env._eval_predicate(['turnon', self.stove]))
+
+
 STAGES: dict[str, Callable[[World], list[Stage]]] = {
     'put_both_the_alphabet_soup_and_the_tomato_sauce_in_the_basket': _into_basket(
         'alphabet_soup_1', 'tomato_sauce_1'
@@ -82,4 +119,14 @@ STAGES: dict[str, Callable[[World], list[Stage]]] = {
     'put_the_white_mug_on_the_plate_and_put_the_chocolate_pudding_to_the_right_of_the_plate': (
         lambda world: [_mug_on_plate(world, 'porcelain_mug_1', 'plate_1'), _pudding(world)]
     ),
+    'turn_on_the_stove_and_put_the_moka_pot_on_it': lambda world: [
+        TurnOn(world, STOVE),
+        _pot_on_stove(world, 'moka_pot_1'),
+    ],
+    'put_both_moka_pots_on_the_stove': lambda world: [
+        KeepOn(world, STOVE),
+        _pot_on_stove(world, 'moka_pot_1', -POT_BESIDE),
+        _pot_on_stove(world, 'moka_pot_2', POT_BESIDE),
+    ],
+    'pick_up_the_book_and_place_it_in_the_back_compartment_of_the_caddy': _book,
 }

@@ -1,6 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted expert of LIBERO-10 in the real simulator, where the extra `libero` is installed."""
+"""LIBERO-10's scripted expert in the real simulator, where the extra `libero` is installed."""
 
 from importlib.util import find_spec
 
