@@ -67,7 +67,8 @@ class HandleGrasp(PointGrasp):
 
     def hold(self) -> Hold:
         """Return where to close in the present state."""
-        inwards = -self.world.rotation(self.target)[:, 0]
+        inwards = -self.world.rotation(self.target)[:, 0] * [1, 1, 0]
+        inwards /= max(float(np.linalg.norm(inwards)), 1e-6)
         pointing = np.sin(SLANT) * inwards + np.cos(SLANT) * DOWN
         across = self.world.rotation(self.target)[:2, 1]
         return Hold(self._point(), quarter_turn(self.world, across), HOVER, pointing)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recipes.libero.closing import CloseDrawer
 from recipes.libero.grasps import KnobGrasp
 from recipes.libero.grasps import PointGrasp
 from recipes.libero.pick_place import BodyGrasp
+from recipes.libero.pick_place import RimGrasp
 from recipes.libero.placing import Put
 from recipes.libero.placing import Spot
 from recipes.libero.pushing import TurnOn
@@ -19,6 +21,7 @@ BASKET, INSIDE = 'basket_1', 'basket_1_contain_region'
 WALL = 0.146  # m, of the basket over its origin
 DROP = 0.04  # m over the wall, from where things may fall
 BESIDE = 0.025  # m from the basket's middle in x and y: it takes two, in opposite corners
+CABINET, DRAWER = 'white_cabinet_1', 'white_cabinet_1_bottom_region'
 STOVE, PLATE_ON = 'flat_stove_1', 0.026  # m, of the stove's plate over its region
 OVER_POTS = 0.27  # m over the table, where the hand is clear of a pot on the stove
 ON_KNOB = 0.005  # m: a knob is small
@@ -79,6 +82,19 @@ def _pot_on_stove(world: World, pot: str, aside: float = 0.0) -> Stage:
     return Put(world, KnobGrasp(world, pot), ('on', pot, region), STOVE, spot, OVER_POTS, ON_KNOB)
 
 
+def _bowl_in_drawer(world: World) -> list[Stage]:
+    bowl = 'akita_black_bowl_1'
+
+    def spot() -> Spot:
+        # in the drawer's front: the drawers above have handles
+        point = world.site(DRAWER) + [0, -0.022, -0.02]
+        return Spot(point, 0.02, 0.03, point[2] + 0.09)
+
+    grasp = RimGrasp(world, bowl, -np.pi / 2)
+    put = Put(world, grasp, ('in', bowl, DRAWER), CABINET, spot)
+    return [put, CloseDrawer(world, CABINET, 'bottom')]
+
+
 def _book(world: World) -> list[Stage]:
     book, region = 'black_book_1', f'{CADDY}_back_contain_region'
 
@@ -128,5 +144,6 @@ STAGES: dict[str, Callable[[World], list[Stage]]] = {
         _pot_on_stove(world, 'moka_pot_1', -POT_BESIDE),
         _pot_on_stove(world, 'moka_pot_2', POT_BESIDE),
     ],
+    'put_the_black_bowl_in_the_bottom_drawer_of_the_cabinet_and_close_it': _bowl_in_drawer,
     'pick_up_the_book_and_place_it_in_the_back_compartment_of_the_caddy': _book,
 }
