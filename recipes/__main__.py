@@ -36,10 +36,10 @@ class Demos:
     """Seed of the first episode."""
     student: str | None = None
     """Checkpoint that acts while the expert labels (DAgger)."""
-    gate: str = 'dense'
-    """Gate that the student acts with."""
+    gate: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Gate that the student acts with, dense if none; of several each has an episode in turn."""
     reuse: float | None = None
-    """What that gate is asked for."""
+    """What gates are asked for."""
     env: Env = 'tabletop'
     """What the demonstrations are of."""
     suite: Literal['libero_object', 'libero_spatial', 'libero_goal', 'libero_10'] | None = None
@@ -60,7 +60,7 @@ class Demos:
             from recipes.libero import demonstrations as source
 
             given = {'domain': named_domain(self.env), 'suite': self.suite, 'tasks': self.tasks}
-        if self.student is None and (self.gate != 'dense' or self.reuse is not None):
+        if self.student is None and (self.gate or self.reuse is not None):
             raise ValueError(
                 '--gate and --reuse: expected a --student that acts with it, got none'
             )
@@ -70,9 +70,14 @@ class Demos:
         else:
             from vla_cache_ros.policy import Policy
 
-            policy = Policy.from_pretrained(self.student, gate=self.gate, reuse=self.reuse)
-            policy.images = policy.images.as_seen()  # the source has walked their path
-            actor = source.model_actor(policy, rng)
+            asked = [(gate, None if gate == 'dense' else self.reuse) for gate in self.gate]
+            policies = [
+                Policy.from_pretrained(self.student, gate=gate, reuse=reuse)
+                for gate, reuse in asked or [('dense', None)]
+            ]
+            for policy in policies:
+                policy.images = policy.images.as_seen()  # the source has walked their path
+            actor = source.model_actor(policies, rng)
         share = source.collect(self.out, self.frames, self.seed, actor, **given)
         print(f'{self.frames} frames in {self.out}; {share:.1%} of the episodes succeeded')
 

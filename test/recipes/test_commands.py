@@ -45,7 +45,7 @@ def test_every_command_of_a_shipped_model_is_understood(model, kinds, tmp_path):
 
 def test_a_gate_acts_only_with_a_student(tmp_path):
     with pytest.raises(ValueError, match='expected a --student that acts with it'):
-        Demos(out=tmp_path, gate='motion')()
+        Demos(out=tmp_path, gate=('motion',))()
 
 
 def test_a_mistyped_option_is_refused(capsys):
