@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Make the shipped models again: `python -m recipes demos|towers|sight|base|distance`.
+Make the shipped models again: `python -m recipes demos|towers|sight|base|distance|adaptive`.
 
 To be run from a checkout; the folders of the models hold the commands. Parses and hands over.
 """
@@ -221,12 +221,39 @@ class Distance:
         run_distance(**vars(self))
 
 
+@dataclass(frozen=True)
+class Adaptive:
+    """Measure what a share that adapts to each step gains over a fixed one of the same mean."""
+
+    data: Paths
+    """Folder of demonstrations; may be repeated."""
+    gates: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name='gate')]
+    """learned[@FOLDER], effects (knows what tokens do) or effects-weighed; may be repeated."""
+    reuses: Annotated[tuple[float, ...], tyro.conf.UseAppendAction, tyro.conf.arg(name='reuse')]
+    """Mean reuse that it is asked for; may be repeated."""
+    checkpoint: str = 'tabletop'
+    """Model that the gates belong to."""
+    recordings: int = 40
+    """Recordings to use, the last ones; a quarter of them calibrates effects."""
+    json: Path | None = None
+    """File for the figures."""
+    execute_steps: int = 4
+    """Actions of a chunk that the robot carries out."""
+
+    def __call__(self) -> None:
+        """Measure."""
+        from recipes.adaptive import run_adaptive
+
+        run_adaptive(**vars(self))
+
+
 RECIPES = {
     'demos': Demos,
     'towers': Towers,
     'sight': Sight,
     'base': Base,
     'distance': Distance,
+    'adaptive': Adaptive,
 }
 
 

@@ -3,32 +3,26 @@
 """
 Measure on held-out recordings how far cached actions are from the dense model's.
 
-Quicker and less noisy than success, and needs no robot. Also measures two choosers that no robot
-can have, which know each token's effect (`training/sensitivity.py`): what a gate could reach.
+Quicker and less noisy than success, and needs no robot. Also measures two choosers that know
+each token's effect (`recipes/knowing.py`): what a gate could reach.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
 from vla_cache_ros.caching.gates import DenseGate
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.reports.files import write_json
 from vla_cache_ros.reports.hardware import measured_on
-from vla_cache_ros.training.batches import batch_inputs
-from vla_cache_ros.training.gate_report import Answers
 from vla_cache_ros.training.gate_report import answers
 from vla_cache_ros.training.gate_report import summary
-from vla_cache_ros.training.masked import FlowStart
-from vla_cache_ros.training.masked import masked_step
-from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.recordings import Recordings
-from vla_cache_ros.training.sensitivity import sensitivity
 from vla_cache_ros.vla.checkpoint import load_checkpoint
-from vla_cache_ros.vla.checkpoint import LoadedVLA
 from vla_cache_ros.vla.checkpoint import resolve
+
+from recipes.knowing import knowing_answers
+from recipes.knowing import same_share
 
 # Where between the cached (0) and the new (1) keys and values the effect is measured.
 KNOWING = {'effects': 0.5, 'effects-when-new': 1.0}
@@ -61,9 +55,11 @@ def run_distance(
         for reuse in reuses:
             name, _, steps = gate.partition('@')
             if name in KNOWING:
-                found = knowing_answers(
-                    vla, held_out, runs, reuse, KNOWING[name], execute_steps, int(steps or 1)
-                )
+                known = knowing_answers(
+                    vla, held_out, runs, same_share(reuse), execute_steps,
+                    KNOWING[name], int(steps or 1),
+                )  # fmt: skip
+                found = known.actions, known.reuses
             else:
                 policy = Policy.from_pretrained(checkpoint, gate=gate, reuse=reuse)
                 policy.images = vla.images
@@ -79,44 +75,3 @@ def run_distance(
         facts = {'checkpoint': checkpoint, 'recordings': len(runs), 'digest': held_out.digest}
         write_json(json, {**facts, 'rows': rows, **measured_on()})
     return rows
-
-
-def knowing_answers(
-    vla: LoadedVLA,
-    recordings: Recordings,
-    runs: Sequence[np.ndarray],
-    reuse: float,
-    at: float,
-    executed: int,
-    flow_steps: int = 1,
-) -> Answers:
-    """Return what a chooser answers that knows the effects, measured at `at`."""
-    signs = torch.Generator().manual_seed(0)
-    actions, reuses = [], []
-    for run in runs:
-        cache = StaleCache()
-        for place, frame in enumerate(run):
-            inputs = batch_inputs(vla, recordings, np.array([frame]))
-            start = through = None
-            if vla.config.flow is not None:  # from the noise that a policy begins with
-                noise = vla.model.action_head.noise(0, place)[None]
-                start = FlowStart(noise, vla.config.flow.steps)
-                through = FlowStart(noise, flow_steps)
-            full = torch.ones(1, vla.config.cameras * vla.config.tokens)
-            if not place:
-                with torch.no_grad():
-                    masked_step(vla.model, *inputs, full, cache)
-                continue
-            effects = sum(
-                sensitivity(vla.model, inputs, cache, signs, at, executed=executed, start=through)[
-                    0
-                ]
-                for _ in range(4)
-            )
-            mask = torch.zeros_like(full)
-            mask[0, effects[0].topk(round(full.numel() * (1 - reuse))).indices] = 1
-            with torch.no_grad():
-                found = masked_step(vla.model, *inputs, mask, cache, start=start)
-            actions.append(found[0].numpy())
-            reuses.append(1 - float(mask.mean()))
-    return np.stack(actions), np.array(reuses)

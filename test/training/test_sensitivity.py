@@ -44,6 +44,16 @@ def filled(model, images):
     return cache
 
 
+def test_several_draws_are_averaged(model):
+    before, now = views()
+    given = model, inputs(model, now), filled(model, before)
+    both = sensitivity(*given, torch.Generator().manual_seed(3), draws=2)[0]
+    draws = torch.Generator().manual_seed(3)
+    one, other = (sensitivity(*given, draws)[0] for _ in range(2))
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(both, (one + other) / 2)
+
+
 def test_effects_are_those_of_recomputing_one_token_alone(model):
     before, now = views()
     cache = filled(model, before)

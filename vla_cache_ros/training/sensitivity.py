@@ -23,6 +23,7 @@ from vla_cache_ros.vla.actions import ActionTokens
 from vla_cache_ros.vla.config import VLAConfig
 from vla_cache_ros.vla.model import VLAModel
 
+HALFWAY = 0.5  # between the cached (0) and the new (1) keys and values
 SLOW = 0.1  # normalised translation per action, below which an error does not count more
 
 
@@ -31,11 +32,12 @@ def sensitivity(
     inputs: Sequence[Tensor | None],
     cache: StaleCache,
     generator: torch.Generator,
-    at: float = 0.5,
+    at: float = HALFWAY,
     labels: Tensor | None = None,
     action_tokens: Tensor | None = None,
     executed: int = EXECUTED,
     start: FlowStart | None = None,
+    draws: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """
     Return the square of each token's effect `[B, V]`, up to a factor, and the actions `[B, E, A]`.
@@ -46,7 +48,7 @@ def sensitivity(
     that on one random direction of the executed actions, unbiased for all of them but noisy.
     action_tokens: `[B, A]` of a model that has such, whose one action is the mean over its bins.
     executed: E, how many actions of a chunk count. start: of a flow model's chunks, whose effects
-    pass through as many steps.
+    pass through as many steps. draws: random directions whose squares are averaged.
     """
     tokens = cache.keys[0].shape[2]
     mask = torch.full((len(inputs[0]), tokens), at, device=inputs[0].device, requires_grad=True)
@@ -55,12 +57,15 @@ def sensitivity(
     if model.action_head is None:
         output = expected_actions(model.config, output)  # [B, 1, A]
     output = output[:, :executed]  # [B, E, A]
-    if labels is None:
-        signs = torch.randint(0, 2, output.shape, generator=generator).to(output) * 2 - 1
-    else:
-        signs = (output.detach() - labels[:, :executed]).sign()
-    (gradient,) = torch.autograd.grad((output * signs).sum(), mask)
-    return gradient**2, output.detach()
+    total = torch.zeros_like(mask)
+    for left in reversed(range(draws)):
+        if labels is None:
+            signs = torch.randint(0, 2, output.shape, generator=generator).to(output) * 2 - 1
+        else:
+            signs = (output.detach() - labels[:, :executed]).sign()
+        (gradient,) = torch.autograd.grad(output, mask, signs, retain_graph=left > 0)
+        total += gradient**2
+    return total / draws, output.detach()
 
 
 def expected_actions(config: VLAConfig, logits: Tensor) -> Tensor:

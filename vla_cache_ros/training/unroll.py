@@ -5,12 +5,14 @@ Walk through recordings step by step with caches as stale as the gate in trainin
 
 Each stream is one robot: its gate input, its provenance, its random numbers. A step chooses with
 the deployed rules (top k, age limit, recovery) and returns the model's output with a gradient to
-the gate. Knows no loss and no optimizer.
+the gate. That is taken halfway between cached and new keys and values, as in stage I: at the hard
+choice it says little. Knows no loss and no optimizer.
 """
 
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,6 +33,7 @@ from vla_cache_ros.training.masked import masked_step
 from vla_cache_ros.training.masked import StaleCache
 from vla_cache_ros.training.relaxation import soft_mask
 from vla_cache_ros.training.relaxation import straight_through
+from vla_cache_ros.training.sensitivity import HALFWAY
 from vla_cache_ros.vla.model import VLAModel
 
 # Share of steps with a random ratio: the selector must serve every one, and what a ratio costs is
@@ -44,10 +47,10 @@ class Unrolled:
     """
     Hold one step of all streams.
 
-    output: chunks `[B, C, A]`. gated: the streams `[G]` that the gate decided for; the others
-    began a recording. logits: of the ratios, `[G, ratios]`. weights: of the ratios in the mask's
-    gradient, `[G, ratios]`. taken: index of each ratio `[G]`. own: bool `[G]`, whether it was the
-    predictor's choice, not a random one.
+    output: chunks `[B, C, A]` of the hard choice. gated: the streams `[G]` that the gate decided
+    for; the others began a recording. logits: of the ratios, `[G, ratios]`. weights: of the ratios
+    in the mask's gradient, `[G, ratios]`. taken: index of each ratio `[G]`. own: bool `[G]`,
+    whether it was the predictor's choice, not a random one.
     """
 
     output: Tensor
@@ -110,12 +113,16 @@ class Unroll:
                 hard[stream] = select(
                     row, ages, budget, DEFAULT_MAX_AGE, DEFAULT_RECOVERY, self._rng
                 )
-        mask = torch.from_numpy(hard).float().to(self._device)
+        mask, before = torch.from_numpy(hard).float().to(self._device), replace(self._cache)
+        with torch.no_grad():
+            output = masked_step(self._model, *inputs, mask, self._cache, start=start)
         if len(gated):
             index = torch.from_numpy(gated).to(self._device)
             soft = soft_mask(scores, weights, self._budgets)
-            mask = mask.index_copy(0, index, straight_through(mask[index], soft))
-        output = masked_step(self._model, *inputs, mask, self._cache, start=start)
+            halfway = straight_through(torch.full_like(soft, HALFWAY), soft)
+            mask = mask.index_copy(0, index, halfway)
+            through = masked_step(self._model, *inputs, mask, before, start=start)
+            output = straight_through(output, through)
         for past, image, produced in zip(self._past, images, hard, strict=True):
             past.commit(produced, patchify(image))
         return Unrolled(output, gated, logits, weights, taken, own)
