@@ -1,7 +1,7 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Open and close drawers, turn a stove's knob.
+Open drawers.
 
 A drawer is opened by its handle: the hand lies flat, takes the bar from the front between one
 finger above and one below, and draws back. Knows no task.
@@ -9,20 +9,24 @@ finger above and one below, and draws back. Knows no task.
 
 import numpy as np
 
+from recipes.libero.pick_place import ALIGNED
 from recipes.libero.pick_place import AT_HEIGHT
 from recipes.libero.pick_place import CLOSE
+from recipes.libero.pick_place import CLOSING
 from recipes.libero.pick_place import funnel
+from recipes.libero.pick_place import SHUT
 from recipes.libero.pick_place import TURNED
 from recipes.libero.world import Aims
+from recipes.libero.world import CLOSED
 from recipes.libero.world import World
 
-LEVELS = ('top', 'middle', 'bottom')
 OPEN = 0.142  # m: the suites' own measure is 0.14
 DRAWN = 0.18  # m, what the hand draws towards: a little past the end
 FLAT = np.radians(80)  # from straight down: a neighbouring handle and the table are kept clear of
 BEFORE = 0.09  # m before the handle where the hand may come to from any side
-BAR = (0.010, 0.032)  # m between fingers that hold a handle
-SLIPPED = 0.03  # m of a held handle from where the fingers close
+DEEP = 0.006  # m, of the bar behind the fingers' site
+BAR = (0.010, 0.023)  # m between fingers that hold a handle
+SLIPPED = 0.016  # m from where it was taken, of a handle that is no longer held
 
 
 class OpenDrawer:
@@ -41,21 +45,22 @@ class OpenDrawer:
 
     def action(self) -> np.ndarray:
         """Return the next action [7]."""
-        world, bar, out = self.world, self.drawer.handle, self.drawer.out
-        way = bar - world.hand
-        along = way @ out
-        beside = way - along * out
-        turned = world.tilted(self._pointing)
-        off = max(float(np.linalg.norm(beside)), TURNED * turned)
+        world, out, pointing = self.world, self.drawer.out, self._pointing
+        point = self.drawer.handle - DEEP * out
+        way = point - world.hand
+        along = abs(way @ out)
+        beside = float(np.linalg.norm(way - (way @ out) * out))
+        off = max(beside, TURNED * world.tilted(pointing))
         least, most = BAR
-        if least < world.opening < most and np.linalg.norm(way) < SLIPPED:
-            goal = bar + out * (DRAWN - self.drawer.opening)
-            return world.command(goal, 0.0, 0.0, self._pointing)
-        if off < CLOSE and abs(along) < AT_HEIGHT:
-            gripper = 1.0 if world.opening < least else 0.0
-            return world.command(world.hand, 0.0, gripper, self._pointing)
-        goal = funnel(world.hand, bar, off, BEFORE, out)
-        return world.command(goal, 0.0, 1.0, self._pointing)
+        if least < world.opening < most and along < SLIPPED and beside < SLIPPED:
+            goal = point + (DRAWN - self.drawer.opening) * out
+            return world.command(goal, 0.0, 0.0, pointing)
+        slack = 1.0 if world.opening > CLOSED else CLOSING  # what has begun to close goes on
+        if off < slack * CLOSE and along < slack * AT_HEIGHT and world.opening > least:
+            return world.command(point, 0.0, 0.0, pointing)
+        off = max(off, ALIGNED + SHUT * (CLOSED - world.opening))  # a shut hand opens before it
+        goal = funnel(world.hand, point, off, BEFORE, out)
+        return world.command(goal, 0.0, 1.0, pointing)
 
     def aims(self) -> Aims:
         """Return the handle."""
