@@ -32,8 +32,9 @@ CABINET_NEAR = np.array([-0.03, 0.04, 0.001])  # m, from the middle of its top: 
 DRAWER_NEAR = np.array([-0.03, 0.01, -0.025])  # m, from the middle of an open drawer
 DRAWER_WALL = 0.032  # m, over the middle of a drawer
 RACK_LIP = np.array([0.0, -0.012, 0.012])  # m, from the region's middle, where a bottle stands
-ASIDE = np.array([-0.12, 0.085])  # m, where the bowl is out of the way of an open drawer
-UNDER = 0.045  # m, in y: the bowl's middle is under an open drawer, or too near for the hand
+ASIDE = np.array([-0.115, 0.09])  # m, where the bowl is out of the way of an open drawer
+NEVER = -1.0  # m over a spot where an object is let go: below the table
+UNDER = 0.065  # m, in y: the bowl's middle is under an open drawer, or too near for the hand
 
 
 def stages(task_name: str, world: World) -> list[Stage]:
@@ -91,7 +92,9 @@ def _onto_rack(world: World) -> list[Stage]:
 
 def _into_drawer(world: World) -> list[Stage]:
     def spot() -> Spot:
-        middle = world.site(TOP_DRAWER)
+        middle, low = world.site(TOP_DRAWER), world.bounds(BOWL)[0][2]
+        if low < middle[2] - DRAWER_WALL and world.position(BOWL)[1] < UNDER:  # it would be caught
+            return Spot(np.array([*ASIDE, world.table + OVER]), 0.02, NEVER, world.table + OVER)
         return Spot(middle + DRAWER_NEAR, 0.02, OVER, middle[2] + DRAWER_WALL + OVER)
 
     put = Put(world, RimGrasp(world, BOWL), ('in', BOWL, TOP_DRAWER), CABINET, spot)
