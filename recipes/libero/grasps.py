@@ -13,7 +13,6 @@ from recipes.libero.pick_place import Hold
 from recipes.libero.pick_place import HOVER
 from recipes.libero.pick_place import LIFTED
 from recipes.libero.pick_place import NOTHING
-from recipes.libero.world import DOWN
 from recipes.libero.world import World
 
 # m, in the object's frame: middle of the rim across from the handle, or of the knob
@@ -24,8 +23,6 @@ POINTS = {
 }
 NEAR = 0.02  # m, of the hand from the point when it has it
 THICK = 0.03  # m, at most, between fingers that hold a rim, a knob or a handle
-HANDLE = (0.058, 0.0, 0.056)  # m, in the frame of the yellow and white mug
-SLANT = np.radians(60)  # from straight down, of the fingers that take it from behind
 
 
 class PointGrasp:
@@ -55,23 +52,6 @@ class PointGrasp:
 
     def _across(self) -> np.ndarray:
         return self.world.rotation(self.target)[:2, 0]
-
-
-class HandleGrasp(PointGrasp):
-    """Take a mug by its handle from behind, to put it into something from the front."""
-
-    def __init__(self, world: World, target: str) -> None:
-        """Name the mug."""
-        super().__init__(world, target)
-        self._local = np.array(HANDLE)
-
-    def hold(self) -> Hold:
-        """Return where to close in the present state."""
-        inwards = -self.world.rotation(self.target)[:, 0] * [1, 1, 0]
-        inwards /= max(float(np.linalg.norm(inwards)), 1e-6)
-        pointing = np.sin(SLANT) * inwards + np.cos(SLANT) * DOWN
-        across = self.world.rotation(self.target)[:2, 1]
-        return Hold(self._point(), quarter_turn(self.world, across), HOVER, pointing)
 
 
 def quarter_turn(world: World, closing: np.ndarray) -> float:

@@ -79,7 +79,7 @@ class Put:
         way, turn = self._way(spot)
         beside = np.abs(way[:2]).max()
         if beside < spot.near and -way[2] < spot.above and self._fingers_on():
-            return world.command(world.hand, 0.0, 1.0, self._pointing())
+            return world.command(world.hand, 0.0, 1.0, self.grasp.hold().pointing)
         if self.grasp.held():
             return self._carry(spot, way, turn)
         hold = self.grasp.hold()
@@ -102,10 +102,7 @@ class Put:
         up = way[2] + np.clip(FUNNEL * (off - spot.near / 2), 0, highest)
         sideways = np.clip(2 - up / SLOPE, 0, 1)
         goal = world.hand + [*(sideways * way[:2]), up]
-        return world.command(goal, sideways * turn, 0.0, self._pointing())
-
-    def _pointing(self) -> np.ndarray:
-        return self.grasp.hold().pointing
+        return world.command(goal, sideways * turn, 0.0, self.grasp.hold().pointing)
 
     def _way(self, spot: Spot) -> tuple[np.ndarray, float]:
         """Return how far an object is from its spot [3], m, and about z, rad."""

@@ -1,6 +1,12 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""LIBERO-10: tasks of two things to do."""
+"""
+LIBERO-10: tasks of two things to do, nine of the ten.
+
+There is no expert for the mug in the microwave: a hand that reaches in slants so much that its
+fingers meet the mug's near rim before they have the side that they are to hold, and a mug that is
+held by the handle swings about it.
+"""
 
 from collections.abc import Callable
 
