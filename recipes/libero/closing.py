@@ -19,6 +19,7 @@ from recipes.libero.world import World
 LEANING = np.radians(40)  # from straight down: what stands behind the hand is near
 RUN = 0.05  # m before the handle, where the hand comes down
 OVER = 0.14  # m over the handle, where it comes from
+RISEN = 0.1  # m over the handle, where the hand closes that comes out of the drawer
 LOW = 0.015  # m from the handle's height where the push begins
 BESIDE = 0.015  # m beside the handle, where it begins
 PUSH = 0.03  # m ahead
@@ -52,7 +53,8 @@ class CloseDrawer:
         off = max(off, TURNED * (abs(turn) + world.tilted(pointing)))
         share = low * np.clip(2 - off / BESIDE, 0, 1)
         goal = funnel(world.hand, start, off, OVER)
-        return world.command(goal - share * PUSH * out, turn, 0.0, pointing)
+        inside = ahead < 0 and world.hand[2] - bar[2] < RISEN  # what was let go stays there
+        return world.command(goal - share * PUSH * out, turn, float(inside), pointing)
 
     def aims(self) -> Aims:
         """Return the handle."""

@@ -28,6 +28,7 @@ WALL = 0.146  # m, of the basket over its origin
 DROP = 0.04  # m over the wall, from where things may fall
 BESIDE = 0.025  # m from the basket's middle in x and y: it takes two, in opposite corners
 CABINET, DRAWER = 'white_cabinet_1', 'white_cabinet_1_bottom_region'
+BOWL_SIDE = np.radians(-20)  # the palm is clear of the wine rack, then of the drawers above
 STOVE, PLATE_ON = 'flat_stove_1', 0.026  # m, of the stove's plate over its region
 OVER_POTS = 0.27  # m over the table, where the hand is clear of a pot on the stove
 ON_KNOB = 0.005  # m: a knob is small
@@ -93,10 +94,10 @@ def _bowl_in_drawer(world: World) -> list[Stage]:
 
     def spot() -> Spot:
         # in the drawer's front: the drawers above have handles
-        point = world.site(DRAWER) + [0, -0.022, -0.02]
+        point = world.site(DRAWER) + [-0.008, -0.022, -0.02]
         return Spot(point, 0.02, 0.03, point[2] + 0.09)
 
-    grasp = RimGrasp(world, bowl, -np.pi / 2)
+    grasp = RimGrasp(world, bowl, BOWL_SIDE)
     put = Put(world, grasp, ('in', bowl, DRAWER), CABINET, spot)
     return [put, CloseDrawer(world, CABINET, 'bottom')]
 
