@@ -1,12 +1,6 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""
-LIBERO-10: tasks of two things to do, nine of the ten.
-
-There is no expert for the mug in the microwave: a hand that reaches in slants so much that its
-fingers meet the mug's near rim before they have the side that they are to hold, and a mug that is
-held by the handle swings about it.
-"""
+"""LIBERO-10: tasks of two things to do."""
 
 from collections.abc import Callable
 
@@ -15,6 +9,8 @@ import numpy as np
 from recipes.libero.closing import CloseDrawer
 from recipes.libero.grasps import KnobGrasp
 from recipes.libero.grasps import PointGrasp
+from recipes.libero.microwave import CloseDoor
+from recipes.libero.microwave import PutInside
 from recipes.libero.pick_place import BodyGrasp
 from recipes.libero.pick_place import RimGrasp
 from recipes.libero.placing import Put
@@ -153,4 +149,8 @@ STAGES: dict[str, Callable[[World], list[Stage]]] = {
     ],
     'put_the_black_bowl_in_the_bottom_drawer_of_the_cabinet_and_close_it': _bowl_in_drawer,
     'pick_up_the_book_and_place_it_in_the_back_compartment_of_the_caddy': _book,
+    'put_the_yellow_and_white_mug_in_the_microwave_and_close_it': lambda world: [
+        PutInside(world, 'white_yellow_mug_1', 'microwave_1'),
+        CloseDoor(world, 'microwave_1'),
+    ],
 }
