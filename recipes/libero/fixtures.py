@@ -26,22 +26,29 @@ FLAT = np.radians(80)  # from straight down: a neighbouring handle and the table
 BEFORE = 0.09  # m before the handle where the hand may come to from any side
 DEEP = 0.006  # m, of the bar behind the fingers' site
 BAR = (0.010, 0.023)  # m between fingers that hold a handle
+LEFT = 0.05  # m from the handle: the hand has left it
 SLIPPED = 0.016  # m from where it was taken, of a handle that is no longer held
 
 
 class OpenDrawer:
     """Draw a cabinet's drawer open."""
 
-    def __init__(self, world: World, cabinet: str, level: str) -> None:
-        """Name the drawer; level: 'top', 'middle' or 'bottom'."""
-        self.world, self.cabinet = world, cabinet
+    def __init__(self, world: World, cabinet: str, level: str, enough: float = OPEN) -> None:
+        """
+        Name the drawer.
+
+        level: 'top', 'middle' or 'bottom'. enough: m that it may be open when it's let go of, lest
+        a hand that bumps into it later comes back for it.
+        """
+        self.world, self.cabinet, self._enough = world, cabinet, enough
         self.drawer = Drawer(world, cabinet, level)
         out = self.drawer.out
         self._pointing = np.array([*(-np.sin(FLAT) * out[:2]), -np.cos(FLAT)])
 
     def done(self) -> bool:
         """Say whether it is open."""
-        return self.drawer.opening > OPEN
+        near = np.linalg.norm(self.world.hand - self.drawer.handle) < LEFT
+        return self.drawer.opening > (OPEN if near else self._enough)
 
     def action(self) -> np.ndarray:
         """Return the next action [7]."""

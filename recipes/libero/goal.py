@@ -28,8 +28,9 @@ ROUND_CHEESE = np.array([0.1, 0.0, 0.0])  # m, the plate's way to the stove
 OVER = 0.03  # m, of an object over what it is carried to
 PLATE_RIM = 0.012  # m, of the plate over where the bowl comes to stand
 BURNER_TOP = 0.027  # m, over its region's middle
-CABINET_NEAR = np.array([-0.03, 0.04, 0.001])  # m, from the middle of its top: not farther
+CABINET_NEAR = np.array([-0.065, 0.045, 0.001])  # m, from the middle of its top: not farther
 DRAWER_NEAR = np.array([-0.03, 0.01, -0.025])  # m, from the middle of an open drawer
+WIDE = 0.128  # m, of the top drawer: the bowl goes in
 DRAWER_WALL = 0.032  # m, over the middle of a drawer
 RACK_LIP = np.array([0.0, -0.012, 0.012])  # m, from the region's middle, where a bottle stands
 ASIDE = np.array([-0.115, 0.09])  # m, where the bowl is out of the way of an open drawer
@@ -98,7 +99,7 @@ def _into_drawer(world: World) -> list[Stage]:
         return Spot(middle + DRAWER_NEAR, 0.02, OVER, middle[2] + DRAWER_WALL + OVER)
 
     put = Put(world, RimGrasp(world, BOWL), ('in', BOWL, TOP_DRAWER), CABINET, spot)
-    return [Aside(world), OpenDrawer(world, CABINET, 'top'), put]
+    return [Aside(world), OpenDrawer(world, CABINET, 'top', WIDE), put]
 
 
 class Aside(PickPlace):
