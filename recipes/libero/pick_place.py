@@ -35,10 +35,11 @@ LOWEST = 0.012  # m, of the gripper over the table
 ELONGATED = 1.25  # times as long as narrow: the fingers take the narrow side
 MARGIN = 0.015  # m, around an object's box where the gripper has it between its fingers
 LIFTED = 0.015  # m, of an object's lowest point: something must be holding it
-RIM_DEPTH = 0.012  # m, of the hand below a rim
+RIM_DEPTH = 0.016  # m, of the hand below a rim
 RIM_INSET = 0.004  # m, from an object's outermost points to the middle of its rim
 NEAR_RIM = (0.02, 0.03)  # m, of the hand from the rim, flat and in height, when it has it
 RIM_THICK = 0.012  # m between the fingers when they are closed on a rim
+WEDGED = 0.045  # m, the same at most when they can't close further, deep in a bowl that leans
 PUT = 0.012  # m, beside its place, where an object is put down
 LET_GO = 0.008  # m, over its place, where an object is let go
 STAYS = 0.025  # m, beside its place, where an object is left alone
@@ -157,7 +158,9 @@ class RimGrasp:
         world = self.world
         away = world.hand - self._rim(world.hand - self._rim()) + [0, 0, RIM_DEPTH]
         near = np.linalg.norm(away[:2]) < NEAR_RIM[0] and abs(away[2]) < NEAR_RIM[1]
-        return bool(near and (NOTHING < world.opening < RIM_THICK or world.grasped(self.target)))
+        shut = NOTHING < world.opening < RIM_THICK
+        stuck = RIM_THICK <= world.opening < WEDGED and world.fingers_rest
+        return bool(near and (shut or stuck or world.grasped(self.target)))
 
     def _rim(self, towards: np.ndarray | None = None) -> np.ndarray:
         """Return the rim's middle [3], m, or its point towards a direction [3]."""
@@ -220,8 +223,9 @@ class PickPlace:
         return Aims(self.grasp.target, self.destination, points)
 
     def _bottom(self) -> np.ndarray:
-        low, high = self.world.bounds(self.grasp.target)
-        return np.array([*(low + high)[:2] / 2, low[2]])
+        """Return the lowest height, under the origin: what leans stands up around it."""
+        world, target = self.world, self.grasp.target
+        return np.array([*world.position(target)[:2], world.bounds(target)[0][2]])
 
 
 def on(world: World, destination: str, above: float, into: float = 0.0) -> Callable[[], Place]:
