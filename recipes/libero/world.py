@@ -22,6 +22,7 @@ CLOSED, NOTHING = 0.072, 0.004  # m between the fingers: no longer open; closed 
 REST = 0.01  # m/s, of a finger: free, it closes ten times as fast
 OUT = (0.42, 0.5, 0.68, 0.85)  # m, of the hand from the base
 SLANTS = (-0.15, 0.0, 0.25, 0.45)  # of the fingers there, outwards
+ELBOW, BENT = 3, (0.1, 0.35)  # rad: a straight arm that is to turn the hand too never bends
 DOWN = np.array([0.0, 0.0, -1.0])  # where the fingers point
 SIGNS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T  # [8, 3] of a box
 
@@ -158,6 +159,8 @@ class World:
         move /= max(1.0, np.abs(move).max() / MOST)
         rotate = GAIN * (self._tilt(pointing) + [0, 0, turn]) / ANGLE_UNIT
         rotate /= max(1.0, np.abs(rotate).max() / (MOST / 2))
+        bent = -self.data.qpos[self.robot._ref_joint_pos_indexes[ELBOW]]
+        rotate *= np.interp(bent, BENT, (0.02, 1.0))  # of nothing at all the last is kept
         return np.array([*move, *rotate, gripper])
 
     def _tilt(self, pointing: np.ndarray) -> np.ndarray:
