@@ -39,6 +39,29 @@ def test_training_goes_on_from_a_checkpoint_and_resumes(tmp_path):
     load_checkpoint(tmp_path / 'out' / 'model')
 
 
+def test_a_domains_first_decoder_may_begin_as_another_ones(tmp_path):
+    shards = tmp_path / 'shards'
+    collect(shards, 2, 900, disturbed_expert(np.random.default_rng(0)), shard=2)
+    other, shipped = load_checkpoint(resolve('libero-object')), load_checkpoint('tabletop')
+    towers = shipped.model.vision_backbone.state_dict()
+    torch.save({'towers': towers}, tmp_path / 'towers.pt')
+    trainer = BaseTrainer(
+        [shards], tmp_path / 'out', tmp_path / 'towers.pt', start='libero-object'
+    )
+    found, begun = trainer.model.state_dict(), other.model.state_dict()
+    weight = 'language_model.model.layers.0.mlp.up_proj.weight'
+    tower = 'vision_backbone.featurizer.pos_embed'
+    assert torch.equal(found[weight], begun[weight])
+    assert torch.equal(found[tower], shipped.model.state_dict()[tower])
+    words = 'language_model.model.embed_tokens.weight'
+    here, there = trainer.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+    shared = here.keys() & there.keys()
+    assert '▁pick' in shared and '▁cube' in here.keys() - there.keys()
+    for word in shared:
+        assert torch.equal(found[words][here[word]], begun[words][there[word]])
+    assert list(trainer.norm_stats) == ['tabletop'] and trainer.auxiliary > 0
+
+
 def test_frames_of_another_domain_are_refused(tmp_path):
     collect(tmp_path / 'shards', 2, 900, disturbed_expert(np.random.default_rng(0)), shard=2)
     with pytest.raises(ValueError, match='1 cameras and 13 classes, as libero_object has, got 2'):

@@ -16,6 +16,7 @@ from recipes.domains import TABLETOP
 from recipes.grounding import grounding_targets
 from recipes.patch_shares import patch_shares
 from recipes.patch_targets import batch_targets
+from recipes.patch_targets import frame_targets
 from recipes.sequence import action_rows
 from recipes.sequence import choose_tokens
 from recipes.sequence import decode_subset
@@ -73,6 +74,23 @@ def test_patch_targets_point_at_the_named_object():
     name = f'cube_{env.task.cube}'
     assert shares[:, CLASSES.index(name)].sum() > 60
     env.close()
+
+
+def test_frame_targets_tell_one_of_a_kind_from_the_other():
+    shares = np.zeros((1, 256, 5), np.uint8)  # background, arm, two bowls, a plate
+    shares[..., 0] = 196
+    shares[0, 7] = [96, 0, 100, 0, 0]
+    shares[0, 8] = [0, 90, 0, 106, 0]
+    shares[0, 9] = [190, 0, 0, 0, 6]  # too little to say where
+    positions = np.arange(9.0).reshape(3, 3)
+    points = np.array([[0.1, 0.2, 0.3], [np.nan] * 3])
+    found = frame_targets(shares, positions, (1, -1), points)
+    assert found['named'].shape == (1, 256, 2) and found['named'].sum() == 106
+    assert found['named'][0, 8, 0] == 106
+    assert found['nearby'][0, 7].tolist() == [0, 1, 2]
+    assert found['nearby'][0, 8].tolist() == [3, 4, 5]
+    assert np.isfinite(found['nearby']).all(-1).sum() == 2
+    np.testing.assert_array_equal(found['places'], points.astype(np.float32))
 
 
 def test_position_targets_are_relative_to_the_gripper_in_the_wrist_camera(shards):
