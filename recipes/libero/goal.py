@@ -24,7 +24,7 @@ BOWL, PLATE, CHEESE, BOTTLE = 'akita_black_bowl_1', 'plate_1', 'cream_cheese_1',
 STOVE_FRONT, BURNER = 'main_table_stove_front_region', 'flat_stove_1_cook_region'
 CABINET_TOP, TOP_DRAWER = 'wooden_cabinet_1_top_side', 'wooden_cabinet_1_top_region'
 RACK_TOP = 'wine_rack_1_top_region'
-ROUND_CHEESE = np.array([0.1, 0.0, 0.0])  # m, the plate's way to the stove
+ROUND_CHEESE = np.array([[0.1, 0.0, 0.0], [0.01, 0.018, 0.0]])  # m, the plate's way to the stove
 OVER = 0.03  # m, of an object over what it is carried to
 PLATE_RIM = 0.012  # m, of the plate over where the bowl comes to stand
 BURNER_TOP = 0.027  # m, over its region's middle
@@ -125,7 +125,7 @@ TASKS: dict[str, Callable[[World], list[Stage]]] = {
     'open_the_middle_drawer_of_the_cabinet': lambda world: [OpenDrawer(world, CABINET, 'middle')],
     'open_the_top_drawer_and_put_the_bowl_inside': _into_drawer,
     'push_the_plate_to_the_front_of_the_stove': lambda world: [
-        Drag(world, PLATE, STOVE_FRONT, STOVE, ROUND_CHEESE)
+        Drag(world, PLATE, STOVE_FRONT, STOVE, *ROUND_CHEESE)
     ],
     'put_the_bowl_on_the_plate': _onto_plate,
     'put_the_bowl_on_the_stove': _onto_stove,

@@ -14,12 +14,13 @@ from recipes.libero.world import World
 
 HOVER = 0.08  # m above where it touches: to come to from any side, and until the hand is closed
 LOW = 0.01  # m above where it touches, at which the push begins, gently
-STRIDE = 0.05  # m ahead of a plate: no quicker, lest it slip
+TOUCH, KEPT = 0.007, 0.02  # m above: it drags in full; comes down again where it is
+STRIDE = 0.025  # m ahead of a plate: no quicker, lest it slip
 ON_PLATE = (0.045, 0.06)  # m from a plate's middle: presses in full, no more
 BOTTOM = 0.010  # m, of the fingers' site over a plate's origin when they touch it
-PRESS = 0.005  # m below
-ARRIVED = 0.03  # m, in x and y, from the place
-TURNING = 0.06  # m before the place, across the detour, where it leads in
+PRESS = 0.007  # m below
+ARRIVED = 0.036  # m, in x and y, from the place: the suite's own measure is 0.04
+TURNING = 0.04  # m before the place, across the detour, where it leads in
 ON = 0.6  # rad of a knob: the suites' own measure is 0.5
 LEVER = 0.033  # m from a knob's axis, where its fin is pushed
 FIN = 0.027  # m of a fin over its joint's anchor, where it is pushed
@@ -34,16 +35,22 @@ class Drag:
     """Press on the middle of a plate and drag it to a place on the table."""
 
     def __init__(
-        self, world: World, target: str, site: str, destination: str, detour: np.ndarray
+        self,
+        world: World,
+        target: str,
+        site: str,
+        destination: str,
+        detour: np.ndarray,
+        beyond: np.ndarray,
     ) -> None:
         """
         Name the plate, the region it shall come to and the fixture that stands for it.
 
         detour: [3] m, along x or y, beside the region, from where it comes in: something else
-        may be in the straight way.
+        may be in the straight way. beyond: [3] m, from the region's middle to where it aims.
         """
         self.world, self.target, self.site, self.destination = world, target, site, destination
-        self._detour = detour
+        self._detour, self._beyond = detour, beyond
 
     def done(self) -> bool:
         """Say whether it is there."""
@@ -54,16 +61,18 @@ class Drag:
         world, (near, far) = self.world, ON_PLATE
         point = world.position(self.target) + [0, 0, BOTTOM]
         off = float(np.linalg.norm((point - world.hand)[:2]))
-        pressed = np.clip((point[2] + LOW - world.hand[2]) / LOW, 0, 1)
-        share = pressed * np.clip((far - off) / (far - near), 0, 1)
-        goal = funnel(world.hand, point, max(0, (1 - share) * off) + world.opening, HOVER)
-        way = self._way()
+        high = world.hand[2] - point[2]
+        on = np.clip((far - off) / (far - near), 0, 1)
+        pressed = on * np.clip(2 - high / TOUCH, 0, 1)
+        kept = on * np.clip(2 - high / KEPT, 0, 1)
+        goal = funnel(world.hand, point, (1 - kept) * off + world.opening, HOVER)
+        way = self._way() + self._beyond
         across = np.abs(way[:2][self._detour[:2] == 0]).max()
-        way = (way + self._detour * np.clip(across / TURNING - 0.5, 0, 1))[:2]
+        way = (way + self._detour * np.clip(2 * across / TURNING - 1, 0, 1))[:2]
         way = way / max(1, np.linalg.norm(way) / STRIDE)
-        goal[:2] += share * (world.hand[:2] + way - goal[:2])
+        goal[:2] += kept * (world.hand[:2] + pressed * way - goal[:2])
         goal[2] -= PRESS
-        return world.command(goal, 0.0, 0.0)
+        return world.command(goal, 0.0, 0.0, world.slanted)
 
     def aims(self) -> Aims:
         """Return the plate's middle and its place."""
