@@ -12,6 +12,7 @@ from recipes.libero.pick_place import BodyGrasp
 from recipes.libero.pick_place import PickPlace
 from recipes.libero.pick_place import Place
 from recipes.libero.pick_place import RimGrasp
+from recipes.libero.placing import NEAR
 from recipes.libero.placing import Put
 from recipes.libero.placing import Spot
 from recipes.libero.pushing import Drag
@@ -35,6 +36,8 @@ DRAWER_WALL = 0.032  # m, over the middle of a drawer
 RACK_LIP = np.array([0.0, -0.012, 0.012])  # m, from the region's middle, where a bottle stands
 ASIDE = np.array([-0.115, 0.09])  # m, where the bowl is out of the way of an open drawer
 NEVER = -1.0  # m over a spot where an object is let go: below the table
+TOO_LATE = 0.05  # m that the drawer is open
+FREE, OUT = (0.03, 0.06), 0.06  # m between the fingers, as they let go of the bowl; m up then
 UNDER = 0.065  # m, in y: the bowl's middle is under an open drawer, or too near for the hand
 
 
@@ -116,9 +119,26 @@ class Aside(PickPlace):
 
     def done(self) -> bool:
         """Say whether the hand could take it under an open drawer, or it's too late."""
-        if self._drawer.opening > 0.05:
-            return True
+        return self._drawer.opening > TOO_LATE or (self._clear() and not self._in_bowl())
+
+    def action(self) -> np.ndarray:
+        """Return the next action [7]."""
+        if not self._clear():
+            return super().action()
+        closed, free = FREE
+        share = np.clip(
+            (self.world.opening - closed) / (free - closed), 0, 1
+        )  # let go of it first
+        return self.world.command(self.world.hand + [0, 0, share * OUT], 0.0, 1.0)
+
+    def _clear(self) -> bool:
         return self.world.position(BOWL)[1] > UNDER and not self.grasp.held()
+
+    def _in_bowl(self) -> bool:
+        """Say whether a hand that moves on would take the bowl with it."""
+        low, high = self.world.bounds(BOWL)
+        hand = self.world.hand
+        return bool(((low - NEAR < hand) & (hand < high + NEAR)).all())
 
 
 TASKS: dict[str, Callable[[World], list[Stage]]] = {
