@@ -76,8 +76,8 @@ test: lint  ## style, then every test but the slow ones, on WORKERS processes
 test-all: test  ## then the slow ones, one at a time, since many keep time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
-test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulator, minutes
-	$(BIN)/python -m pytest test/environments/test_libero.py
+test-libero: $(VENV)/.test $(VENV)/.libero  ## the 40 tasks in LIBERO's simulator and their experts, minutes
+	$(BIN)/python -m pytest test/environments/test_libero.py $(wildcard test/recipes/test_libero_*.py)
 
 test-simpler: $(VENV)/.test $(VENV)/.simpler  ## what needs mani-skill, see docs/reference/environments.md
 	$(BIN)/python -m pytest test/environments/test_simpler.py
