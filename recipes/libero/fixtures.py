@@ -23,6 +23,7 @@ from recipes.libero.world import World
 OPEN = 0.142  # m: the suites' own measure is 0.14
 DRAWN = 0.18  # m, what the hand draws towards: a little past the end
 FLAT = np.radians(80)  # from straight down: a neighbouring handle and the table are kept clear of
+LEVEL = np.radians(15)  # from there: near enough, where the stretched arm turns the hand no more
 BEFORE = 0.09  # m before the handle where the hand may come to from any side
 DEEP = 0.006  # m, of the bar behind the fingers' site
 BAR = (0.010, 0.023)  # m between fingers that hold a handle
@@ -57,7 +58,7 @@ class OpenDrawer:
         way = point - world.hand
         along = abs(way @ out)
         beside = float(np.linalg.norm(way - (way @ out) * out))
-        off = max(beside, TURNED * world.tilted(pointing))
+        off = max(beside, TURNED * (world.tilted(pointing) - LEVEL))
         least, most = BAR
         if least < world.opening < most and along < SLIPPED and beside < SLIPPED:
             goal = point + (DRAWN - self.drawer.opening) * out
