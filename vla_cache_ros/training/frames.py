@@ -9,6 +9,7 @@ file of their own that can be mapped into memory. A frame of two cameras takes 0
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import os
 from pathlib import Path
 import zlib
 
@@ -56,8 +57,10 @@ class Frames:
         place = zlib.crc32(str(path.resolve().parent).encode())
         kept = self._encoded / f'{path.parent.name}-{place:08x}-{path.stem}.npy'
         if not kept.exists():
-            np.save(kept.with_suffix('.part.npy'), self._encode(np.load(images)))
-            kept.with_suffix('.part.npy').rename(kept)
+            # a folder that is given twice has two processes at the same shard
+            partial = kept.with_suffix(f'.{os.getpid()}.npy')
+            np.save(partial, self._encode(np.load(images)))
+            partial.rename(kept)
         return np.load(kept)
 
     def __len__(self) -> int:
