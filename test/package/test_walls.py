@@ -75,6 +75,7 @@ WALLS = {
     ),
     'serving.vla_eval.conventions': (('types', 'vla.files.errors', 'environments.libero'), ALL),
     'environments': (('types', 'vla.image_path'), ALL - {'libero'}),
+    'environments.libero_stepping': ((), ALL - {'mujoco'}),
     'environments.tabletop': (('types', 'environments'), ALL - {'mujoco'}),
     'reports': (('overlay',), ROS | BAGS | SIMULATORS | TERMINAL),
     'training': (

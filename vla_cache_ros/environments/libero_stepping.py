@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import mujoco
 import numpy as np
 
 
@@ -24,6 +23,8 @@ def each_state_once(inner: Any) -> Iterator[None]:  # noqa: ANN401
     Nothing but the environment's own `step` may be called inside: a state that is set from
     without would not be noticed.
     """
+    import mujoco  # comes with the extra, which a reader of LIBERO's constants need not have
+
     sim, controller = inner.sim, inner.robots[0].controller
     model, data = sim.model._model, sim.data._data
     site = sim.model.site_name2id(controller.eef_name)
