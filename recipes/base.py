@@ -106,7 +106,7 @@ class BaseTrainer:
             seen = torch.load(towers, weights_only=True)
             self.model.vision_backbone.load_state_dict(seen['towers'])
         stats = self.out / 'dataset_statistics.json'
-        self.auxiliary = 0.0 if towers is None else 0.5
+        self.auxiliary = 0.0 if start is not None and towers is None else 0.5
         if start is not None:
             folder = resolve(start)
             if towers is None:
