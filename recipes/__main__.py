@@ -70,6 +70,8 @@ class Demos:
         else:
             from vla_cache_ros.policy import Policy
 
+            from recipes.turns import InTurns
+
             asked = [(gate, None if gate == 'dense' else self.reuse) for gate in self.gate]
             policies = [
                 Policy.from_pretrained(self.student, gate=gate, reuse=reuse)
@@ -77,7 +79,7 @@ class Demos:
             ]
             for policy in policies:
                 policy.images = policy.images.as_seen()  # the source has walked their path
-            actor = source.model_actor(policies, rng)
+            actor = source.model_actor(InTurns(policies), rng)
         share = source.collect(self.out, self.frames, self.seed, actor, **given)
         print(f'{self.frames} frames in {self.out}; {share:.1%} of the episodes succeeded')
 

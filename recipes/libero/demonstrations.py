@@ -9,8 +9,6 @@ keep to themselves. Knows the simulator's privileged state and nothing of how fr
 """
 
 from collections.abc import Callable
-from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from recipes.domains import Domain
 from recipes.libero.expert import Expert
 from recipes.patch_shares import patch_shares
 from recipes.patch_targets import frame_targets
+from recipes.turns import InTurns
 
 CAMERA = CAMERAS[0]
 CHUNK = 8
@@ -114,21 +113,13 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
     return act
 
 
-def model_actor(policies: Sequence[Policy], rng: np.random.Generator) -> Actor:
-    """
-    Return an actor that follows the model being trained, slightly disturbed (DAgger).
-
-    policies: of that model, with a gate each; an episode is the next one's.
-    """
-    turns = cycle(policies)
-    policy = policies[0]
+def model_actor(policy: Policy | InTurns, rng: np.random.Generator) -> Actor:
+    """Return an actor that follows the model being trained, slightly disturbed (DAgger)."""
 
     def act(
         observation: Observation, chunk: np.ndarray, begins: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        nonlocal policy
         if begins:
-            policy = next(turns)
             policy.reset()
         own, report = policy.act(observation)  # helped or not: a gate looks at every observation
         actions = chunk if rng.random() < HELPED else own.actions

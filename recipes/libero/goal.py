@@ -126,9 +126,7 @@ class Aside(PickPlace):
         if not self._clear():
             return super().action()
         closed, free = FREE
-        share = np.clip(
-            (self.world.opening - closed) / (free - closed), 0, 1
-        )  # let go of it first
+        share = np.clip((self.world.opening - closed) / (free - closed), 0, 1)  # let go first
         return self.world.command(self.world.hand + [0, 0, share * OUT], 0.0, 1.0)
 
     def _clear(self) -> bool:

@@ -16,6 +16,7 @@ from recipes.libero.grasps import turned
 from recipes.libero.pick_place import funnel
 from recipes.libero.placing import Put
 from recipes.libero.placing import Spot
+from recipes.libero.pushing import sweep
 from recipes.libero.world import Aims
 from recipes.libero.world import ANGLE_UNIT
 from recipes.libero.world import DOWN
@@ -32,7 +33,7 @@ IN_FRONT = 0.3  # m, how far before the spot the mug waits until it is level wit
 REACH = 0.15  # m from the hinge, where the door is pushed: the handle is further out
 FACE = 0.037  # m from the hinge to the outer face and half of the fingers
 HIGH = 0.059  # m over the hinge, where the door is pushed: the palm is above it
-RUN_UP, HOVER, LOW, BESIDE = 0.02, 0.12, 0.015, 0.01  # m; see TurnOn
+HOVER, LOW, BESIDE = 0.12, 0.015, 0.01  # m; see `sweep`
 BACK = np.array([0.0, -0.06, 0.0])  # m, of a step out of the mug and the microwave
 OUT = (0.11, 0.07)  # m before the microwave's origin: the hand has come out, and must still
 AJAR = (0.8, 1.2)  # rad, of a door that nothing has begun to close
@@ -83,14 +84,8 @@ class CloseDoor:
 
     def action(self) -> np.ndarray:
         """Return the next action [7]."""
-        world, (touch, ahead) = self.world, self._touch()
-        low = np.clip(2 - (world.hand[2] - touch[2]) / LOW, 0, 1)
-        along = np.clip((world.hand - touch) @ ahead / RUN_UP, -1, 0)
-        start = touch + ahead * RUN_UP * (low * along - (1 - low))
-        off = float(np.linalg.norm((start - world.hand)[:2]))
-        share = low * np.clip(2 - off / BESIDE, 0, 1)
-        goal = funnel(world.hand, start, off + world.opening, HOVER)
-        goal += share * 2 * RUN_UP * ahead
+        world = self.world
+        goal = sweep(world, *self._touch(), HOVER, LOW, BESIDE)
         inside = self._inside()
         goal += inside * (world.hand + BACK - goal)
         return world.command(goal, 0.0, inside, _slanted(inside))

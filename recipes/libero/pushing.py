@@ -25,7 +25,7 @@ ON = 0.6  # rad of a knob: the suites' own measure is 0.5
 LEVER = 0.033  # m from a knob's axis, where its fin is pushed
 FIN = 0.027  # m of a fin over its joint's anchor, where it is pushed
 HALF = 0.012 + 0.008  # m, a fin's thickness and the fingers'
-RUN_UP = 0.02  # m before the fin touches, where the hand may come down
+RUN_UP = 0.02  # m before what is swept, where the hand may come down
 LEANING = np.radians(30)  # from straight down: so near the base, the arm folds no further
 BESIDE = 0.008  # m from the fin's line that doesn't count as beside
 INWARDS = np.array([-np.sin(LEANING), 0, -np.cos(LEANING)])
@@ -97,14 +97,8 @@ class TurnOn:
 
     def action(self) -> np.ndarray:
         """Return the next action [7]."""
-        world, (touch, ahead) = self.world, self._touch()
-        low = np.clip(2 - (world.hand[2] - touch[2]) / LOW, 0, 1)
-        along = np.clip((world.hand - touch) @ ahead / RUN_UP, -1, 0)
-        start = touch + ahead * RUN_UP * (low * along - (1 - low))
-        off = float(np.linalg.norm((start - world.hand)[:2]))
-        share = low * np.clip(2 - off / BESIDE, 0, 1)
-        goal = funnel(world.hand, start, off + world.opening, HOVER)
-        return world.command(goal + share * 2 * RUN_UP * ahead, 0.0, 0.0, INWARDS)
+        goal = sweep(self.world, *self._touch(), HOVER, LOW, BESIDE)
+        return self.world.command(goal, 0.0, 0.0, INWARDS)
 
     def aims(self) -> Aims:
         """Return where the fin is pushed."""
@@ -117,3 +111,21 @@ class TurnOn:
         ahead = np.array([-fin[1], fin[0], 0])
         anchor = self.world.data.xanchor[self._joint]
         return anchor + LEVER * fin - HALF * ahead + [0, 0, FIN], ahead
+
+
+def sweep(
+    world: World, touch: np.ndarray, ahead: np.ndarray, hover: float, low: float, beside: float
+) -> np.ndarray:
+    """
+    Return where the hand goes [3] to push something about its axis, closed and from above.
+
+    touch: where it touches [3], m. ahead: direction of the push [3]. hover: m above, to come to
+    from any side. low: m above, at which the push begins. beside: m from the line of the push
+    that don't count as beside it.
+    """
+    down = np.clip(2 - (world.hand[2] - touch[2]) / low, 0, 1)
+    along = np.clip((world.hand - touch) @ ahead / RUN_UP, -1, 0)
+    start = touch + ahead * RUN_UP * (down * along - (1 - down))
+    off = float(np.linalg.norm((start - world.hand)[:2]))
+    share = down * np.clip(2 - off / beside, 0, 1)
+    return funnel(world.hand, start, off + world.opening, hover) + share * 2 * RUN_UP * ahead

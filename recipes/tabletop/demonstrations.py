@@ -9,9 +9,7 @@ Knows the simulator's privileged state; knows nothing of how the frames are used
 """
 
 from collections.abc import Callable
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from recipes.patch_shares import patch_shares
 from recipes.patch_targets import frame_targets
 from recipes.tabletop.expert import expert_action
 from recipes.tabletop.expert import MAX_STEP
+from recipes.turns import InTurns
 
 CHUNK = 8
 TASK_NAMES = tuple(TASKS)
@@ -76,19 +75,11 @@ def disturbed_expert(rng: np.random.Generator) -> Actor:
     return act
 
 
-def model_actor(policies: Sequence[Policy], rng: np.random.Generator) -> Actor:
-    """
-    Return an actor that follows the model being trained, slightly disturbed (DAgger).
-
-    policies: of that model, with a gate each; an episode is the next one's.
-    """
-    turns = cycle(policies)
-    policy = policies[0]
+def model_actor(policy: Policy | InTurns, rng: np.random.Generator) -> Actor:
+    """Return an actor that follows the model being trained, slightly disturbed (DAgger)."""
 
     def act(env: Tabletop, observation: Observation, chunk: np.ndarray) -> np.ndarray:
-        nonlocal policy
         if env.time == 0.0:
-            policy = next(turns)
             policy.reset()
         seen = replace(observation, images=observation.images[: policy.num_images])
         actions = policy.act(seen)[0].actions[:EXECUTE_STEPS].copy()

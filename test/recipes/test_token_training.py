@@ -140,5 +140,5 @@ def test_the_shipped_model_acts_and_can_be_the_student(tmp_path):
     moved = np.linalg.norm(env.tcp() - env.cube_position(env.task.cube))
     env.close()
     assert moved < 0.6 * distance
-    collect(tmp_path, 2, 7, model_actor([policy], np.random.default_rng(0)), shard=2)
+    collect(tmp_path, 2, 7, model_actor(policy, np.random.default_rng(0)), shard=2)
     assert (tmp_path / '0000.npz').exists()
