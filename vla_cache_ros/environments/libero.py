@@ -166,16 +166,20 @@ class Libero:
 
     def close(self) -> None:
         """Free the simulators."""
-        for simulator, _ in self._built.values():
-            simulator.close()
-        self._built.clear()
+        for task in list(self._built):
+            self._free(task)
+
+    def _free(self, task: LiberoTask) -> None:
+        simulator, _ = self._built.pop(task)
+        # or what is freed by number is another simulator's: its pictures come out otherwise then
+        simulator.sim._render_context_offscreen.gl_ctx.make_current()
+        simulator.close()
 
     def _open(self, task: LiberoTask) -> np.ndarray:
         """Turn to a task's simulator and return the task's initial states [50, N]."""
         if task not in self._built:
             if self._built and psutil.virtual_memory().available < ROOM:
-                simulator, _ = self._built.pop(next(iter(self._built)))
-                simulator.close()
+                self._free(next(iter(self._built)))
             self._built[task] = self._build(task)
         self._built[task] = self._built.pop(task)  # the one not used for longest stands first
         self.task = task
