@@ -32,6 +32,7 @@ from vla_cache_ros.training.settings import GateTraining
 from vla_cache_ros.types import Observation
 from vla_cache_ros.vla.checkpoint import save_checkpoint
 from vla_cache_ros.vla.config import OftConfig
+from vla_cache_ros.vla.files.errors import CheckpointError
 from vla_cache_ros.vla.model import init_model
 
 TRAINING = GateTraining(stage1=2, walks=1, batch=2)
@@ -114,6 +115,23 @@ def test_a_training_can_begin_with_a_gate(source, tmp_path):
         for g in (gate, tmp_path / 'second' / 'gate')
     ]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_a_gate_without_language_is_calibrated_for_another_model(source, tmp_path):
+    first, second = (write_checkpoint(tmp_path / f'model{i}', seed=i) for i in range(2))
+    blind = replace(TRAINING, language=False)
+    train_on_bags(str(first), source, tmp_path / 'first', blind)
+    gate = tmp_path / 'first' / 'gate'
+    as_it_is = replace(blind, stage1=0, start=str(gate))
+    train_on_bags(str(second), source, tmp_path / 'second', as_it_is)
+    there = model_to_train_through(str(second)).fingerprint
+    moved = load_gate_folder(tmp_path / 'second' / 'gate', fingerprint=there, cameras=2)
+    before = load_gate_folder(gate, fingerprint=None, cameras=2)
+    assert moved.fingerprint == before.fingerprint
+    with pytest.raises(CheckpointError, match='made for another model'):
+        load_gate_folder(gate, fingerprint=there, cameras=2)
+    with pytest.raises(CheckpointError, match='made for another model'):
+        train_on_bags(str(second), source, tmp_path / 'third', replace(TRAINING, start=str(gate)))
 
 
 def test_one_camera_and_no_robot_state_do(source, tmp_path):

@@ -136,11 +136,10 @@ class GateTrainer:
     def _begin_with(self, folder: Path) -> None:
         """Take the weights of a trained gate; raises ValueError where it was made otherwise."""
         config = self.vla.config
+        # another model's words mean nothing to this gate, motion is the same for all models
+        fingerprint = self.vla.fingerprint if self.training.language else None
         network = load_gate_folder(
-            folder,
-            fingerprint=self.vla.fingerprint,
-            cameras=config.cameras,
-            tokens=config.tokens,
+            folder, fingerprint=fingerprint, cameras=config.cameras, tokens=config.tokens
         ).network
         if network.config != self.network.config:
             raise ValueError(

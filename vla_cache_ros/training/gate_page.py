@@ -36,6 +36,16 @@ def write_page(path: Path, figures: Mapping[str, Any]) -> None:
         for b in figures['bags']
     ]
     curve = figures['curve']
+    training = [] if not curve else [
+        line_plot(
+            'Training',
+            'Share of the effects of stale tokens that lies in the 30 % of the tokens which '
+            'the gate scores highest, on training episodes.',
+            {'covered': ([r['update'] for r in curve], [100 * r['covered'] for r in curve])},
+            'update',
+            '%',
+        )
+    ]  # fmt: skip
     page.write_page(
         path,
         'training/gate_report.html',
@@ -62,14 +72,7 @@ def write_page(path: Path, figures: Mapping[str, Any]) -> None:
                 'reuse of the cached steps, %',
                 'mean distance',
             ),
-            line_plot(
-                'Training',
-                'Share of the effects of stale tokens that lies in the 30 % of the tokens which '
-                'the gate scores highest, on training episodes.',
-                {'covered': ([r['update'] for r in curve], [100 * r['covered'] for r in curve])},
-                'update',
-                '%',
-            ),
+            *training,
         ],
         footer=[
             f'command: {figures["command"]}',

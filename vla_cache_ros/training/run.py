@@ -157,7 +157,9 @@ def model_to_train_through(
 
 
 def _first_stage(curve: Path) -> list[dict[str, float]]:
-    """Return update, loss and covered share of every segment of stage I."""
+    """Return update, loss and covered share of every segment of stage I; [] without one."""
+    if not curve.exists():
+        return []
     with curve.open(newline='') as file:
         rows = [row for row in csv.DictReader(file) if row['stage'] == '1']
     return [{name: float(row[name]) for name in ('update', 'loss', 'covered')} for row in rows]

@@ -57,7 +57,8 @@ class GateTraining(Settings):
     """Seed of everything random."""
     # torchrun takes --start for an option of its own
     start: Annotated[str | None, tyro.conf.arg(name='from-gate')] = None
-    """Folder of a gate of this model to begin with, in place of random weights."""
+    """Folder of a gate to begin with, in place of random weights: of this model, or with
+    --no-language of any; --stage1 0 then calibrates it for this model and leaves it as it is."""
 
     def __post_init__(self) -> None:
         """Check what a user may mistype."""

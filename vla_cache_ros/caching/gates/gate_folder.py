@@ -151,12 +151,13 @@ def find_gate(folder: str | Path | None) -> Path:
 
 
 def load_gate_folder(
-    folder: str | Path | None, *, fingerprint: str, cameras: int, tokens: int = TOKENS
+    folder: str | Path | None, *, fingerprint: str | None, cameras: int, tokens: int = TOKENS
 ) -> SavedGate:
     """
     Load a gate for a model of this fingerprint and number of cameras, ready for inference.
 
-    tokens: visual tokens of a camera. Raises CheckpointError (a ValueError), one line that names
+    fingerprint: None takes any model's, to train on. tokens: visual tokens of a camera. Raises
+    CheckpointError (a ValueError), one line that names
     the file and what is wrong with it.
     """
     folder = find_gate(folder)
@@ -164,7 +165,7 @@ def load_gate_folder(
         return _load(folder, fingerprint, cameras, cameras * tokens)
 
 
-def _load(folder: Path, fingerprint: str, cameras: int, tokens: int) -> SavedGate:
+def _load(folder: Path, fingerprint: str | None, cameras: int, tokens: int) -> SavedGate:
     path = folder / DESCRIPTION
     content = _read_description(path)
     for key, wanted in (('cameras', cameras), ('tokens', tokens)):
@@ -173,7 +174,7 @@ def _load(folder: Path, fingerprint: str, cameras: int, tokens: int) -> SavedGat
                 f'{path}: made for another number of {key}: expected {wanted}, '
                 f'found {content[key]!r:.80}'
             )
-    if content['model_fingerprint'] != fingerprint:
+    if fingerprint not in (None, content['model_fingerprint']):
         raise CheckpointError(
             f'{path}: made for another model: expected the fingerprint {fingerprint}, '
             f'found {content["model_fingerprint"]!r:.80}; train one with `vla-cache train gate`'
