@@ -17,6 +17,7 @@ from vla_cache_ros.extras import missing
 from vla_cache_ros.policy import Policy
 from vla_cache_ros.types import Observation
 
+from recipes.domains import LIBERO
 from recipes.domains import LIBERO_OBJECT
 
 needs_libero = pytest.mark.skipif(
@@ -239,14 +240,21 @@ def test_an_unknown_environment_is_answered_with_those_there_are():
         make_environment('kitchen', TWO_CAMERAS)
 
 
-def test_the_shipped_model_acts_on_every_instruction_of_its_suite():
-    policy = Policy.from_pretrained('libero-object')
+@pytest.mark.parametrize(
+    ('checkpoint', 'instructions'),
+    [
+        ('libero-object', LIBERO_OBJECT.instructions),
+        ('libero-spatial', LIBERO.instructions[:10]),
+    ],
+)
+def test_a_shipped_model_acts_on_every_instruction_of_its_suite(checkpoint, instructions):
+    policy = Policy.from_pretrained(checkpoint)
     assert (policy.num_images, policy.chunk, policy.proprio_size) == (1, 8, 8)
     image = np.full((224, 224, 3), 90, np.uint8)
     state = policy.statistics.proprio.low
     first = [
         policy.act(Observation((image,), instruction, state))[0].actions
-        for instruction in LIBERO_OBJECT.instructions
+        for instruction in instructions
     ]
     assert np.isfinite(first).all()
     assert np.abs(np.diff(first, axis=0)).max((1, 2)).min() > 0.01  # it hears what it is told

@@ -178,6 +178,7 @@ def test_entry_points_exist(wheel):
         'vla_cache_ros/checkpoints/tabletop-openvla/tokenizer.json',
         'vla_cache_ros/checkpoints/libero-object/model.safetensors',
         'vla_cache_ros/checkpoints/libero-object/gate/gate.json',
+        'vla_cache_ros/checkpoints/libero-spatial/gate/gate.json',
     ],
 )
 def test_wheel_carries_data(wheel, path):
