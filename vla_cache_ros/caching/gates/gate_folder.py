@@ -157,8 +157,7 @@ def load_gate_folder(
     Load a gate for a model of this fingerprint and number of cameras, ready for inference.
 
     fingerprint: None takes any model's, to train on. tokens: visual tokens of a camera. Raises
-    CheckpointError (a ValueError), one line that names
-    the file and what is wrong with it.
+    CheckpointError (a ValueError), one line that names the file and what is wrong with it.
     """
     folder = find_gate(folder)
     with weights.unchanged(folder, (DESCRIPTION, WEIGHTS)):
