@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gate is trained on recordings, resumes to the same curve, and drives the model after it."""
 
+from noise_recordings import write_noise
 import numpy as np
 import pytest
 import torch
@@ -135,6 +136,15 @@ def test_recordings_of_one_frame_are_left_out(data):
     episode = recordings.frames.table['episode']
     for (before, _), (now, begins) in zip(stream[:-1], stream[1:], strict=True):
         assert begins or (now == before + 1 and episode[now] == episode[before])
+
+
+def test_what_is_held_out_is_of_every_folder(tmp_path):
+    folders = [write_noise(tmp_path / name, 40, 2) for name in ('first', 'last')]
+    recordings = Recordings(folders)
+    assert len(recordings.held_out) == 8
+    assert 0 < sum(run[0] < 80 for run in recordings.held_out) < 8
+    again = Recordings(folders)
+    assert [run[0] for run in again.held_out] == [run[0] for run in recordings.held_out]
 
 
 def test_a_mistyped_loss_is_refused():

@@ -7,6 +7,8 @@ The gate reads pixels and ages alone, so recordings are walked through without t
 share is the mean over cached steps. Knows nothing of training.
 """
 
+from math import ceil
+
 import numpy as np
 from torch import Tensor
 from vla_cache_ros.caching.gates.gate_folder import SavedGate
@@ -19,7 +21,7 @@ from vla_cache_ros.training.batches import gate_pictures
 from vla_cache_ros.training.recordings import Recordings
 
 REQUESTS = tuple(round(0.3 + 0.05 * i, 2) for i in range(12))  # 0.30 to 0.85
-RECORDINGS = 40
+RECORDINGS = 40  # at most
 WALKS = 3  # per request: what a bias chooses changes what the gate sees next
 
 
@@ -66,7 +68,7 @@ def walk(
 ) -> np.ndarray:
     """Return the ratio logits `[steps, ratios]` of all cached steps under a bias."""
     gate = _Listening(SavedGate(network, {0.5: bias}, 0.5, {}, first_share))
-    for run in recordings.held_out[:RECORDINGS]:
+    for run in recordings.held_out[:: ceil(len(recordings.held_out) / RECORDINGS)]:
         gate.reset()
         if network.config.language_dim:
             gate.instruct(language[recordings.instruction(run[0])])

@@ -32,7 +32,8 @@ class Recordings:
         """
         Read all complete shards.
 
-        held_out: how many of the last episodes are held out, HELD_OUT of them if None. Where a
+        held_out: how many of the last episodes are held out. None: HELD_OUT of them all, drawn the
+        same way each time, since the last ones may be of other tasks than the first. Where a
         column `offset` says that an episode was sampled several times, it is held out wholly.
         Raises FileNotFoundError if there is no shard, ValueError if no recording has two frames
         or none is left to train on.
@@ -52,6 +53,8 @@ class Recordings:
                 f'recordings: expected at least {count + 1} of two or more frames, {count} of '
                 f'them to hold out, found {len(order)} in {", ".join(map(str, directories))}'
             )
+        if held_out is None:
+            order = [order[place] for place in np.random.default_rng(0).permutation(len(order))]
         kept = set(order[:-count])
         self.training = [r for name, r in zip(names, runs, strict=True) if name in kept]
         self.held_out = [r for name, r in zip(names, runs, strict=True) if name not in kept]
