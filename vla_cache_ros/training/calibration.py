@@ -22,7 +22,8 @@ from vla_cache_ros.training.recordings import Recordings
 
 REQUESTS = tuple(round(0.3 + 0.05 * i, 2) for i in range(12))  # 0.30 to 0.85
 RECORDINGS = 40  # at most
-WALKS = 3  # per request: what a bias chooses changes what the gate sees next
+FAR = 1e4  # from 0: no bias is farther
+WALKS = 6  # per request: what a bias chooses changes what the gate sees next
 
 
 def calibrate(
@@ -38,21 +39,34 @@ def calibrate(
     """
     ratios = np.array(network.config.ratios)
     found: dict[float, float] = {}
-    bias = 0.0
+    fresh = walk(network, recordings, language, -FAR, first_share)
+    low = bias = solve(fresh, ratios, REQUESTS[0])  # with stale tokens a gate reuses fewer
     for request in REQUESTS:
+        high = FAR
         for _ in range(WALKS):
             logits = walk(network, recordings, language, bias, first_share)
+            if chosen(logits, ratios, bias).mean() < request:
+                low = max(low, bias)
+            else:
+                high = min(high, bias)
             bias = solve(logits, ratios, request)
-        found[request] = bias = max([bias, *found.values()])
+            if not low < bias < high:  # the next walk would undo it
+                bias = (low + high) / 2
+        found[request] = low = bias
     return found
+
+
+def chosen(logits: np.ndarray, ratios: np.ndarray, bias: float) -> np.ndarray:
+    """Return the ratios `[steps]` that logits `[steps, ratios]` choose under a bias."""
+    return ratios[(logits + bias * ratios).argmax(1)]
 
 
 def solve(logits: np.ndarray, ratios: np.ndarray, request: float) -> float:
     """Return the bias with which logits `[steps, ratios]` choose a mean ratio of `request`."""
-    low, high = -1e4, 1e4
+    low, high = -FAR, FAR
     for _ in range(60):
         bias = (low + high) / 2
-        if ratios[(logits + bias * ratios).argmax(1)].mean() < request:
+        if chosen(logits, ratios, bias).mean() < request:
             low = bias
         else:
             high = bias

@@ -7,6 +7,7 @@ A gate learns from what happens between frames, so it needs them in order. Knows
 whether frames come from the simulator or from a bag.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence
 import hashlib
@@ -32,9 +33,10 @@ class Recordings:
         """
         Read all complete shards.
 
-        held_out: how many of the last episodes are held out. None: HELD_OUT of them all, drawn the
-        same way each time, since the last ones may be of other tasks than the first. Where a
-        column `offset` says that an episode was sampled several times, it is held out wholly.
+        held_out: how many of the last episodes are held out. None: HELD_OUT of each instruction's,
+        drawn the same way each time, since the last ones may be of other tasks than the first.
+        Where a column `offset` says that an episode was sampled several times, it is held out
+        wholly.
         Raises FileNotFoundError if there is no shard, ValueError if no recording has two frames
         or none is left to train on.
         """
@@ -54,7 +56,8 @@ class Recordings:
                 f'them to hold out, found {len(order)} in {", ".join(map(str, directories))}'
             )
         if held_out is None:
-            order = [order[place] for place in np.random.default_rng(0).permutation(len(order))]
+            told = dict(zip(names, (str(table['instruction'][r[0]]) for r in runs), strict=True))
+            order = _mixed(order, [told[name] for name in order])
         kept = set(order[:-count])
         self.training = [r for name, r in zip(names, runs, strict=True) if name in kept]
         self.held_out = [r for name, r in zip(names, runs, strict=True) if name not in kept]
@@ -87,3 +90,14 @@ class Recordings:
             run = run[rng.integers(len(run) - 1) :][:left]
             yield from ((int(frame), index == 0) for index, frame in enumerate(run))
             left -= len(run)
+
+
+def _mixed(order: Sequence[int], kinds: Sequence[str]) -> list[int]:
+    """Return what is to be ordered so that any part of it has of each kind its share."""
+    total, seen = Counter(kinds), Counter[str]()
+    shares = {}
+    for place in np.random.default_rng(0).permutation(len(order)):
+        kind = kinds[place]
+        shares[order[place]] = (seen[kind] + 0.5) / total[kind]
+        seen[kind] += 1
+    return sorted(shares, key=shares.__getitem__)
