@@ -1,8 +1,8 @@
 #!/bin/bash
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
-# How `libero-goal` was made, from `libero-spatial`; needs requirements-libero.txt. An hour
-# and three quarters of two cores.
+# How `libero-goal` was made, from `libero-spatial`; needs requirements-libero.txt. Two
+# hours of two cores.
 suite=libero_goal
 source "$(dirname "$0")/../libero/rounds.sh"
 
@@ -20,4 +20,6 @@ frames g3b 700 470000 6,5 $student
 base 5000 5 0.0008 0.7 ga gb g2a g2b g3a g3b g3a g3b
 # run/libero_goal/model is the checkpoint that ships
 
-gates 24 g2a g2b g3a g3b
+frames g4a 400 480000 0,1,2,3,4 $student
+frames g4b 400 490000 5,6,7,8,9 $student
+gates 24 g2a g2b g4a g4b  # each task alike
