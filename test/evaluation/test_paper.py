@@ -207,5 +207,5 @@ def test_committed_results_stand_in_the_tables(capsys):
     assert {
         file for file in [*DATA.remarks, *DATA.withdrawn] if not (paper.RESULTS / file).exists()
     } == set()
-    assert cells(text, 'ours [2] libero-object, dense', DATA.others.title)[1] == '200'
+    assert cells(text, 'ours [3] libero-object, dense', DATA.others.title)[1] == '200'
     assert [line for line in text.splitlines() if len(line) > paper.WIDTH and line[0] != '|'] == []
