@@ -1,3 +1,0 @@
-# Copyright 2026 The vla_cache_ros authors
-# SPDX-License-Identifier: Apache-2.0
-"""How `libero-goal` was made; run.sh has the commands."""
