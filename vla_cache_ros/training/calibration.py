@@ -23,6 +23,7 @@ from vla_cache_ros.training.recordings import Recordings
 REQUESTS = tuple(round(0.3 + 0.05 * i, 2) for i in range(12))  # 0.30 to 0.85
 RECORDINGS = 40  # at most
 FAR = 1e4  # from 0: no bias is farther
+NEAR = 1e-3  # the first step up from 0
 WALKS = 6  # per request: what a bias chooses changes what the gate sees next
 
 
@@ -43,16 +44,20 @@ def calibrate(
     low = bias = solve(fresh, ratios, REQUESTS[0])  # with stale tokens a gate reuses fewer
     for request in REQUESTS:
         high = FAR
+        errors: dict[float, float] = {}  # by bias walked with
         for _ in range(WALKS):
             logits = walk(network, recordings, language, bias, first_share)
-            if chosen(logits, ratios, bias).mean() < request:
+            share = chosen(logits, ratios, bias).mean()
+            errors[bias] = abs(share - request)
+            if share < request:
                 low = max(low, bias)
             else:
                 high = min(high, bias)
             bias = solve(logits, ratios, request)
             if not low < bias < high:  # the next walk would undo it
-                bias = (low + high) / 2
-        found[request] = low = bias
+                # while nothing has been too much yet, halfway to FAR would reuse everything
+                bias = (low + high) / 2 if high < FAR else low + max(abs(low), NEAR)
+        found[request] = low = bias = min(errors, key=errors.__getitem__)
     return found
 
 
