@@ -8,7 +8,7 @@ source "$(dirname "$0")/../libero/rounds.sh"
 
 frames ga 1000 400000 0,1,2,3,4
 frames gb 1000 410000 5,6,7,8,9
-tower libero-spatial ga gb
+tower libero-spatial 500 ga gb
 base 1500 5 0.001 0.5 ga gb
 
 frames g2a 600 440000 0,1,2,3,4 $student

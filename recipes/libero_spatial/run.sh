@@ -10,7 +10,7 @@ source "$(dirname "$0")/../libero/rounds.sh"
 
 frames sa 1250 60000000 0,1,2,3,4
 frames sb 1250 61000000 5,6,7,8,9
-tower libero-object sa sb
+tower libero-object 500 sa sb
 base 1500 4 0.0008 0.7 sa sb
 
 frames s1a 750 62000000 0,1,2,3,4 $student

@@ -246,6 +246,7 @@ def test_an_unknown_environment_is_answered_with_those_there_are():
         ('libero-object', LIBERO_OBJECT.instructions),
         ('libero-spatial', LIBERO.instructions[:10]),
         ('libero-goal', LIBERO.instructions[10:20]),
+        ('libero-10', LIBERO.instructions[20:30]),
     ],
 )
 def test_a_shipped_model_acts_on_every_instruction_of_its_suite(checkpoint, instructions):

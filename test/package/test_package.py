@@ -180,6 +180,7 @@ def test_entry_points_exist(wheel):
         'vla_cache_ros/checkpoints/libero-object/gate/gate.json',
         'vla_cache_ros/checkpoints/libero-spatial/gate/gate.json',
         'vla_cache_ros/checkpoints/libero-goal/gate/gate.json',
+        'vla_cache_ros/checkpoints/libero-10/gate/gate.json',
     ],
 )
 def test_wheel_carries_data(wheel, path):
