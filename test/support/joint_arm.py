@@ -6,10 +6,13 @@ import time
 
 from fake_policy import FakePolicy
 import numpy as np
+from rclpy.qos import QoSProfile
+from rclpy.qos import ReliabilityPolicy
 from std_msgs.msg import Float64MultiArray
-from vla_cache_ros.ros.qos import COMMAND
 
 JOINTS = tuple(f'joint{number}' for number in range(1, 8))
+# a queue of one drops a command that the hold after it repeats, and no hold is seen
+EVERY = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 JOINT_PARAMETERS = {
     'output': 'joint_positions',
     'joint_actions': 'delta',
@@ -41,7 +44,7 @@ class JointArm:
         self.commands = []
         outside.arm = dict.fromkeys(joints, 0.0)
         outside.create_subscription(
-            Float64MultiArray, 'joint_position_commands', self._follow, COMMAND
+            Float64MultiArray, 'joint_position_commands', self._follow, EVERY
         )
 
     def _follow(self, message):
