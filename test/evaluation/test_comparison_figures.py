@@ -14,6 +14,7 @@ from vla_cache_ros.evaluation.comparison.figures import comparison_figures
 from vla_cache_ros.evaluation.comparison.figures import paired
 from vla_cache_ros.evaluation.comparison.figures import seed_ranges
 from vla_cache_ros.evaluation.comparison.plots import plot_comparison
+from vla_cache_ros.evaluation.comparison.table import table
 
 
 def run(records):
@@ -95,6 +96,21 @@ def test_differences_are_paired_against_dense_and_the_best_rule():
     assert entries['motion at 50 %']['against_best_rule'] is None
     assert entries['random at 50 %']['against_best_rule']['rule'] == 'motion at 50 %'
     assert entries['dense']['against_dense'] is entries['dense']['against_best_rule'] is None
+
+
+def test_trained_gates_are_paired_with_each_other_and_rules_are_not():
+    definitions = [definition('own', 'learned', 0.5), definition('motion', 'motion', 0.5)]
+    definitions += [definition('other', 'learned', 0.7), definition('fixed', 'learned-fixed', 0.5)]
+    records = [record('own', s, reuse=0.5) for s in range(10)]
+    records += [record('motion', s, reuse=0.5) for s in range(10)]
+    records += [record('other', s, s >= 3, reuse=0.7) for s in range(4)]
+    result = figures(definitions, records)
+    (pair,) = result['trained_pairs']  # the one that has not run yet is left out
+    assert (pair['entry'], pair['reference']) == ('other at 70 %', 'own at 50 %')
+    assert (pair['episodes'], pair['gained'], pair['lost']) == (4, 0, 3)
+    assert pair['success_difference'] == -0.75
+    assert '| other at 70 % | own at 50 % | -75.0 ' in ' '.join(table(result).split())
+    assert 'trained gate' not in table(small())
 
 
 def test_a_clearly_worse_entry_has_an_interval_below_zero_and_a_small_p():

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,7 @@ def comparison_figures(
         'versions': _distinct(machine['versions'] for machine in machines),
         'facts': _facts(machines),
         'entries': entries,
+        'trained_pairs': trained_pairs(definitions, runs),
     }
 
 
@@ -208,6 +210,21 @@ def best_rule(
         return None
     common = set.intersection(*(set(runs[key]) for key in rules))
     return max(rules, key=lambda key: sum(runs[key][seed].episode.success for seed in common))
+
+
+def trained_pairs(
+    definitions: Mapping[Key, Mapping[str, Any]], runs: Mapping[Key, Run]
+) -> list[dict[str, Any]]:
+    """Return how each trained gate differs from each before it, over the seeds both have."""
+    trained = [k for k, entry in definitions.items() if entry['gate'] not in (DENSE, *RULES)]
+    pairs = (
+        (one, other, paired(runs[one], runs[other])) for one, other in combinations(trained, 2)
+    )
+    return [
+        {'entry': entry_name(*other), 'reference': entry_name(*one), **pair}
+        for one, other, pair in pairs
+        if pair
+    ]
 
 
 def token_ages(episodes: Sequence[Episode]) -> dict[str, Any] | None:

@@ -30,8 +30,11 @@ def table(figures: Mapping[str, Any]) -> str:
         f'{running["at_once"]} process(es) at a time, torch threads '
         f'{" or ".join(map(str, threads))}.'
     )
-    first, second = Table.of([*map(_cells, entries)]), Table(columns, compared)
-    return '\n\n'.join([first.markdown(), second.markdown(), note])
+    trained = [[p['entry'], p['reference'], *_pair(p)] for p in figures['trained_pairs']]
+    tables = [Table.of([*map(_cells, entries)]), Table(columns, compared)]
+    if trained:
+        tables.append(Table(['trained gate', 'to', *pairs], trained))
+    return '\n\n'.join([*(table.markdown() for table in tables), note])
 
 
 def _cells(entry: Mapping[str, Any]) -> dict[str, str]:
