@@ -150,9 +150,17 @@ def collect(
     directory: of the shards. frames: to write. seed: of the first episode. actor: drives. domain:
     whose classes and instructions the columns number. tasks: names or numbers within the suite,
     all if empty; each takes 0.8 GB. shard: frames of one.
+
+    Raises ValueError: a task is none of the domain.
     """
     # execute_steps is never reached: frames are looked at by `_look`
     env = Libero(suite, Setup('openvla-oft', 1, 10**6, 8, tasks))
+    strange = [task.name for task in env.tasks if task.language not in domain.instructions]
+    if strange:
+        raise ValueError(
+            f'--suite {suite}: expected tasks of --env {domain.name}, got {strange[0]}; choose '
+            'the --env that has the suite'
+        )
     writer = ShardWriter(Path(directory), shard)
     written = episode = successes = 0
     with tqdm(total=frames, unit='frame', mininterval=5) as progress:

@@ -10,6 +10,8 @@ from libero_experts import opened
 import numpy as np
 import pytest
 
+from recipes.__main__ import Demos
+
 BOWL = 'akita_black_bowl_1'
 
 
@@ -37,3 +39,10 @@ def test_a_bowl_that_is_dropped_on_the_way_is_taken_up_again_and_a_shut_hand_ope
             env.step(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]))
         assert world.bounds(BOWL)[0][2] < world.table + 0.03
         finish(env, expert, env.max_steps)
+
+
+@needs_libero
+def test_a_suite_of_another_domain_is_refused_before_anything_is_built(tmp_path):
+    with pytest.raises(ValueError, match='expected tasks of --env libero, got pick'):
+        Demos(out=tmp_path, env='libero', suite='libero_object')()
+    assert not list(tmp_path.iterdir())
