@@ -12,32 +12,37 @@ from vla_cache_ros.cli import main as cli
 from recipes.__main__ import Demos
 from recipes.__main__ import parse
 
+BEGIN, ROUND = ['demos', 'towers', 'base'], ['demos', 'base']
 NOTE = '#!/bin/bash\nprintf "%s\\n" "$*" >> "$COMMANDS"\n'
 
 
-def commands(model, folder):
-    """Return what run.sh would start: words after `-m`, one list a command."""
+def commands(script, folder):
+    """Return what a script would start: words after `-m`, one list a command."""
     for name in ('python', 'torchrun'):
         (folder / name).write_text(NOTE)
         (folder / name).chmod(0o755)
     where = {'PATH': f'{folder}:{os.environ["PATH"]}', 'COMMANDS': str(folder / 'commands')}
-    subprocess.run([ROOT / 'recipes' / model / 'run.sh'], env=os.environ | where, check=True)
+    subprocess.run([ROOT / 'recipes' / script], env=os.environ | where, check=True)
     lines = (folder / 'commands').read_text().splitlines()
     return [line.partition('-m ')[2].split() for line in lines]
 
 
 @pytest.mark.parametrize(
-    ('model', 'kinds'),
+    ('script', 'kinds'),
     [
-        ('tabletop', ['demos', 'towers', 'base', 'demos', 'base', 'demos', 'gate']),
-        ('tabletop_openvla', ['sight', 'base']),
-        ('tabletop_pi', ['demos', 'towers', 'base', 'demos', 'base', 'gate']),
-        ('libero_object', ['demos', 'base', 'demos', 'base', 'demos', 'base', 'gate']),
+        ('tabletop/run.sh', ['demos', 'towers', 'base', 'demos', 'base', 'demos', 'gate']),
+        ('tabletop_openvla/run.sh', ['sight', 'base']),
+        ('tabletop_pi/run.sh', ['demos', 'towers', 'base', 'demos', 'base', 'gate']),
+        ('libero_object/run.sh', ['demos', 'base', 'demos', 'base', 'demos', 'base', 'gate']),
+        ('libero_spatial/run.sh', [*BEGIN, *4 * ROUND, 'gate']),
+        ('libero_goal/run.sh', [*BEGIN, *2 * ROUND, 'demos', 'gate']),
+        ('libero_10/run.sh', [*BEGIN, *2 * ROUND, 'towers', 'base', *3 * ROUND, 'gate']),
+        ('libero/transfer.sh', ['demos', 'gate']),
     ],
 )
-def test_every_command_of_a_shipped_model_is_understood(model, kinds, tmp_path):
+def test_every_command_of_a_shipped_model_is_understood(script, kinds, tmp_path):
     found = []
-    for module, *words in commands(model, tmp_path):
+    for module, *words in commands(script, tmp_path):
         made = (parse if module == 'recipes' else cli.parse)(words)
         found.append(type(made).__name__.lower().removeprefix('train'))
     assert [kind for i, kind in enumerate(found) if kind not in found[max(0, i - 1) : i]] == kinds
