@@ -23,3 +23,11 @@ blind libero-spatial libero_spatial_gates/own 16 0 $spatial \
   --from-gate run/libero_spatial_gates/blind/gate
 blind libero-spatial libero_spatial_gates/from_object 16 0 $spatial \
   --from-gate run/libero_object_gates/blind/gate
+
+# of all the suites but Spatial, one after the other
+blind libero-goal libero_goal_gates/after_object 24 3000 $(data g2a g2b g4a g4b) \
+  --from-gate run/libero_object_gates/blind/gate
+blind libero-10 libero_10_gates/after_object_goal 24 3000 $(data t5a t5b t7a t7b) \
+  --from-gate run/libero_goal_gates/after_object/gate
+blind libero-spatial libero_spatial_gates/from_others 16 0 $spatial \
+  --from-gate run/libero_10_gates/after_object_goal/gate
