@@ -1,17 +1,17 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 # Rounds of demonstrations and training, which the scripts of the suites source; they set `suite`,
-# and `model` where a suite has more than one.
+# `model` where a suite has more than one, and `domain` where the suite is of another --env.
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export OMP_NUM_THREADS=1
-: "${model:=$suite}"
+: "${model:=$suite}" "${domain:=libero}"
 two="torchrun --standalone --nproc_per_node 2 -m"
 student="--gate dense --gate motion --reuse 0.66 --student run/$model/model"
 
 # frames NAME FRAMES SEED TASKS [OPTION ...]: TASKS as 0,1,2
 frames() {
-  python -m recipes demos --env libero --suite "$suite" --out "data/$1" --frames "$2" --seed "$3" \
+  python -m recipes demos --env "$domain" --suite "$suite" --out "data/$1" --frames "$2" --seed "$3" \
     $(echo "--tasks $4" | sed 's/,/ --tasks /g') "${@:5}"
 }
 
@@ -31,10 +31,14 @@ base() {
     --full-every "$2" --peak "$3" --stale "$4" $(data "${@:5}") $begin
 }
 
+# gate CHECKPOINT OUT WALKS STAGE1 [OPTION ...]
+gate() {
+  $two vla_cache_ros.cli train gate --checkpoint "$1" --out "run/$2" --walks "$3" --stage1 "$4" \
+    --seed 0 --target 0.62 --first-share 1 --execute-steps 8 "${@:5}"
+}
+
 # gates WALKS NAME ...: run/MODEL_gates/language ships; the other is to be tried on other suites
 gates() {
-  gate="$two vla_cache_ros.cli train gate --checkpoint run/$model/model $(data "${@:2}") --seed 0
-    --target 0.62 --stage1 3000 --walks $1 --first-share 1 --execute-steps 8"
-  $gate --out "run/${model}_gates/language"
-  $gate --out "run/${model}_gates/blind" --no-language
+  gate "run/$model/model" "${model}_gates/language" "$1" 3000 $(data "${@:2}")
+  gate "run/$model/model" "${model}_gates/blind" "$1" 3000 $(data "${@:2}") --no-language
 }
