@@ -105,6 +105,23 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(data, tmp
     assert torch.isfinite(weights(again)).all()
 
 
+def test_the_units_of_the_predictor_stay_alive_where_few_samples_hold_most_of_the_effects(
+    data, tmp_path
+):
+    training = GateTraining(stage1=150, stage2=0, walks=1, batch=4)
+    trainer = trainer_of(data, tmp_path / 'a', training)
+    found, rng = trainer.walks, np.random.default_rng(0)
+    found.effects *= rng.lognormal(0, 3, (len(found.effects), 1)).astype(np.float32)
+    found.effects /= found.effects.mean()
+    trainer._segment(1, 150)
+    planes = np.stack([found.planes(sample) for sample in range(len(found.frames))])
+    heard = []
+    trainer.network.predictor[1].register_forward_hook(lambda *seen: heard.append(seen[-1]))
+    trainer.network(torch.from_numpy(planes).float(), trainer._language(found.frames))
+    alive = (heard[0] > 0).any(0)
+    assert alive.sum() > len(alive) // 2
+
+
 def test_stage_one_can_follow_attention_as_in_the_paper(data, tmp_path):
     training = GateTraining(stage1=2, stage2=0, align='attention', batch=2)
     trainer = trainer_of(data, tmp_path / 'a', training)

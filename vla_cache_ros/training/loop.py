@@ -70,7 +70,8 @@ class Loop:
     """
     Hold what a training goes on with.
 
-    optimizer: may be replaced. done: updates made.
+    optimizer: may be replaced; a group's `pace` is what it learns at, of the rate. done: updates
+    made.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Loop:
         figures = []
         while self.done < until:
             for group in self.optimizer.param_groups:
-                group['lr'] = rate(self.done)
+                group['lr'] = rate(self.done) * group.get('pace', 1)
             loss, shown = step()
             if not torch.isfinite(loss):
                 raise FloatingPointError(

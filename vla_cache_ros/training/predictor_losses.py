@@ -16,6 +16,7 @@ from vla_cache_ros.training.relaxation import sample_ratio
 from vla_cache_ros.training.unroll import Unrolled
 
 TEMPERATURE = 1.0
+FAR = 3.0  # costs are told apart up to here: past LOGIT_BOUND no logit can follow them
 ENTROPY = 0.02  # keeps the relaxed predictor from settling before the selector is good
 
 
@@ -68,7 +69,7 @@ class Regressed:
 
     def align(self, logits: Tensor, cost: Tensor) -> Tensor:
         """Return the error of the predicted cost of every ratio, `[B, ratios]`, about 1."""
-        return F.smooth_l1_loss(-logits, cost)
+        return F.smooth_l1_loss(-logits, cost.clamp(max=FAR))
 
     def loss(self, step: Unrolled, cost: Tensor, price: float) -> Tensor:
         """Return the error of the predicted cost; `cost` `[G]` is in units of its running mean."""

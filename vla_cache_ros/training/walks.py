@@ -41,7 +41,8 @@ class Walks:
 
     frames: int `[N]`, indices into the recordings. ages: int8 `[N, V]`, frames since each token
     was produced. effects: float32 `[N, V]`, squares, of mean 1. precision: float32 `[N]`, what an
-    error weighs there. typical: half of the mean effect of all tokens of a sample together.
+    error weighs there. typical: the mean effect together of a sample's tokens but the worst
+    twentieth, unit of what a choice leaves out.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Walks:
         if relative:
             self.effects *= self.precision[:, None] ** 2
         self.effects /= self.effects.mean()
-        self.typical = float(np.sqrt(self.effects.sum(1)).mean()) / 2
+        ordered = np.sort(self.effects, axis=1)
+        left = ordered[:, : -(ordered.shape[1] // 20) or None]
+        self.typical = float(np.sqrt(left.sum(1)).mean())
 
     def planes(self, sample: int) -> np.ndarray:
         """Return what the gate would have seen, float16 `[cams, 7, S, S]`; it is kept."""
