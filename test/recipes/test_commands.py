@@ -38,6 +38,7 @@ def commands(script, folder):
         ('libero_goal/run.sh', [*BEGIN, *2 * ROUND, 'demos', 'gate']),
         ('libero_10/run.sh', [*BEGIN, *2 * ROUND, 'towers', 'base', *3 * ROUND, 'gate']),
         ('libero/transfer.sh', ['demos', 'gate']),
+        ('libero/predictor.sh', ['demos', 'gate', 'adaptive']),
     ],
 )
 def test_every_command_of_a_shipped_model_is_understood(script, kinds, tmp_path):
