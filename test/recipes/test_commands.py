@@ -36,7 +36,10 @@ def commands(script, folder):
         ('libero_object/run.sh', ['demos', 'base', 'demos', 'base', 'demos', 'base', 'gate']),
         ('libero_spatial/run.sh', [*BEGIN, *4 * ROUND, 'gate']),
         ('libero_goal/run.sh', [*BEGIN, *2 * ROUND, 'demos', 'gate']),
-        ('libero_10/run.sh', [*BEGIN, *2 * ROUND, 'towers', 'base', *3 * ROUND, 'gate']),
+        (
+            'libero_10/run.sh',
+            [*BEGIN, *2 * ROUND, 'towers', 'base', *3 * ROUND, 'gate', 'demos', 'gate'],
+        ),
         ('libero/transfer.sh', ['demos', 'gate']),
         ('libero/predictor.sh', ['demos', 'gate', 'adaptive']),
     ],
