@@ -47,7 +47,7 @@ COVERED = 0.3  # share of the tokens whose effects stage I reports
 SEGMENT = 8  # updates of stage II that are unrolled without a break
 STAGE1_SEGMENT = 25
 # Of the learning rate is left for the predictor. What it sees is never negative: at the full rate
-# all its units fell silent within a hundred updates of LIBERO-10, and every step got one share.
+# all its units fell silent on LIBERO-10, and every step got one share.
 PREDICTOR_PACE = 0.1
 FINE = 0.15  # of the learning rate is left for stage II where stage I came before it
 CURVE = ('stage', 'update', 'loss', 'covered', 'reuse', 'distance', 'price', 'seconds')

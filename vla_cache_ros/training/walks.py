@@ -41,8 +41,8 @@ class Walks:
 
     frames: int `[N]`, indices into the recordings. ages: int8 `[N, V]`, frames since each token
     was produced. effects: float32 `[N, V]`, squares, of mean 1. precision: float32 `[N]`, what an
-    error weighs there. typical: the mean effect together of a sample's tokens but the worst
-    twentieth, unit of what a choice leaves out.
+    error weighs there. typical: the mean effect together of a sample's tokens but the
+    largest twentieth, unit of what a choice leaves out.
     """
 
     def __init__(
