@@ -43,7 +43,7 @@ base 11000 5 0.0006 0.7 ta tb t3a t3b t5a t5b t6a t6b t7a t7b t7a t7b
 
 gates 24 t5a t5b t7a t7b  # each task alike
 
-# the gate that ships is a second one, of more frames and after version c8276f3
+# the gate that ships is a second one, of more frames, by the code of version c8276f3
 frames t8a 800 86000000 0,1,2,3,4 $student
 frames t8b 800 87000000 5,6,7,8,9 $student
 frames t8c 800 88000000 0,1,2,3,4 $student
