@@ -2,18 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The drills run to their end, measure what they say and leave nothing behind."""
 
+from contextlib import ExitStack
 import json
 
+from geometry_msgs.msg import TwistStamped
 import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
+from std_msgs.msg import Header
 from tiny_model import write_checkpoint
 from vla_cache_ros.live.drill import _images
+from vla_cache_ros.live.drill import DrillGraph
 from vla_cache_ros.live.drill import drill_recorder
 from vla_cache_ros.live.drill import drill_stream
+from vla_cache_ros.live.graph import COMMANDS
+from vla_cache_ros.live.graph import Graph
 
 MINUTES = 0.05
 
@@ -31,6 +37,20 @@ def test_stream_counts_commands_their_gaps_and_ages(checkpoint, tmp_path):
     assert 0 < figures['gap_ms']['p50'] <= figures['gap_ms']['max']
     assert 0 < figures['age_at_arrival_ms']['p50'] <= figures['age_at_arrival_ms']['max']
     assert figures['ok'] == (figures['gap_ms']['max'] <= 100)
+
+
+def test_commands_that_waited_before_it_ran_are_not_counted():
+    with Graph(lambda: None) as sender, ExitStack() as stack:
+        graph = DrillGraph(lambda: None)
+        stack.callback(Graph.__exit__, graph)
+        commands = sender.node.create_publisher(TwistStamped, COMMANDS, 100)
+        sender.wait_for_subscribers(COMMANDS, 1)
+        for _ in range(30):
+            stamp = sender.node.get_clock().now().to_msg()
+            commands.publish(TwistStamped(header=Header(stamp=stamp)))
+        sender.settle(0.2)
+        graph.run(0.1)
+        assert graph.twists == []
 
 
 @pytest.mark.slow
