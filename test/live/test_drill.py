@@ -15,9 +15,9 @@ from rosbags.typesys import Stores
 from std_msgs.msg import Header
 from tiny_model import write_checkpoint
 from vla_cache_ros.live.drill import _images
-from vla_cache_ros.live.drill import DrillGraph
 from vla_cache_ros.live.drill import drill_recorder
 from vla_cache_ros.live.drill import drill_stream
+from vla_cache_ros.live.drill import DrillGraph
 from vla_cache_ros.live.graph import COMMANDS
 from vla_cache_ros.live.graph import Graph
 
