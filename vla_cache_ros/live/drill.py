@@ -73,7 +73,6 @@ class DrillGraph(Graph):
 
     def run(self, seconds: float) -> list[float]:
         """Note for so long, and nothing else; return image to command of each inference, ms."""
-        self.settle(BACKLOG)  # what came while nobody listened is not of this time
         self.twists.clear()
         self.reports.clear()
         self.settle(seconds)
@@ -88,6 +87,7 @@ def drill_stream(out: Path, minutes: float, checkpoint: str, gate: str) -> dict[
     """
     cores = os.cpu_count() or 1
     with running(out, checkpoint, gate) as (_, graph), busy_processes(cores):
+        graph.settle(BACKLOG)  # takes what came while they started
         inferences = graph.run(60 * minutes)
         twists = list(graph.twists)
     if len(twists) < 2:
