@@ -114,18 +114,32 @@ def test_quantiles_of_very_many_frames_are_those_of_a_sample(monkeypatch):
 
 def test_long_files_are_continued_in_others(tmp_path, monkeypatch):
     monkeypatch.setattr(writing, 'DATA_MB', 0)
-    monkeypatch.setattr(writing, 'VIDEO_MB', 0)
+    monkeypatch.setattr(writing, 'VIDEO_MB', -1)  # an encoder may not have written anything yet
     monkeypatch.setattr(writing, 'CHUNKS_SIZE', 2)
     monkeypatch.setattr(writing, 'LISTED', 2)
     bags = [write_bag(tmp_path / f'bag{seed}', plain(seed=seed)) for seed in range(3)]
     exported(bags, tmp_path / 'out', VIDEO)
-    found = [(row['data/chunk_index'], row['data/file_index']) for row in listed(tmp_path / 'out')]
-    assert found == [(0, 0), (0, 1), (1, 0)]
-    for row in listed(tmp_path / 'out'):
-        name = 'videos/observation.images.front'
-        chunk, file = row[f'{name}/chunk_index'], row[f'{name}/file_index']
-        assert (tmp_path / 'out' / name / f'chunk-{chunk:03d}/file-{file:03d}.mp4').exists()
-        assert row[f'{name}/from_timestamp'] == 0.0 or file == 0
+    video = 'videos/observation.images.front'
+    for name in ('data', video):
+        places = [
+            (row[f'{name}/chunk_index'], row[f'{name}/file_index'])
+            for row in listed(tmp_path / 'out')
+        ]
+        assert places == [(0, 0), (0, 1), (1, 0)]
+    for chunk, file in places:
+        assert (tmp_path / 'out' / video / f'chunk-{chunk:03d}/file-{file:03d}.mp4').exists()
+    assert [row[f'{video}/from_timestamp'] for row in listed(tmp_path / 'out')] == [0.0] * 3
+
+
+def test_a_video_tells_how_large_it_has_become(tmp_path):
+    rng = np.random.default_rng(0)
+    file = VideoFile(tmp_path / 'a.mp4', 48, 48, 10, 18)
+    assert file.bytes < 2**15
+    while file.frames < 2000 and file.bytes < 2**15:  # the encoder holds pictures back
+        file.add(rng.integers(0, 256, (48, 48, 3), np.uint8))
+    seen = file.bytes
+    file.close()
+    assert 2**15 <= seen <= file.bytes == (tmp_path / 'a.mp4').stat().st_size
 
 
 def test_a_long_episode_of_pictures_is_written_in_parts(tmp_path, monkeypatch):
