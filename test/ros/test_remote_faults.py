@@ -18,6 +18,7 @@ import signal
 import time
 
 from certificates import make_certificate
+from freezing import freeze
 import numpy as np
 from policy_servers import PolicyServer
 import pytest
@@ -147,7 +148,7 @@ class Scene:
     def freeze(self):
         """Stop the server's process."""
         self.breaks_now()
-        self.server.signal(signal.SIGSTOP)
+        freeze(self.server.process)
 
     def wake(self):
         """Have it go on, once the node has left it."""

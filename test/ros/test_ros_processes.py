@@ -5,6 +5,7 @@
 import signal
 import time
 
+from freezing import freeze
 import numpy as np
 import pytest
 from ros_processes import arguments
@@ -62,7 +63,7 @@ def test_process_that_was_frozen_or_killed_leaves_the_arm_to_its_drivers_timeout
     with Outside() as graph:
         node = start(NODE, *arguments(**LIVE, execution='asynchronous'))
         graph.healthy_start()
-        node.send_signal(signal.SIGSTOP)
+        freeze(node)
         frozen = time.monotonic()
         time.sleep(1.0)
         assert not any(twist[2] > frozen + 0.1 for twist in graph.outside.twists)
