@@ -105,8 +105,8 @@ def test_who_drives_with_a_driver_of_their_own_is_left_alone(graph):
     graph.healthy_start()
     answer = take_over(graph, True)
     assert json.loads(answer.message)['control'] == 'person'
-    time.sleep(0.2)  # the stop arrives
-    assert not graph.outside.moving()
+    assert graph.wait(lambda: not graph.outside.moving())
+    time.sleep(0.2)  # what is under way
     graph.outside.twists.clear()
     seen = len(graph.outside.reports)
     assert graph.wait(lambda: len(graph.outside.reports) >= seen + 3)

@@ -173,14 +173,14 @@ def test_health_and_figures_are_on_the_same_port(served):
 
 def test_the_loop_answers_while_the_model_computes():
     policy = FakeSession()
-    policy.delay = 0.6
+    policy.delay = 2.0
     with fake_serving(policy=policy) as served, Socket(served.url) as client:
         client.send(request())
         assert until(lambda: policy.began)
         begin = time.monotonic()
         assert get(f'{served.url}/healthz')[0] == 200
         client.socket.ping().wait(5)
-        assert time.monotonic() - begin < 0.3
+        assert time.monotonic() - begin < 1.0
         assert client.take()['actions'].shape == (8, 7)
 
 
