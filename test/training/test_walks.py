@@ -95,15 +95,15 @@ def test_planes_are_those_of_the_gate_in_that_place(vla, recordings, tmp_path):
     assert ages.max() > 1
 
 
-def test_scores_learn_the_log_of_the_mean_effect():
-    effects = torch.tensor([[0.5, 4.0], [1.5, 12.0]])
+def test_scores_learn_the_log_of_the_mean_effect_whatever_a_sample_weighs():
+    effects = torch.tensor([[2.0, 6.0], [900.0, 300.0], [1.0, 3.0], [0.0, 0.0]])
     scores = torch.zeros(2, requires_grad=True)
     optimizer = torch.optim.Adam([scores], 0.05)
     for _ in range(400):
         optimizer.zero_grad()
-        effect_loss(scores.expand(2, 2), effects).backward()
+        effect_loss(scores.expand(4, 2), effects).backward()
         optimizer.step()
-    assert torch.allclose(scores, torch.tensor([1.0, 8.0]).log(), atol=0.02)
+    assert torch.allclose(scores, torch.tensor([0.625, 0.875]).log(), atol=0.02)
 
 
 def test_each_budget_leaves_out_what_it_does_not_recompute():

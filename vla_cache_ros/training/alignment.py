@@ -70,10 +70,13 @@ def effect_loss(scores: Tensor, effects: Tensor) -> Tensor:
     """
     Return the loss at whose minimum scores `[B, V]` are the log of the expected squared effects.
 
-    The negative log-likelihood of an exponential distribution: right for effects that are noisy
-    squares, and a heavy tail of them (cut at 200 times the mean) does not decide alone.
+    In units of each sample's mean: scores only rank the tokens of one step, and where motion is
+    slow all of them weigh so much more that a few samples would decide alone. The negative
+    log-likelihood of an exponential distribution: right for effects that are noisy squares, and a
+    heavy tail of them (cut at 200 times the mean) does not decide alone.
     """
-    return (effects.clamp(max=200) * torch.exp(-scores) + scores + 1e-3 * scores**2).mean()
+    relative = effects / effects.mean(1, keepdim=True).clamp(min=1e-12)
+    return (relative.clamp(max=200) * torch.exp(-scores) + scores + 1e-3 * scores**2).mean()
 
 
 def left_out(scores: Tensor, effects: Tensor, budgets: Sequence[int]) -> Tensor:
