@@ -32,7 +32,8 @@ base() {
 }
 
 # gate CHECKPOINT OUT WALKS STAGE1 [OPTION ...]: up to version d487bef the predictor learned faster,
-# so of the gates that ship only the one of libero-10 comes out of today's code
+# up to 414baa6 slow steps counted more for the scores; so of the gates that ship only the one of
+# libero-10 comes out of today's code
 gate() {
   $two vla_cache_ros.cli train gate --checkpoint "$1" --out "run/$2" --walks "$3" --stage1 "$4" \
     --seed 0 --target 0.62 --first-share 1 --execute-steps 8 "${@:5}"

@@ -43,9 +43,15 @@ base 11000 5 0.0006 0.7 ta tb t3a t3b t5a t5b t6a t6b t7a t7b t7a t7b
 
 gates 24 t5a t5b t7a t7b  # each task alike
 
-# the gate that ships is a second one, of more frames, by the code of version c8276f3
+# a second gate, of more frames, by the code of version c8276f3
 frames t8a 800 86000000 0,1,2,3,4 $student
 frames t8b 800 87000000 5,6,7,8,9 $student
 frames t8c 800 88000000 0,1,2,3,4 $student
 frames t8d 800 89000000 5,6,7,8,9 $student
 gate "run/$model/model" "${model}_gates/second" 48 4000 $(data t8a t8b t8c t8d)
+
+# the gate that ships is a third one, of frames under the second too
+second="--gate dense --gate learned@run/${model}_gates/second/gate --reuse 0.66"
+frames t9a 2400 90000000 0,1,2,3,4 $second --student "run/$model/model"
+frames t9b 2400 91000000 5,6,7,8,9 $second --student "run/$model/model"
+gate "run/$model/model" "${model}_gates/third" 112 8000 $(data t8a t8b t8c t8d t9a t9b)

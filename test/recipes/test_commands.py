@@ -38,7 +38,7 @@ def commands(script, folder):
         ('libero_goal/run.sh', [*BEGIN, *2 * ROUND, 'demos', 'gate']),
         (
             'libero_10/run.sh',
-            [*BEGIN, *2 * ROUND, 'towers', 'base', *3 * ROUND, 'gate', 'demos', 'gate'],
+            [*BEGIN, *2 * ROUND, 'towers', 'base', *3 * ROUND, 'gate', *2 * ['demos', 'gate']],
         ),
         ('libero/transfer.sh', ['demos', 'gate']),
         ('libero/predictor.sh', ['demos', 'gate', 'adaptive']),
