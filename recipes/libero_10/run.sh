@@ -2,8 +2,9 @@
 # Copyright 2026 The vla_cache_ros authors
 # SPDX-License-Identifier: Apache-2.0
 # How `libero-10` was made, from `libero-goal`; needs requirements-libero.txt. Four and a half
-# hours of two cores. Not exact: the second model's third round began by mistake while t6a and t6b
-# were still being collected. Updates 6,001 to 6,800 were of ta tb t2a t2b t3a t3b t5a t5b.
+# hours of two cores, and three quarters of an hour for the third gate. Not exact: the second
+# model's third round began by mistake while t6a and t6b were still being collected. Updates 6,001
+# to 6,800 were of ta tb t2a t2b t3a t3b t5a t5b.
 suite=libero_10
 model=libero_10_first
 source "$(dirname "$0")/../libero/rounds.sh"
