@@ -72,9 +72,9 @@ def test_pictures_are_at_most_ten_a_second(graph, policy):
     graph.healthy_start()
     assert graph.wait(lambda: len(found) >= 3)
     begin, before = graph.outside.get_clock().now(), len(found)
-    assert graph.wait(lambda: len(found) >= before + 40)
+    assert graph.wait(lambda: len(found) >= before + 60)
     seconds = 1e-9 * (graph.outside.get_clock().now() - begin).nanoseconds
-    assert 40 / seconds < 12  # the first may have waited before it was seen
+    assert 60 / seconds < 11  # so many, since the first may have waited before it was seen
     assert len(graph.outside.reports) > len(found)
 
 
